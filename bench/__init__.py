@@ -1,0 +1,1 @@
+"""The benchmark: subject × experiment → observations. See docs/architecture.md."""

@@ -1,0 +1,143 @@
+"""What a subject is: one way to run the image, that can start, watch and stop instances.
+
+An experiment speaks only to these classes, so it cannot treat a VM and a container differently.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from labrt.cgroups import Cgroup
+
+Kind = Literal["process", "container", "vm"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What an instance runs and what it may use: the same for every subject of a comparison.
+
+    Attributes:
+        image: name of an image in the lab's store ("busybox").
+        digest: its manifest digest, "sha256:…". The fairness check compares this, not the name.
+        cpus: CPUs it may use (1.0 = one vCPU = cpu.max "100000 100000").
+        memory: bytes (memory.max; guest RAM).
+        name: which workload of the image: "ready" = its entry point (ready mark, then wait).
+    """
+
+    image: str
+    digest: str
+    cpus: float = 1.0
+    memory: int = 256 * 1024 * 1024
+    name: str = "ready"
+
+
+@dataclass
+class Stamps:
+    """Four times of one start, CLOCK_MONOTONIC nanoseconds of the host, None until seen.
+
+    t0: the call. t1: first instruction of the new instance (clone returned; VM resumed).
+    t2: first instruction of its init, as its first mark reached the host.
+    t3: its ready mark reached the host.
+    """
+
+    t0: int | None = None
+    t1: int | None = None
+    t2: int | None = None
+    t3: int | None = None
+
+
+class InstanceFailed(Exception):
+    """An instance missed a deadline or died; the message is the reason kept as an observation."""
+
+
+class Instance(ABC):
+    """One running instance. Leaving the `with` block destroys it, whatever state it is in."""
+
+    name: str
+    stamps: Stamps
+
+    @abstractmethod
+    def wait_ready(self, timeout: float) -> None:
+        """Wait, by event, until the ready mark has been stamped.
+
+        Raises:
+            InstanceFailed: it died first, or `timeout` seconds passed.
+        """
+
+    @abstractmethod
+    def stop(self, timeout: float) -> None:
+        """Ask it to end (SIGTERM; ACPI power button) and wait, by event, until it is gone and all
+        that the host held for it is released.
+
+        Raises:
+            InstanceFailed: it was still there after `timeout` seconds.
+        """
+
+    @abstractmethod
+    def destroy(self) -> None:
+        """End it by force and release everything. May be called at any time, any number of times."""
+
+    @abstractmethod
+    def pids(self) -> list[int]:
+        """Host pids that exist because of this instance (its processes; its hypervisor)."""
+
+    @abstractmethod
+    def cgroup(self) -> Cgroup | None:
+        """The cgroup that holds exactly those processes, or None where the host has none for us."""
+
+    def extra_memory(self) -> dict[str, int]:
+        """Bytes known only to this kind, by metric name (for VMs: "guest_ram_bytes": what of the
+        hypervisor process is guest RAM, "hypervisor_bytes": the rest). Default: nothing."""
+        return {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.destroy()
+
+
+class Subject(ABC):
+    """One way to run the image. A context manager: `with` opens what its instances share."""
+
+    name: ClassVar[str]  # "labrt", "vm": what users type and tables print
+    kind: ClassVar[Kind]
+    title: ClassVar[str]  # "labrt container", for pictures
+
+    @abstractmethod
+    def unavailable(self) -> str | None:
+        """Return why it can't run here, with the remedy, or None if it can. Starts nothing."""
+
+    @abstractmethod
+    def conditions(self) -> dict[str, Any]:
+        """What its rows must be stamped with besides the workload: for VMs "accelerator",
+        "machine", "connection"; for containers "posture". JSON types only."""
+
+    @abstractmethod
+    def prepare(self, workload: Workload) -> None:
+        """Do once what must not be timed (unpack layers, build the guest, open the connection)."""
+
+    @abstractmethod
+    def start(self, workload: Workload, name: str) -> Instance:
+        """Start one instance and return at once, without waiting for its ready mark.
+
+        Raises:
+            InstanceFailed: it could not be started; nothing is left behind.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what `prepare` opened. Instances are destroyed by their own `with`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def names(subjects: Iterable[Subject]) -> list[str]:
+    return [subject.name for subject in subjects]

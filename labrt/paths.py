@@ -1,0 +1,54 @@
+"""Where the lab keeps its things. Everything the lab writes lies below one of these two folders.
+
+LAB_HOME (default: the user's data folder, XDG Base Directory Specification) holds what is worth
+keeping: images, unpacked layers, guest kernels, verdicts. The run folder holds what dies with the
+machine: sockets and the state of live containers. It is short because a Unix socket's path is
+limited to 107 bytes (unix(7)).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from labrt.errors import LabError
+
+
+def home() -> Path:
+    """Return LAB_HOME as an absolute path. The folder may not exist yet."""
+    if named := os.environ.get("LAB_HOME"):
+        return Path(named).absolute()
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return Path(data) / "vm-container-lab"
+
+
+def run_dir() -> Path:
+    """Return the run folder, made on first use and owned by this user.
+
+    `LAB_RUN` overrides; otherwise root uses /run/lab and a normal user $XDG_RUNTIME_DIR/lab, or
+    /tmp/lab-UID where there is no such folder. Other users may pass through root's (QEMU runs as
+    an unprivileged user) but not list it.
+
+    Raises:
+        LabError: the folder belongs to somebody else.
+    """
+    uid = os.geteuid()
+    if named := os.environ.get("LAB_RUN"):
+        path = Path(named).absolute()
+    elif uid == 0:
+        path = Path("/run/lab")
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        path = Path(runtime) / "lab"
+    else:
+        path = Path(f"/tmp/lab-{uid}")
+    path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
+        raise LabError(
+            f"use the run folder {path}",
+            f"it belongs to uid {found.st_uid}",
+            "another user made it",
+            "set LAB_RUN to a folder of your own",
+        )
+    return path

@@ -1,0 +1,68 @@
+"""What a step is: one change to the machine that can tell, do and undo itself.
+
+A container is a list of steps (`labrt/recipe.py`). Each step lives in the file of its kernel
+feature. Host-side steps run in the process that starts the container; container-side steps run in
+the child that becomes the container's first process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from labrt.spec import Spec
+
+Side = Literal["host", "container"]
+
+
+@dataclass
+class Context:
+    """What the steps of one start hand on to each other.
+
+    Attributes:
+        spec: the container's declared form; never changed by a step.
+        pid: host pid of the first process, 0 before `Clone`. In the child it stays 0.
+        pidfd: a file descriptor for that process (pidfd_open(2)), -1 before `Clone`.
+    """
+
+    spec: Spec
+    pid: int = 0
+    pidfd: int = -1
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+class Step:
+    """One kernel call (or a few that make no sense apart).
+
+    Class attributes:
+        side: which process does it.
+        man: the man page, "mount(2)".
+        reason: why a container needs it, one sentence.
+
+    `undo` may be called for a step that was never done, or done in another process, long ago: it
+    looks at the machine, puts back what it finds, and is content to find nothing.
+    """
+
+    side: ClassVar[Side]
+    man: ClassVar[str]
+    reason: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def describe(self) -> str:
+        """Say what `do` will do, with its arguments, in one line."""
+        raise NotImplementedError
+
+    def do(self, context: Context) -> None:
+        """Change the machine.
+
+        Raises:
+            OSError or LabError: the kernel's answer; `perform` adds step and remedy.
+        """
+        raise NotImplementedError
+
+    def undo(self, context: Context) -> None:  # noqa: B027 - most steps die with the process
+        """Put the machine back. Most container-side steps need nothing: the kernel undoes them
+        when the namespace's last process ends."""

@@ -1,0 +1,178 @@
+"""System calls that Python's standard library lacks, one thin function each, named as in section 2
+of the manual. They change nothing but what the man page says and raise OSError with the kernel's
+errno.
+
+`PyDLL` keeps the interpreter lock during a call. That matters for clone3(2): the child begins with
+the lock held and no other thread to wait for, so it can go on running Python. It also means these
+calls belong in a single-threaded process (`labrt/launcher.py` is one).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+# clone(2), unshare(2), setns(2)
+CLONE_PIDFD = 0x00001000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+# mount(2)
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+# prctl(2)
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+# close_range(2)
+CLOSE_RANGE_CLOEXEC = 4
+
+_SYS_clone3 = 435  # the same number on every architecture
+_SIGCHLD = 17
+
+
+class _CloneArgs(ctypes.Structure):
+    """struct clone_args, version 2 (clone3(2))."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags",
+            "pidfd",
+            "child_tid",
+            "parent_tid",
+            "exit_signal",
+            "stack",
+            "stack_size",
+            "tls",
+            "set_tid",
+            "set_tid_size",
+            "cgroup",
+        )
+    ]
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+
+
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _bytes(text: str | os.PathLike[str] | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def clone3(flags: int) -> tuple[int, int]:
+    """clone3(2) with fork's behaviour and a pidfd.
+
+    Returns:
+        (pid, pidfd) in the parent, the pidfd close-on-exec; (0, -1) in the child.
+    """
+    pidfd = ctypes.c_int(-1)
+    args = _CloneArgs(
+        flags=flags | CLONE_PIDFD,
+        pidfd=ctypes.addressof(pidfd),
+        exit_signal=_SIGCHLD,
+    )
+    pid = _checked(_libc.syscall(_SYS_clone3, ctypes.byref(args), ctypes.sizeof(args)))
+    return (pid, pidfd.value) if pid else (0, -1)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _checked(_libc.unshare(flags))
+
+
+def setns(fd: int, nstype: int) -> None:
+    """setns(2)."""
+    _checked(_libc.setns(fd, nstype))
+
+
+def mount(
+    source: str | os.PathLike[str] | None,
+    target: str | os.PathLike[str],
+    filesystemtype: str | None,
+    flags: int = 0,
+    data: str | None = None,
+) -> None:
+    """mount(2)."""
+    _checked(
+        _libc.mount(
+            _bytes(source),
+            _bytes(target),
+            _bytes(filesystemtype),
+            ctypes.c_ulong(flags),
+            _bytes(data),
+        )
+    )
+
+
+def umount2(target: str | os.PathLike[str], flags: int = 0) -> None:
+    """umount2(2)."""
+    _checked(_libc.umount2(_bytes(target), flags))
+
+
+def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]) -> None:
+    """pivot_root(2)."""
+    _checked(_libc.pivot_root(_bytes(new_root), _bytes(put_old)))
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)."""
+    encoded = name.encode()
+    _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    """prctl(2)."""
+    return _checked(_libc.prctl(option, *(ctypes.c_ulong(a) for a in (arg2, arg3, arg4, arg5))))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2) for the calling thread; each set is a bit mask by capability number."""
+    header = _CapHeader(version=_CAPABILITY_VERSION_3, pid=0)
+    low, high = (
+        _CapData(
+            effective=(effective >> shift) & 0xFFFFFFFF,
+            permitted=(permitted >> shift) & 0xFFFFFFFF,
+            inheritable=(inheritable >> shift) & 0xFFFFFFFF,
+        )
+        for shift in (0, 32)
+    )
+    data = (_CapData * 2)(low, high)
+    _checked(_libc.capset(ctypes.byref(header), data))
+
+
+def close_range(first: int, last: int, flags: int = 0) -> None:
+    """close_range(2)."""
+    _checked(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(last), flags))
