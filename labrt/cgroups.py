@@ -16,6 +16,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -48,8 +49,9 @@ class Layout:
         return self.v1 | self.v2
 
 
+@cache
 def layout() -> Layout:
-    """Read the layout from /proc/self/mountinfo (proc(5))."""
+    """Read the layout from /proc/self/mountinfo (proc(5)); hosts don't change it while they run."""
     v1: dict[str, Path] = {}
     v2: dict[str, Path] = {}
     unified = False

@@ -59,6 +59,7 @@ class Spec:
         id: unique among the lab's containers; names its folder and its cgroup.
         image_digest: the manifest digest ("sha256:…") the root's layers come from.
         state_dir: the host folder that holds this container's upper layer and mount point.
+        cgroup: its cgroup, "labrt/ID", or "" where the host gives this user none.
         resources: cgroup v2 file name → value to write, e.g. {"memory.max": "268435456"}.
     """
 
@@ -71,6 +72,7 @@ class Spec:
     namespaces: tuple[NamespaceType, ...] = ALL_NAMESPACES
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
+    cgroup: str = ""
     resources: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

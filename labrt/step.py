@@ -7,7 +7,7 @@ the child that becomes the container's first process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from labrt.spec import Spec
@@ -23,12 +23,17 @@ class Context:
         spec: the container's declared form; never changed by a step.
         pid: host pid of the first process, 0 before `Clone`. In the child it stays 0.
         pidfd: a file descriptor for that process (pidfd_open(2)), -1 before `Clone`.
+        lock: the open lock file that tells others this container has a living owner, or -1.
+        host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
+        stdio: the file descriptors that become the container's 0, 1 and 2.
     """
 
     spec: Spec
     pid: int = 0
     pidfd: int = -1
-    notes: dict[str, object] = field(default_factory=dict)
+    lock: int = -1
+    host_root: int = -1
+    stdio: tuple[int, int, int] = (0, 1, 2)
 
 
 class Step:
@@ -63,6 +68,10 @@ class Step:
         """
         raise NotImplementedError
 
-    def undo(self, context: Context) -> None:  # noqa: B027 - most steps die with the process
+    def undo(self, context: Context) -> None:
         """Put the machine back. Most container-side steps need nothing: the kernel undoes them
         when the namespace's last process ends."""
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        """Return (the likely cause on this host, the remedy) of a failed `do`; "" if unknown."""
+        return "", ""

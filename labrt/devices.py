@@ -1,0 +1,78 @@
+"""Devices: the handful of nodes in /dev that a program expects (null(4), random(4), tty(4), pts(4)).
+
+mknod(2) is refused in a user namespace, so each node is the host's own, bound onto an empty file.
+
+Lesson: notebook 03.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from labrt import syscalls
+from labrt.mounts import MountFilesystem
+from labrt.step import Context, Step
+from labrt.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID
+
+# https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices
+NODES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+
+
+class BindDevice(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "mount(2)"
+    reason: ClassVar = "every program expects it, and it can't harm the host"
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+
+    def describe(self) -> str:
+        return f"bind the host's /dev/{self.node} on /dev/{self.node}"
+
+    def do(self, context: Context) -> None:
+        target = f"/dev/{self.node}"
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+        syscalls.mount(f"/proc/self/fd/{context.host_root}{target}", target, None, MS_BIND)
+
+
+class LinkDevices(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "symlink(2)"
+    reason: ClassVar = "/dev/stdout and its kind are links into /proc"
+
+    def describe(self) -> str:
+        return ", ".join(f"/dev/{name} -> {target}" for name, target in LINKS.items())
+
+    def do(self, context: Context) -> None:
+        for name, target in LINKS.items():
+            os.symlink(target, f"/dev/{name}")
+
+
+def device_steps() -> list[Step]:
+    """Return the steps that fill an empty /dev."""
+    return [
+        *(BindDevice(node) for node in NODES),
+        LinkDevices(),
+        MountFilesystem(
+            "devpts",
+            "/dev/pts",
+            MS_NOSUID | MS_NOEXEC,
+            "newinstance,ptmxmode=0666,mode=620",
+            "terminals of its own",
+        ),
+        MountFilesystem(
+            "tmpfs",
+            "/dev/shm",
+            MS_NOSUID | MS_NODEV | MS_NOEXEC,
+            "mode=1777,size=64m",
+            "POSIX shared memory of its own (shm_overview(7))",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Images: the package a container is started from, in the OCI image format."""

@@ -1,0 +1,124 @@
+"""Base images made on this machine, without a registry.
+
+`busybox`: Debian's static busybox, a link for each of its applets, and `/lab/ready`, the program it
+runs by default: it writes a ready mark and waits. The archive is built the same way every time
+(sorted, no times, no owners), so the same busybox gives the same digest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import platform
+import subprocess
+import tarfile
+from pathlib import Path
+
+from labrt.errors import LabError
+from labrt.images import store
+from labrt.images.store import Image
+
+BUSYBOX = Path("/bin/busybox")
+READY = Path(__file__).parent / "busybox" / "ready"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FOLDERS = ("bin", "dev", "etc", "lab", "proc", "root", "run", "sys", "tmp", "usr", "var")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def ensure(name: str) -> Image:
+    """Return the base image `name`, building it where the store hasn't got it.
+
+    Raises:
+        LabError: not a base image, or its source isn't on this host.
+    """
+    if name != "busybox":
+        raise LabError(f"build the base image {name!r}", "the lab has one base image: busybox")
+    if name not in store.names():
+        build_busybox()
+    return store.resolve(name)
+
+
+def build_busybox() -> None:
+    """Build `busybox` and name it in the store.
+
+    Raises:
+        LabError: no static busybox on this host.
+    """
+    if not _is_static(BUSYBOX):
+        raise LabError(
+            "build the image busybox",
+            f"{BUSYBOX} is missing or not static",
+            remedy="apt-get install busybox-static",
+        )
+    layer = _archive(_applets())
+    blob = store.put(gzip.compress(layer, mtime=0))
+    config = _config("sha256:" + hashlib.sha256(layer).hexdigest())
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": store.MANIFEST,
+        "config": _descriptor(store.CONFIG, store.put(_json(config))),
+        "layers": [_descriptor(store.LAYER_GZIP, blob)],
+    }
+    store.tag("busybox", store.put(_json(manifest)))
+
+
+def _is_static(program: Path) -> bool:
+    """Whether an ELF file asks for no interpreter, as ldd(1) would say."""
+    if not program.exists():
+        return False
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True)
+    return "not a dynamic executable" in listed.stdout + listed.stderr
+
+
+def _applets() -> list[str]:
+    listed = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split() if name not in ("busybox", "[", "[[")]
+
+
+def _archive(applets: list[str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for folder in FOLDERS:
+            _add(archive, folder, tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755)
+        _add(archive, "bin/busybox", tarfile.REGTYPE, 0o755, BUSYBOX.read_bytes())
+        for name in sorted([*applets, "["]):
+            _add(archive, f"bin/{name}", tarfile.SYMTYPE, 0o777, link="busybox")
+        _add(archive, "etc/group", tarfile.REGTYPE, 0o644, b"root:x:0:\nnobody:x:65534:\n")
+        _add(
+            archive,
+            "etc/passwd",
+            tarfile.REGTYPE,
+            0o644,
+            b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        )
+        _add(archive, "lab/ready", tarfile.REGTYPE, 0o755, READY.read_bytes())
+    return buffer.getvalue()
+
+
+def _add(
+    archive: tarfile.TarFile, name: str, kind: bytes, mode: int, data: bytes = b"", link: str = ""
+) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode, member.size, member.linkname = kind, mode, len(data), link
+    archive.addfile(member, io.BytesIO(data))
+
+
+def _config(diff_id: str) -> dict[str, object]:
+    machine = platform.machine()
+    return {
+        "architecture": ARCHITECTURES.get(machine, machine),
+        "os": "linux",
+        # Cmd rather than Entrypoint, so that `labrt run busybox echo hello` replaces it.
+        "config": {"Env": [PATH], "WorkingDir": "/", "Cmd": ["/lab/ready"]},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+
+
+def _descriptor(media_type: str, digest: str) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest, "size": len(store.get(digest))}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

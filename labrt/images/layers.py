@@ -1,0 +1,108 @@
+"""Layers: tar archives that overlayfs stacks (image-spec, layer.md).
+
+Each layer is unpacked once, into LAB_HOME/layers/DIFFID, and shared by every container that has it.
+An archive is hostile input: members go through Python's "tar" extraction filter (PEP 706), which
+refuses absolute paths, "..", and links that leave the folder. Root's containers run in a user
+namespace, so what belongs to root in the archive is given to the container's root on disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from labrt import paths
+from labrt.errors import LabError, errno_text
+from labrt.images import store
+from labrt.images.store import Image
+from labrt.namespaces import default_mapping
+from labrt.state import remove_tree
+
+WHITEOUT = ".wh."
+
+
+def open_layers(image: Image) -> Iterator[tarfile.TarFile]:
+    """Yield each layer's archive, lowest first, its bytes verified against both digests.
+
+    Raises:
+        LabError: a layer is missing, damaged or not a tar archive.
+    """
+    for digest, diff_id in zip(image.layers, image.diff_ids, strict=True):
+        with tarfile.open(fileobj=io.BytesIO(_uncompressed(digest, diff_id))) as archive:
+            yield archive
+
+
+def unpacked(image: Image) -> list[Path]:
+    """Return the image's layers as folders, lowest first, unpacking those not seen before.
+
+    Raises:
+        LabError: as `open_layers`; or an archive tries to leave its folder. Nothing half-made stays.
+    """
+    folders = [_folder(diff_id) for diff_id in image.diff_ids]
+    for folder, digest, diff_id in zip(folders, image.layers, image.diff_ids, strict=True):
+        if not folder.exists():
+            _unpack(_uncompressed(digest, diff_id), folder)
+    return folders
+
+
+def _folder(diff_id: str) -> Path:
+    return paths.home() / "layers" / diff_id.replace(":", "-")
+
+
+def _uncompressed(digest: str, diff_id: str) -> bytes:
+    try:
+        data = gzip.decompress(store.get(digest))
+    except (OSError, EOFError) as error:
+        raise LabError(f"unpack the layer {digest}", str(error), "not a gzip file") from error
+    if "sha256:" + hashlib.sha256(data).hexdigest() != diff_id:
+        raise LabError(f"unpack the layer {digest}", f"its contents aren't {diff_id}")
+    return data
+
+
+def _unpack(data: bytes, folder: Path) -> None:
+    """Unpack aside and rename, so that a folder with the final name is always whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    try:
+        os.chmod(aside, 0o755)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                _extract(archive, member, aside)
+        _give_to_container_root(aside)
+        os.rename(aside, folder)
+    except (tarfile.TarError, OSError) as error:
+        remove_tree(aside)
+        if folder.exists():
+            return  # another process unpacked the same layer meanwhile
+        told = errno_text(error) if isinstance(error, OSError) else str(error)
+        raise LabError(f"unpack a layer into {folder}", told) from error
+    except BaseException:
+        remove_tree(aside)
+        raise
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Extract one member; this first form takes files, folders and links, and no whiteouts."""
+    if os.path.basename(member.name).startswith(WHITEOUT):
+        raise LabError(f"unpack {member.name}", "whiteouts are not supported yet")
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise LabError(f"unpack {member.name}", "device nodes and FIFOs are not supported yet")
+    archive.extract(member, target, numeric_owner=True, filter="tar")
+
+
+def _give_to_container_root(folder: Path) -> None:
+    """Shift owners into the range that root's containers map (host side; root only)."""
+    if os.geteuid() != 0:
+        return
+    base = default_mapping().host_id
+    for path in [folder, *folder.rglob("*")]:
+        found = path.lstat()
+        os.lchown(path, base + found.st_uid, base + found.st_gid)
+        if not path.is_symlink():
+            os.chmod(path, found.st_mode & 0o7777)  # chown(2) clears the setuid bit

@@ -1,0 +1,189 @@
+"""The store: an OCI image layout, where every blob is named by the digest of its bytes.
+
+    LAB_HOME/images/
+        oci-layout          {"imageLayoutVersion": "1.0.0"}
+        index.json          name → manifest digest
+        blobs/sha256/…      manifests, configs and layers
+
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labrt import paths
+from labrt.errors import LabError
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the store.
+
+    Attributes:
+        name: what it is called here ("busybox").
+        digest: of its manifest, "sha256:…": the image's identity everywhere in the lab.
+        config: the OCI image configuration.
+        layers: digests of the layer blobs, lowest first.
+    """
+
+    name: str
+    digest: str
+    config: dict[str, Any]
+    layers: tuple[str, ...]
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """Digests of the *uncompressed* layers, which name the unpacked folders."""
+        return tuple(self.config["rootfs"]["diff_ids"])
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What it runs when nothing else is asked for: Entrypoint followed by Cmd."""
+        return (*self.entrypoint, *(self.config["config"].get("Cmd") or ()))
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        return tuple(self.config["config"].get("Entrypoint") or ())
+
+    @property
+    def env(self) -> tuple[str, ...]:
+        return tuple(self.config["config"].get("Env") or ())
+
+    @property
+    def working_dir(self) -> str:
+        return self.config["config"].get("WorkingDir") or "/"
+
+
+def folder() -> Path:
+    return paths.home() / "images"
+
+
+def blob_path(digest: str) -> Path:
+    """Return where a blob lies.
+
+    Raises:
+        LabError: not a sha256 digest (it may come from a hostile manifest).
+    """
+    algorithm, _, value = digest.partition(":")
+    if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
+        raise LabError(f"find the blob {digest!r}", "not a sha256 digest", "a damaged manifest")
+    return folder() / "blobs" / "sha256" / value
+
+
+def put(data: bytes) -> str:
+    """Store a blob; return its digest. Written aside and renamed, so never seen half-made."""
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    path = blob_path(digest)
+    if not path.exists():
+        _write_whole(path, data)
+    return digest
+
+
+def get(digest: str) -> bytes:
+    """Return a blob, verified.
+
+    Raises:
+        LabError: it is missing, or its bytes don't have that digest.
+    """
+    try:
+        data = blob_path(digest).read_bytes()
+    except FileNotFoundError:
+        raise LabError(f"read the blob {digest}", "it isn't in the store") from None
+    found = "sha256:" + hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise LabError(
+            f"read the blob {digest}",
+            f"its bytes have the digest {found}",
+            "the file was changed or damaged",
+            "remove it and make the image again",
+        )
+    return data
+
+
+def tag(name: str, manifest: str) -> None:
+    """Let `name` mean the image with that manifest digest."""
+    descriptor = {
+        "mediaType": MANIFEST,
+        "digest": manifest,
+        "size": len(get(manifest)),
+        "annotations": {REF_NAME: name},
+    }
+    with _locked():
+        others = [entry for entry in _index() if entry["annotations"].get(REF_NAME) != name]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, descriptor]}
+        _write_whole(folder() / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+        _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
+
+
+def names() -> list[str]:
+    """Return the names of all images."""
+    return sorted(entry["annotations"][REF_NAME] for entry in _index())
+
+
+def resolve(name: str) -> Image:
+    """Find an image by name.
+
+    Raises:
+        LabError: no such image, or one of its parts is damaged.
+    """
+    for entry in _index():
+        if entry["annotations"].get(REF_NAME) == name:
+            return _load(name, entry["digest"])
+    raise LabError(
+        f"find the image {name!r}",
+        "no such image in the store",
+        f"known here: {', '.join(names()) or 'none'}",
+        "./lab setup builds busybox",
+    )
+
+
+def _load(name: str, digest: str) -> Image:
+    manifest = json.loads(get(digest))
+    config = json.loads(get(manifest["config"]["digest"]))
+    return Image(name, digest, config, tuple(layer["digest"] for layer in manifest["layers"]))
+
+
+def _index() -> list[dict[str, Any]]:
+    try:
+        entries: list[dict[str, Any]] = json.loads((folder() / "index.json").read_text())["manifests"]
+    except FileNotFoundError:
+        return []
+    return [{"annotations": {}, **entry} for entry in entries]
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Keep other writers of index.json out (flock(2))."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with open(folder() / "lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(fd, "wb") as handle:
+            handle.write(data)
+            os.fchmod(fd, 0o644)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

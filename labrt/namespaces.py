@@ -1,0 +1,171 @@
+"""Namespaces: what a process sees of the machine's names (namespaces(7)).
+
+One clone3(2) makes the child with all its new namespaces. The cgroup namespace comes later, by
+unshare(2): its root is wherever the process is at that moment, and the child is put into its cgroup
+only after it exists.
+
+Lessons: notebooks 02 to 09.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+from labrt import syscalls
+from labrt.spec import IdMapping, NamespaceType
+from labrt.step import Context, Step
+
+CLONE_FLAGS: dict[NamespaceType, int] = {
+    "user": syscalls.CLONE_NEWUSER,
+    "mount": syscalls.CLONE_NEWNS,
+    "pid": syscalls.CLONE_NEWPID,
+    "network": syscalls.CLONE_NEWNET,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "uts": syscalls.CLONE_NEWUTS,
+}
+
+
+# Root's containers use one range of host ids that nothing else does: it lies above what
+# systemd-nspawn takes and below 2^31 (https://systemd.io/UIDS-GIDS/).
+ROOT_ID_BASE = 0x70000000
+ROOT_ID_COUNT = 65536
+
+
+def default_mapping() -> IdMapping:
+    """Return the id mapping for containers of this user (user_namespaces(7)).
+
+    Root maps 65,536 ids; a normal user may map exactly one without help: itself.
+    """
+    uid = os.geteuid()
+    if uid == 0:
+        return IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT)
+    return IdMapping(0, uid, 1)
+
+
+def read(pid: int | str = "self") -> dict[str, str]:
+    """Return a process's namespaces, type → identity ("uts:[4026531838]"), from /proc/PID/ns."""
+    folder = Path(f"/proc/{pid}/ns")
+    return {entry.name: os.readlink(entry) for entry in sorted(folder.iterdir())}
+
+
+class Clone(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "clone3(2)"
+    reason: ClassVar = "the child begins life with names of its own"
+
+    def __init__(self, namespaces: tuple[NamespaceType, ...]) -> None:
+        self.namespaces = [name for name in namespaces if name in CLONE_FLAGS]
+
+    def describe(self) -> str:
+        return f"clone3 with new namespaces: {', '.join(self.namespaces) or 'none'}"
+
+    def do(self, context: Context) -> None:
+        """Return twice: in the parent with context.pid set, in the child with it 0."""
+        flags = sum(CLONE_FLAGS[name] for name in self.namespaces)
+        context.pid, context.pidfd = syscalls.clone3(flags)
+
+    def undo(self, context: Context) -> None:
+        """Kill and reap the child where this process is its parent."""
+        if context.pidfd < 0:
+            return
+        try:
+            signal.pidfd_send_signal(context.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, context.pidfd, os.WEXITED)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # ended and reaped already
+        os.close(context.pidfd)
+        context.pidfd = -1
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.ENOSPC:
+            return (
+                "the limit of namespaces per user is reached or set to 0",
+                "raise user.max_user_namespaces by sysctl(8)",
+            )
+        if error.errno == errno.EPERM:
+            return (
+                "unprivileged user namespaces are switched off on this host",
+                "run as root, or sysctl -w kernel.unprivileged_userns_clone=1",
+            )
+        return "", ""
+
+
+class WriteIdMap(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "user_namespaces(7)"
+    reason: ClassVar = "root inside is somebody without rights outside"
+
+    def __init__(self, kind: str, mappings: tuple[IdMapping, ...]) -> None:
+        self.file = f"{kind}_map"
+        self.mappings = mappings
+
+    def describe(self) -> str:
+        ranges = ", ".join(f"{m.container_id} {m.host_id} {m.size}" for m in self.mappings)
+        return f'write "{ranges}" into /proc/CHILD/{self.file}'
+
+    def do(self, context: Context) -> None:
+        if self.file == "gid_map" and os.geteuid() != 0:
+            # Without privilege the kernel takes a gid_map only once setgroups(2) is given up.
+            Path(f"/proc/{context.pid}/setgroups").write_text("deny")
+        lines = "".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in self.mappings)
+        Path(f"/proc/{context.pid}/{self.file}").write_text(lines)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EPERM and os.geteuid() != 0:
+            return (
+                "AppArmor restricts unprivileged user namespaces (Ubuntu 23.10 and later)",
+                "run as root, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+            )
+        return "", ""
+
+
+class UnshareCgroupNamespace(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "cgroup_namespaces(7)"
+    reason: ClassVar = "the container's own cgroup is the root of what it sees"
+
+    def describe(self) -> str:
+        return "unshare(CLONE_NEWCGROUP), now that the child is in its cgroup"
+
+    def do(self, context: Context) -> None:
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+
+
+class BecomeContainerRoot(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "setresuid(2)"
+    reason: ClassVar = "until now the child had the host's id, which has no name inside"
+
+    def describe(self) -> str:
+        return "setgroups([]), setresgid(0), setresuid(0) in the new user namespace"
+
+    def do(self, context: Context) -> None:
+        if Path("/proc/self/setgroups").read_text().strip() == "allow":
+            os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        return (
+            "AppArmor may restrict user namespaces (Ubuntu 23.10 and later)",
+            "run as root, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+
+
+class SetHostname(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "sethostname(2)"
+    reason: ClassVar = "the container has a host name of its own (uts_namespaces(7))"
+
+    def __init__(self, hostname: str) -> None:
+        self.hostname = hostname
+
+    def describe(self) -> str:
+        return f"sethostname({self.hostname!r})"
+
+    def do(self, context: Context) -> None:
+        syscalls.sethostname(self.hostname)

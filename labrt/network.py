@@ -1,0 +1,34 @@
+"""Network: a new network namespace has nothing but a loopback device that is down
+(network_namespaces(7)).
+
+Lesson: notebook 06.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from typing import ClassVar
+
+from labrt.step import Context, Step
+
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+
+
+class RaiseLoopback(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "netdevice(7)"
+    reason: ClassVar = "programs expect 127.0.0.1 to answer"
+
+    def describe(self) -> str:
+        return "set IFF_UP on lo"
+
+    def do(self, context: Context) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
+            request = struct.pack("16sh14x", b"lo", 0)
+            answer = fcntl.ioctl(handle, _SIOCGIFFLAGS, request)
+            (flags,) = struct.unpack_from("h", answer, 16)
+            fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))

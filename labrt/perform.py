@@ -1,0 +1,208 @@
+"""Performing a list of steps: in order, across the clone; backwards to undo; timed throughout.
+
+The list is cut at `Clone`. What stands before it and the host-side steps after it run here. The
+child waits on a pipe until the host is done with it, then runs its own steps and reports through a
+second pipe: a trace and the word "exec" just before execve(2), or the failure. Both pipes are
+close-on-exec, so their end of file is the event to wait for.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+from labrt.errors import LabError, errno_text
+from labrt.namespaces import Clone
+from labrt.step import Context, Side, Step
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One performed step: when it began (CLOCK_MONOTONIC, ns) and how long it took (ns)."""
+
+    name: str
+    side: Side
+    start: int
+    duration: int
+
+
+class StepFailed(LabError):
+    """A step of the recipe failed. `errno` is the kernel's answer, 0 if it was not the kernel's."""
+
+    def __init__(self, step: Step, error: OSError | LabError) -> None:
+        if isinstance(error, LabError):
+            super().__init__(f"{step.name}: {error.tried}", error.answer, error.cause, error.remedy)
+            self.errno = 0
+        else:
+            cause, remedy = step.likely(error)
+            told = f"{step.name}: {step.describe()}"
+            super().__init__(told, errno_text(error), cause, remedy)
+            self.errno = error.errno or 0
+        self.step = step
+
+
+# Called before each step with the step; a test's way to fail or die there, on either side.
+Hook = Callable[[Step], None]
+
+
+def _no_hook(step: Step) -> None:
+    pass
+
+
+def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> list[Timed]:
+    """Do the steps up to the execve(2) of the container's program.
+
+    Returns:
+        The trace, both sides, in order of time.
+
+    Raises:
+        StepFailed: all that had been done is undone.
+        LabError: the child was killed on its way; all is undone as well.
+    """
+    at = next(index for index, step in enumerate(steps) if isinstance(step, Clone))
+    inside = [step for step in steps[at:] if step.side == "container"]
+    finishing = [step for step in steps[at + 1 :] if step.side == "host"]
+    trace: list[Timed] = []
+    try:
+        for step in steps[:at]:
+            trace.append(_do(step, context, hook))
+        with _Pipe() as go, _Pipe() as report:
+            trace.append(_do(steps[at], context, hook))
+            if context.pid == 0:
+                _run_inside(inside, context, hook, go, report)
+            go.close_reader()
+            report.close_writer()
+            for step in finishing:
+                trace.append(_do(step, context, hook))
+            go.write_and_close(b"go")
+            trace += _outcome(inside, report.read_all())
+    except BaseException:
+        undo(steps, context)
+        raise
+    return trace
+
+
+def undo(steps: list[Step], context: Context) -> None:
+    """Undo the steps backwards. Every one is tried; the first failure is raised at the end.
+
+    Raises:
+        StepFailed: the kernel refused an undo.
+    """
+    failed: StepFailed | None = None
+    for step in reversed(steps):
+        try:
+            step.undo(context)
+        except (OSError, LabError) as error:
+            failed = failed or StepFailed(step, error)
+    if failed:
+        raise failed
+
+
+def _do(step: Step, context: Context, hook: Hook) -> Timed:
+    start = time.monotonic_ns()
+    try:
+        hook(step)
+        step.do(context)
+    except (OSError, LabError) as error:
+        raise StepFailed(step, error) from error
+    return Timed(step.name, step.side, start, time.monotonic_ns() - start)
+
+
+def _run_inside(
+    steps: list[Step], context: Context, hook: Hook, go: _Pipe, report: _Pipe
+) -> NoReturn:
+    """Container side: wait for the host, do the steps; never return into the host's code."""
+    index = 0
+    try:
+        go.close_writer()
+        report.close_reader()
+        if go.read_all() != b"go":
+            os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
+        trace: list[dict[str, Any]] = []
+        for index, step in enumerate(steps):
+            if index == len(steps) - 1:
+                report.write({"exec": trace})
+            start = time.monotonic_ns()
+            hook(step)
+            step.do(context)
+            spent = time.monotonic_ns() - start
+            trace.append(asdict(Timed(step.name, step.side, start, spent)))
+    except OSError as error:
+        report.write({"failed": index, "errno": error.errno})
+    except LabError as error:
+        report.write({"failed": index, "told": error.args})
+    except BaseException as error:  # nothing may escape into the host's code
+        report.write({"failed": index, "told": [repr(error), "", "", ""]})
+    os._exit(1)
+
+
+def _outcome(steps: list[Step], report: bytes) -> list[Timed]:
+    """Host side: read what the child reported; its silence means it was killed.
+
+    Raises:
+        StepFailed, LabError: as `perform`.
+    """
+    trace: list[Timed] | None = None
+    for line in report.splitlines():
+        message = json.loads(line)
+        if "exec" in message:
+            trace = [Timed(**entry) for entry in message["exec"]]
+            continue
+        step = steps[message["failed"]]
+        if "told" in message:
+            raise StepFailed(step, LabError(*message["told"]))
+        raise StepFailed(step, OSError(message["errno"], os.strerror(message["errno"])))
+    if trace is None:
+        raise LabError(
+            "start the container",
+            "its first process was killed before it became the program",
+            "out of memory, or memory.max is below what the start itself needs",
+            "raise the memory limit",
+        )
+    return trace
+
+
+class _Pipe:
+    """pipe(2) between host and child; each side closes the end it doesn't use."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
+
+    def __enter__(self) -> _Pipe:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close_reader()
+        self.close_writer()
+
+    def close_reader(self) -> None:
+        if self.reader >= 0:
+            os.close(self.reader)
+            self.reader = -1
+
+    def close_writer(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def write(self, message: dict[str, Any]) -> None:
+        os.write(self.writer, json.dumps(message).encode() + b"\n")
+
+    def write_and_close(self, data: bytes) -> None:
+        try:
+            os.write(self.writer, data)
+        except OSError as error:
+            if error.errno != errno.EPIPE:  # the child died; the report's silence will tell
+                raise
+        self.close_writer()
+
+    def read_all(self) -> bytes:
+        parts: list[bytes] = []
+        while part := os.read(self.reader, 65536):
+            parts.append(part)
+        return b"".join(parts)

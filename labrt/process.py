@@ -1,0 +1,188 @@
+"""The process: from a fresh child to the image's program as pid 1 (execve(2), credentials(7))."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+from labrt import syscalls
+from labrt.spec import Process
+from labrt.step import Context, Step
+
+
+class NewSession(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "setsid(2)"
+    reason: ClassVar = "the container can't push input into the user's terminal"
+
+    def describe(self) -> str:
+        return "setsid()"
+
+    def do(self, context: Context) -> None:
+        os.setsid()
+
+
+class DieWithParent(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "PR_SET_PDEATHSIG(2const)"
+    reason: ClassVar = "if the process that started it is killed, the container ends too"
+
+    def describe(self) -> str:
+        return "prctl(PR_SET_PDEATHSIG, SIGKILL)"
+
+    def do(self, context: Context) -> None:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ConnectStdio(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "dup2(2)"
+    reason: ClassVar = "standard input, output and error are all it inherits"
+
+    def describe(self) -> str:
+        return "dup2 onto 0, 1 and 2; every other descriptor is closed on exec"
+
+    def do(self, context: Context) -> None:
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio]
+        for target, fd in enumerate(moved):
+            os.dup2(fd, target)
+        syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
+
+
+class ResetSignals(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "signal(7)"
+    reason: ClassVar = "ignored and blocked signals would be inherited across execve"
+
+    def describe(self) -> str:
+        return "SIG_DFL for all that Python ignores; empty the signal mask"
+
+    def do(self, context: Context) -> None:
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+class RecordPid(Step):
+    """Keep the first process's pid, with its start time so that a reused pid isn't taken for it."""
+
+    side: ClassVar = "host"
+    man: ClassVar = "proc_pid_stat(5)"
+    reason: ClassVar = "clean-up after a crash finds the process"
+
+    def __init__(self, state_dir: str) -> None:
+        self.file = Path(state_dir) / "pid"
+
+    def describe(self) -> str:
+        return f"write pid and start time to {self.file}"
+
+    def do(self, context: Context) -> None:
+        self.file.write_text(f"{context.pid} {start_time(context.pid)}")
+
+    def undo(self, context: Context) -> None:
+        """Kill the process where it still runs and this process isn't its parent."""
+        if context.pidfd >= 0:
+            return  # Clone.undo does it
+        recorded = self.recorded()
+        if recorded is None:
+            return
+        try:
+            pidfd = os.pidfd_open(recorded[0])
+        except ProcessLookupError:
+            return
+        try:
+            if start_time(recorded[0]) == recorded[1]:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended meanwhile
+        finally:
+            os.close(pidfd)
+
+    def recorded(self) -> tuple[int, int] | None:
+        """Return (pid, start time in clock ticks after boot), or None if there is no record."""
+        try:
+            pid, started = self.file.read_text().split()
+        except (FileNotFoundError, ValueError):
+            return None
+        return int(pid), int(started)
+
+
+def start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot (field 22 of proc_pid_stat(5)).
+
+    Raises:
+        ProcessLookupError: no such process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
+    return int(text.rpartition(")")[2].split()[19])
+
+
+class ChangeDirectory(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "chdir(2)"
+    reason: ClassVar = "the image says where its program starts"
+
+    def __init__(self, cwd: str) -> None:
+        self.cwd = cwd
+
+    def describe(self) -> str:
+        return f"chdir {self.cwd}"
+
+    def do(self, context: Context) -> None:
+        os.makedirs(self.cwd, exist_ok=True)
+        os.chdir(self.cwd)
+
+
+class SwitchUser(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "setresuid(2)"
+    reason: ClassVar = "the image's program need not be root even inside"
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self.uid = uid
+        self.gid = gid
+
+    def describe(self) -> str:
+        return f"setresgid({self.gid}), setresuid({self.uid})"
+
+    def do(self, context: Context) -> None:
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EINVAL:
+            return "that id isn't mapped into the container", "run as root, which maps 65,536 ids"
+        return "", ""
+
+
+class Exec(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "execve(2)"
+    reason: ClassVar = "the child becomes the image's program"
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def describe(self) -> str:
+        return f"execve {' '.join(self.process.args)}"
+
+    def do(self, context: Context) -> None:
+        environment = dict(entry.partition("=")[::2] for entry in self.process.env)
+        os.execvpe(self.process.args[0], self.process.args, environment)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        program = self.process.args[0]
+        if error.errno == errno.ENOENT:
+            return f"the image has no program {program!r} (or not its interpreter)", "check the name"
+        if error.errno == errno.EACCES:
+            return f"{program!r} is not executable", "name a program, not a folder or a data file"
+        if error.errno == errno.ENOEXEC:
+            return f"{program!r} is not for this kind of processor, or has no #! line", ""
+        return "", ""

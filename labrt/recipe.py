@@ -1,0 +1,87 @@
+"""The recipe: a container is this list of steps, in this order, and nothing else.
+
+Each step lives in the file of its kernel feature. Run the list and there is a container; read its
+undos backwards and there is none; print it and you have `labrt explain`; time it and you have
+`labrt run --trace`. Host-side steps before `Clone` prepare; those after it finish what only the
+host may do to the child; then the child does its own, up to execve(2).
+"""
+
+from __future__ import annotations
+
+from labrt import cgroups, mounts
+from labrt.capabilities import DropCapabilities, SetNoNewPrivileges
+from labrt.devices import device_steps
+from labrt.namespaces import (
+    BecomeContainerRoot,
+    Clone,
+    SetHostname,
+    UnshareCgroupNamespace,
+    WriteIdMap,
+)
+from labrt.network import RaiseLoopback
+from labrt.process import (
+    ChangeDirectory,
+    ConnectStdio,
+    DieWithParent,
+    Exec,
+    NewSession,
+    RecordPid,
+    ResetSignals,
+    SwitchUser,
+)
+from labrt.spec import Spec
+from labrt.state import CreateStateDir
+from labrt.step import Step
+
+
+def recipe(spec: Spec) -> list[Step]:
+    """Return the steps that make `spec` a running container."""
+    return [
+        CreateStateDir(spec),
+        *_cgroup(spec),
+        Clone(spec.namespaces),
+        RecordPid(spec.state_dir),
+        *_identity(spec),
+        *([cgroups.JoinCgroup(spec.cgroup)] if spec.cgroup else []),
+        # From here on, in the child.
+        NewSession(),
+        UnshareCgroupNamespace(),
+        mounts.MakeMountsPrivate(),
+        mounts.MountOverlay(spec.root.layers, spec.state_dir),
+        BecomeContainerRoot(),
+        SetHostname(spec.hostname),
+        mounts.PivotRoot(spec.state_dir),
+        *mounts.kernel_filesystems(cgroup2=cgroups.layout().kind == "v2"),
+        *device_steps(),
+        mounts.DetachOldRoot(),
+        *(mounts.MaskPath(path) for path in mounts.MASKED_PATHS),
+        *(mounts.MakeReadOnly(path) for path in mounts.READONLY_PATHS),
+        *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
+        RaiseLoopback(),
+        ChangeDirectory(spec.process.cwd),
+        DropCapabilities(),
+        *_user(spec),
+        *([SetNoNewPrivileges()] if spec.process.no_new_privileges else []),
+        DieWithParent(),
+        ResetSignals(),
+        ConnectStdio(),
+        Exec(spec.process),
+    ]
+
+
+def _cgroup(spec: Spec) -> list[Step]:
+    if not spec.cgroup:
+        return []
+    return [
+        cgroups.CreateCgroup(spec.cgroup),
+        *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
+    ]
+
+
+def _identity(spec: Spec) -> list[Step]:
+    return [WriteIdMap("gid", spec.gid_mappings), WriteIdMap("uid", spec.uid_mappings)]
+
+
+def _user(spec: Spec) -> list[Step]:
+    process = spec.process
+    return [SwitchUser(process.uid, process.gid)] if (process.uid, process.gid) != (0, 0) else []
