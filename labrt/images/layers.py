@@ -1,8 +1,8 @@
 """Layers: tar archives that overlayfs stacks (image-spec, layer.md).
 
 Each layer is unpacked once, into LAB_HOME/layers/DIFFID, and shared by every container that has it.
-An archive is hostile input: members go through Python's "tar" extraction filter (PEP 706), which
-refuses absolute paths, "..", and links that leave the folder. Root's containers run in a user
+An archive is hostile input: a member is refused if its path, or a hard link's target, is absolute,
+holds "..", or passes through anything that is not a real directory. Root's containers run in a user
 namespace, so what belongs to root in the archive is given to the container's root on disk.
 """
 
@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -88,12 +89,48 @@ def _unpack(data: bytes, folder: Path) -> None:
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Extract one member; this first form takes files, folders and links, and no whiteouts."""
+    """Extract one member; this first form takes files, folders and links, and no whiteouts.
+
+    Raises:
+        LabError: the member would leave the folder, or is of a kind not supported.
+    """
     if os.path.basename(member.name).startswith(WHITEOUT):
         raise LabError(f"unpack {member.name}", "whiteouts are not supported yet")
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+    path = _inside(target, member.name)
+    if member.isdir():
+        path.mkdir(exist_ok=True)
+    elif member.issym():
+        path.symlink_to(member.linkname)  # followed only inside a container's root
+    elif member.islnk():
+        path.hardlink_to(_inside(target, member.linkname))
+    elif member.isfile():
+        _write_file(archive, member, path)
+    else:
         raise LabError(f"unpack {member.name}", "device nodes and FIFOs are not supported yet")
-    archive.extract(member, target, numeric_owner=True, filter="tar")
+    if not member.issym():
+        path.chmod(member.mode & 0o7777)
+
+
+def _inside(target: Path, name: str) -> Path:
+    """Return where `name` lies below `target`; every folder on the way must be a real one."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts:
+        raise LabError(f"unpack {name}", "the path leaves the image", "a hostile or broken archive")
+    path = target
+    for part in parts[:-1]:
+        path = path / part
+        if path.is_symlink():
+            raise LabError(f"unpack {name}", f"{part} is a link", "a hostile or broken archive")
+        path.mkdir(exist_ok=True)
+    return path / parts[-1] if parts else target
+
+
+def _write_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    source = archive.extractfile(member)
+    assert source is not None, "only called for regular files"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
+        shutil.copyfileobj(source, handle)
 
 
 def _give_to_container_root(folder: Path) -> None:
