@@ -2,22 +2,31 @@
 
 Everything downstream (statistics, pictures, report, notebooks) reads these rows and nothing else.
 A row is written whole, in one write(2) to a file opened O_APPEND, so a crash can cut short at most
-the last line; the reader keeps every whole row before it and says what it left out.
+the last line; the reader keeps every whole row before it and says what it left out. A file cut
+short may be appended to: the next row begins on a line of its own.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from labrt.errors import LabError, errno_text
 
 SCHEMA = 1
 
 Status = Literal["ok", "failed"]
+
+
+class Unwritable(LabError):
+    """The observations can't be kept (full disk, read-only folder): the run must end."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,8 @@ class Observation:
         value: None if and only if status is "failed".
         status, reason: "failed" rows say why; they are counted, never timed.
         conditions: all that must be equal for a fair comparison, and what is good to know:
-            digest, cpus, memory, workload, accelerator, order (position in the run), …
+            digest, cpus, memory, workload, accelerator, host, machine, order (position in the
+            run), seed, warmup, …
         at: Unix time, seconds.
         schema: version of this row's form.
     """
@@ -57,35 +67,75 @@ class Observation:
     def __post_init__(self) -> None:
         if (self.value is None) != (self.status == "failed"):
             raise ValueError("a row has a value, or it failed; never both, never neither")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.value} is not a measured value")
+
+    @property
+    def warmup(self) -> bool:
+        """True for the declared warm-up: kept in the file, left out of every statistic."""
+        return bool(self.conditions.get("warmup", False))
 
 
 class Log:
-    """An open observations file that only grows."""
+    """An open observations file that only grows.
+
+    Raises:
+        Unwritable: the file can't be opened or (`append`) written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        self._torn = _ends_torn(self._fd)
 
     def append(self, observation: Observation) -> None:
-        """Write one row whole.
+        """Write one row whole; after a row that was cut short, on a new line.
 
         Raises:
-            OSError: ENOSPC and its kind; the row may be cut short, the ones before are safe.
+            Unwritable: ENOSPC and its kind. The row may be cut short, the ones before are safe.
         """
-        line = json.dumps(asdict(observation), separators=(",", ":")) + "\n"
-        data = line.encode()
-        written = os.write(self._fd, data)
-        if written != len(data):
-            raise OSError(28, "row cut short", str(self.path))
+        line = json.dumps(asdict(observation), separators=(",", ":"), allow_nan=False) + "\n"
+        data = (("\n" if self._torn else "") + line).encode()
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                self._torn = True
+                # write(2): fewer bytes than asked for means that the room ran out half-way.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self._torn = False
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Close the file. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Log:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _ends_torn(fd: int) -> bool:
+    """True if the file's last row has no end of line: a crash cut it short."""
+    size = os.fstat(fd).st_size
+    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+
+
+def _unwritable(path: Path, error: OSError) -> Unwritable:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Unwritable(
+        f"write {path}",
+        errno_text(error),
+        "the disk is full" if full else "",
+        "free some room, or name a folder elsewhere with --out",
+    )
 
 
 @dataclass(frozen=True)
@@ -97,20 +147,52 @@ class Damage:
 
 
 def read(path: Path) -> tuple[list[Observation], list[Damage]]:
-    """Return every whole row, and what was left out with the reason."""
+    """Return every whole row, and what was left out with the reason.
+
+    Raises:
+        LabError: the file can't be read at all.
+    """
     rows: list[Observation] = []
     damage: list[Damage] = []
     for number, text in _lines(path):
         try:
-            data = json.loads(text)
-            if data.get("schema") != SCHEMA:
-                raise ValueError(f"schema {data.get('schema')!r}, this lab reads {SCHEMA}")
-            rows.append(Observation(**data))
-        except (ValueError, TypeError, AttributeError) as error:
+            rows.append(_parse(text))
+        except (ValueError, TypeError) as error:
             damage.append(Damage(number, str(error)))
     return rows, damage
 
 
+def _parse(text: str) -> Observation:
+    """Return the row that a line holds.
+
+    Raises:
+        ValueError, TypeError: it holds none.
+    """
+    if not text.endswith("\n"):
+        raise ValueError("cut short: no end of line")
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not a JSON object")
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"schema {data.get('schema')!r}, this lab reads {SCHEMA}")
+    for key in _TEXTS:
+        if not isinstance(data.get(key), str):
+            raise ValueError(f"{key} is {data.get(key)!r}, not a text")
+    if not isinstance(data.get("value"), int | float | None) or isinstance(data["value"], bool):
+        raise ValueError(f"value is {data.get('value')!r}, not a number")
+    if not isinstance(data.get("conditions"), dict):
+        raise ValueError("conditions is not a JSON object")
+    return Observation(**data)
+
+
+_TEXTS = [f.name for f in fields(Observation) if f.type in ("str", "Status")]
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        yield from enumerate(stream, start=1)
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+            yield from enumerate(stream, start=1)
+    except OSError as error:
+        raise LabError(
+            f"read {path}", errno_text(error), "", "name a folder that ./lab bench has written"
+        ) from error

@@ -1,0 +1,209 @@
+"""What an experiment is: a question, how it is measured, and rows.
+
+An experiment speaks to subjects only through `bench.subjects.base`, so it can't treat a VM and a
+container differently. It is run in trials: one trial of each subject and experiment makes a round,
+and the order within a round is random, so a slow minute of the host hits all alike.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from bench import interrupts
+from bench.observations import Observation
+from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run may take. Times in seconds, sizes in bytes.
+
+    Attributes:
+        n: trials per subject of the experiments that repeat; None = each experiment's own.
+        start_deadline, stop_deadline: after which an instance counts as failed.
+        count: density adds at most so many instances.
+        memory_budget: density stops when the host's MemAvailable has fallen by so much.
+        reserve: no experiment starts an instance that could leave the host less than this.
+        rungs, rung_seconds: the memory ramp has at most so many rungs and, from the fourth on,
+            begins none after so long.
+        settle: how long instances idle before they are weighed.
+        quick: the run is meant to be over in 90 s.
+    """
+
+    n: int | None = None
+    start_deadline: float = 30.0
+    stop_deadline: float = 15.0
+    count: int = 64
+    memory_budget: int = 512 * MIB
+    reserve: int = 2 * GIB
+    rungs: int = 16
+    rung_seconds: float = 6.0
+    settle: float = 0.2
+    quick: bool = True
+
+
+QUICK = Settings()
+FULL = Settings(
+    count=256, memory_budget=8 * GIB, rungs=32, rung_seconds=60.0, settle=1.0, quick=False
+)
+
+
+@dataclass
+class Trial:
+    """One go of one experiment with one subject: the place where rows are made.
+
+    A context manager: whatever an experiment has started through it is destroyed at its end, the
+    youngest first, however it ends.
+
+    Attributes:
+        keep: what becomes of each row (the runner's log).
+        conditions: stamped on every row; see `Observation.conditions`.
+    """
+
+    subject: Subject
+    workload: Workload
+    experiment: str
+    sample: int
+    settings: Settings
+    run: str
+    keep: Callable[[Observation], None]
+    conditions: dict[str, Any] = field(default_factory=dict)
+    instances: list[Instance] = field(default_factory=list)
+
+    def record(
+        self, phase: str, metric: str, unit: str, value: float, sample: int | None = None, **also: Any
+    ) -> None:
+        """Keep one measured value. `also` is added to this row's conditions."""
+        self._keep(phase, metric, unit, value, "", sample, also)
+
+    def fail(
+        self, phase: str, metric: str, unit: str, reason: str, sample: int | None = None, **also: Any
+    ) -> None:
+        """Keep one failure to measure, with its reason."""
+        self._keep(phase, metric, unit, None, reason, sample, also)
+
+    def _keep(
+        self,
+        phase: str,
+        metric: str,
+        unit: str,
+        value: float | None,
+        reason: str,
+        sample: int | None,
+        also: dict[str, Any],
+    ) -> None:
+        self.keep(
+            Observation(
+                run=self.run,
+                subject=self.subject.name,
+                experiment=self.experiment,
+                sample=self.sample if sample is None else sample,
+                phase=phase,
+                metric=metric,
+                unit=unit,
+                value=value,
+                status="ok" if value is not None else "failed",
+                reason=reason,
+                conditions={**self.conditions, **also},
+            )
+        )
+
+    def start(self) -> Instance:
+        """Start one instance; it lives until the trial ends, or its own `stop` or `destroy`.
+
+        Raises:
+            InstanceFailed: it could not be started; nothing is left behind.
+        """
+        number = len(self.instances)
+        name = f"lab-{self.subject.name}-{self.experiment}-{max(self.sample, 0)}-{number}"
+        with interrupts.held():
+            instance = self.subject.start(self.workload, name)
+            self.instances.append(instance)
+        return instance
+
+    def start_ready(self) -> Instance:
+        """Start one instance and wait for its ready mark.
+
+        Raises:
+            InstanceFailed: it died first, or the start deadline passed.
+        """
+        instance = self.start()
+        instance.wait_ready(self.settings.start_deadline)
+        return instance
+
+    def stop(self, instance: Instance) -> None:
+        """Ask an instance to end and wait until it is gone.
+
+        Raises:
+            InstanceFailed: it was still there after the stop deadline.
+        """
+        instance.stop(self.settings.stop_deadline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with interrupts.held():
+            for instance in reversed(self.instances):
+                instance.destroy()
+
+
+class Experiment(ABC):
+    """One question.
+
+    Class attributes:
+        name: what users type and tables print.
+        title: for pictures and the report.
+        question: what it answers, one sentence.
+        method: how it is measured, for the report.
+        limits: what its numbers can't tell, for the report.
+        repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
+            subject (a ramp repeats by itself).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    question: ClassVar[str]
+    method: ClassVar[str]
+    limits: ClassVar[str]
+    repeats: ClassVar[bool]
+
+    def trials(self, settings: Settings) -> int:
+        """How many trials each subject gets: at least 1."""
+        return 1
+
+    @abstractmethod
+    def measure(self, trial: Trial) -> None:
+        """Do one trial and record its rows. The trial destroys what was started.
+
+        Raises:
+            InstanceFailed: nothing of the trial could be measured; the runner keeps the reason as
+                a failed row of `failed_row`.
+        """
+
+    @abstractmethod
+    def failed_row(self) -> tuple[str, str, str]:
+        """(phase, metric, unit) of the row that a trial leaves that failed as a whole."""
+
+
+def seconds(start: int | None, end: int | None) -> float:
+    """Return the time between two stamps.
+
+    Raises:
+        InstanceFailed: one of them was never taken.
+    """
+    if start is None or end is None:
+        raise InstanceFailed("a time stamp is missing")
+    return (end - start) / 1e9
+
+
+def idle(duration: float) -> None:
+    """Let instances idle for a declared time before they are weighed. It waits for nothing."""
+    time.sleep(duration)

@@ -1,0 +1,109 @@
+"""Density: how many instances this host takes until a rule, declared beforehand, says stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import ClassVar
+
+from bench import meminfo
+from bench.experiments.base import Experiment, Settings, Trial, seconds
+from bench.subjects.base import InstanceFailed
+from bench.units import text
+
+# One start may be slow by chance; the middle of three isn't.
+WINDOW = 3
+SLOWER = 2.0
+
+
+@dataclass
+class Ramp:
+    """Where a ramp stands: what its stop rules look at."""
+
+    memory_before: int
+    instance_memory: int
+    settings: Settings
+    memory_now: int = 0
+    starts: list[float] = field(default_factory=list)
+
+    @property
+    def used(self) -> int:
+        """By how much the host's MemAvailable has fallen, bytes."""
+        return self.memory_before - self.memory_now
+
+    def stop_rule(self) -> tuple[str, str] | None:
+        """Return the rule that fires now (name, in words), or None to go on."""
+        settings = self.settings
+        if len(self.starts) >= settings.count:
+            return "count", f"{settings.count} instances run"
+        if self.used >= settings.memory_budget:
+            budget = text(settings.memory_budget, "B")
+            return "memory budget", f"the host has {budget} less than before the first"
+        if self.memory_now - self.instance_memory < settings.reserve:
+            reserve = text(settings.reserve, "B")
+            return "host reserve", f"one more could leave the host less than {reserve}"
+        if len(self.starts) >= 2 * WINDOW:
+            first, last = median(self.starts[:WINDOW]), median(self.starts[-WINDOW:])
+            if last > SLOWER * first:
+                return (
+                    "slow start",
+                    f"the last {WINDOW} starts took {text(last, 's')} (median), "
+                    f"the first {WINDOW} {text(first, 's')}",
+                )
+        return None
+
+
+class Density(Experiment):
+    name: ClassVar = "density"
+    title: ClassVar = "Density"
+    question: ClassVar = "How many idle instances does this host take until a declared rule fires?"
+    method: ClassVar = (
+        "Instances are added one after the other and all of them left running, until the first of "
+        "these rules fires: a number of instances is reached; the host's MemAvailable has fallen "
+        f"by the memory budget; the median of the last {WINDOW} start times is more than twice "
+        f"that of the first {WINDOW}; one more instance could leave the host less than its reserve; "
+        "a start fails. The rule that fired is part of the result. Then all are taken down."
+    )
+    limits: ClassVar = (
+        "The instances are idle, so this is a bound by memory and start-up, not by load. Where the "
+        "count is what stopped a ramp, the host could have taken more."
+    )
+    repeats: ClassVar = False
+
+    def measure(self, trial: Trial) -> None:
+        before = meminfo.available()
+        ramp = Ramp(before, trial.workload.memory, trial.settings, memory_now=before)
+        trial.record("ramp", "mem_available", "B", before, sample=0, instances=0)
+        while (rule := ramp.stop_rule()) is None:
+            try:
+                _add(trial, ramp)
+            except InstanceFailed as error:
+                number = len(ramp.starts) + 1
+                trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
+                rule = ("failed start", str(error))
+                break
+        trial.record(
+            "reached",
+            "instances",
+            "1",
+            len(ramp.starts),
+            rule=rule[0],
+            rule_text=rule[1],
+            count=trial.settings.count,
+            memory_budget=trial.settings.memory_budget,
+            reserve=trial.settings.reserve,
+        )
+
+    def failed_row(self) -> tuple[str, str, str]:
+        return "reached", "instances", "1"
+
+
+def _add(trial: Trial, ramp: Ramp) -> None:
+    """Start one more and look at the host."""
+    number = len(ramp.starts) + 1
+    instance = trial.start_ready()
+    took = seconds(instance.stamps.t0, instance.stamps.t3)
+    ramp.starts.append(took)
+    ramp.memory_now = meminfo.available()
+    trial.record("T0-T3", "time", "s", took, sample=number - 1, instances=number)
+    trial.record("ramp", "mem_available", "B", ramp.memory_now, sample=number, instances=number)

@@ -1,0 +1,123 @@
+"""Memory: what one more instance costs, in four numbers, because no single one is true.
+
+A container shares pages with the host and with other containers; a VM's memory is one process's
+memory with a guest kernel in it. PSS, USS, the cgroup's account and the fall of the host's
+MemAvailable each see another part of that, and only together they are fair.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from bench import meminfo
+from bench.experiments.base import Experiment, Settings, Trial, idle
+from bench.subjects.base import Instance, InstanceFailed
+
+LEAST_RUNGS = 4  # a slope with an interval needs three points; one to spare
+
+
+class Memory(Experiment):
+    name: ClassVar = "memory"
+    title: ClassVar = "Memory"
+    question: ClassVar = "How much memory does one more idle instance take?"
+    method: ClassVar = (
+        "Instances are added one by one, each of them left idle for a moment once it is ready. "
+        "(1) PSS and USS of the processes that the host has because of an instance, from "
+        "smaps_rollup; (2) what its cgroup is charged with: anon + shmem + kernel, and file (page "
+        "cache, which the host takes back when it needs it) apart; (3) the slope of the host's "
+        "MemAvailable over the number of instances, by regression; (4) of a VM's memory, what is "
+        "guest RAM and what is the hypervisor's own. (1), (2) and (4) are read from every instance "
+        "with all of them running."
+    )
+    limits: ClassVar = (
+        "The instances are idle: a working service adds its own memory, the same everywhere. PSS "
+        "and USS don't see kernel memory; the cgroup doesn't see what it shares with others and "
+        "somebody else was charged for; MemAvailable sees everything, other programs too, so its "
+        "interval is wide for things as small as a process. MemAvailable also counts a container's "
+        "own mount and network namespaces, which no process maps."
+    )
+    repeats: ClassVar = False
+
+    def measure(self, trial: Trial) -> None:
+        settings = trial.settings
+        idle(settings.settle)
+        _weigh_host(trial, 0)
+        began = time.monotonic()
+        running: list[Instance] = []
+        while _another(len(running), time.monotonic() - began, settings):
+            if meminfo.available() - trial.workload.memory < settings.reserve:
+                trial.fail(
+                    "ramp", "mem_available", "B", "the host's reserve would be touched", len(running) + 1
+                )
+                break
+            try:
+                running.append(trial.start_ready())
+            except InstanceFailed as error:
+                trial.fail("ramp", "mem_available", "B", str(error), len(running) + 1)
+                break
+            idle(settings.settle)
+            _weigh_host(trial, len(running))
+        for index, instance in enumerate(running):
+            _weigh(trial, instance, index, len(running))
+
+    def failed_row(self) -> tuple[str, str, str]:
+        return "ramp", "mem_available", "B"
+
+
+def _another(count: int, elapsed: float, settings: Settings) -> bool:
+    """True if the ramp gets another rung."""
+    if count >= settings.rungs:
+        return False
+    return count < LEAST_RUNGS or elapsed < settings.rung_seconds
+
+
+def _weigh_host(trial: Trial, count: int) -> None:
+    trial.record(
+        "ramp", "mem_available", "B", meminfo.available(), sample=count, instances=count
+    )
+
+
+def _weigh(trial: Trial, instance: Instance, index: int, count: int) -> None:
+    """Record what one instance takes while `count` of them run."""
+    _weigh_processes(trial, instance, index, count)
+    _weigh_cgroup(trial, instance, index, count)
+    for metric, size in instance.extra_memory().items():
+        trial.record("idle", metric, "B", size, sample=index, instances=count)
+
+
+def _weigh_processes(trial: Trial, instance: Instance, index: int, count: int) -> None:
+    try:
+        found = meminfo.of_processes(instance.pids())
+    except OSError as error:
+        for metric in ("pss", "uss", "rss"):
+            trial.fail("idle", metric, "B", str(error), sample=index, instances=count)
+        return
+    for metric in ("pss", "uss", "rss"):
+        trial.record(
+            "idle", metric, "B", getattr(found, metric), sample=index, instances=count
+        )
+
+
+def _weigh_cgroup(trial: Trial, instance: Instance, index: int, count: int) -> None:
+    cgroup = instance.cgroup()
+    if cgroup is None:
+        trial.fail("idle", "cgroup_used", "B", "no cgroup of its own", index, instances=count)
+        return
+    try:
+        use = cgroup.memory()
+    except OSError as error:
+        trial.fail("idle", "cgroup_used", "B", str(error), index, instances=count)
+        return
+    for part in ("anon", "shmem", "file"):
+        trial.record(
+            "idle", f"cgroup_{part}", "B", getattr(use, part), sample=index, instances=count
+        )
+    if use.kernel is None:
+        trial.fail(
+            "idle", "cgroup_used", "B", "this kernel doesn't tell kernel memory", index, instances=count
+        )
+        return
+    trial.record("idle", "cgroup_kernel", "B", use.kernel, sample=index, instances=count)
+    used = use.anon + use.shmem + use.kernel
+    trial.record("idle", "cgroup_used", "B", used, sample=index, instances=count)
