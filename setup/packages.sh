@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # root, log, lab_home are shared with setup.sh and its other parts
+# The packages of the distribution: the smallest set that gives QEMU and libvirt's QEMU driver, what
+# compiles libvirt's Python binding (it has no wheel), and the busybox that the base image is.
+
+apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
+    busybox-static)
+apt_test_packages=(kmod shellcheck) # virtme-ng looks for modules with modprobe
+
+dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
+    python3-devel busybox kmod ShellCheck)
+pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox kmod shellcheck)
+zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
+    busybox-static kmod ShellCheck)
+
+# Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
+families() (
+    # shellcheck source=/dev/null
+    source /etc/os-release 2>/dev/null || true
+    echo "${ID:-unknown} ${ID_LIKE:-}"
+)
+
+package_manager() {
+    local family
+    for family in $(families); do
+        case $family in
+            debian | ubuntu) echo apt ;;
+            fedora | rhel | centos) echo dnf ;;
+            arch) echo pacman ;;
+            opensuse* | suse | sles) echo zypper ;;
+            *) continue ;;
+        esac
+        return
+    done
+    echo unknown
+}
+
+# packages_current TESTS: true if no package is missing. TESTS: yes|no, with the tests' packages.
+packages_current() { [[ -z $(packages_missing "$1") ]]; }
+
+packages_missing() {
+    local tests=$1
+    case $(package_manager) in
+        apt) apt_missing "$tests" ;;
+        dnf) each_missing "rpm -q --whatprovides" "${dnf_packages[@]}" ;;
+        pacman) each_missing "pacman -Q" "${pacman_packages[@]}" ;;
+        zypper) each_missing "rpm -q --whatprovides" "${zypper_packages[@]}" ;;
+        *) echo "unknown" ;;
+    esac
+}
+
+apt_missing() {
+    local wanted=("${apt_packages[@]}") installed package
+    if [[ $1 == yes ]]; then wanted+=("${apt_test_packages[@]}"); fi
+    if ! venv_current; then
+        # shellcheck disable=SC2207 # package names hold no blanks
+        wanted+=($(python_packages))
+    fi
+    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null || true)
+    for package in "${wanted[@]}"; do
+        if ! grep -qx "installed $package" <<<"$installed"; then echo "$package"; fi
+    done
+}
+
+each_missing() {
+    local query=$1 package
+    shift
+    for package in "$@"; do
+        if ! $query "$package" >/dev/null 2>&1; then echo "$package"; fi
+    done
+}
+
+# Before any work: on another distribution say what to install, and stop.
+packages_ask() {
+    local manager missing
+    manager=$(package_manager)
+    missing=$(packages_missing "$1" | tr '\n' ' ')
+    case $manager in
+        apt) apt_ask "$missing" ;;
+        dnf) give_up "missing packages: $missing" "sudo dnf install $missing" ;;
+        pacman) give_up "missing packages: $missing" "sudo pacman -S --needed $missing" ;;
+        zypper) give_up "missing packages: $missing" "sudo zypper install $missing" ;;
+        *) other_distribution ;;
+    esac
+}
+
+other_distribution() {
+    say "this distribution is not one the lab knows; install what fits of these lists"
+    say "  dnf install ${dnf_packages[*]}"
+    say "  pacman -S --needed ${pacman_packages[*]}"
+    say "  zypper install ${zypper_packages[*]}"
+    exit 1
+}
+
+apt_ask() {
+    if [[ $(dpkg --print-architecture) != amd64 ]]; then
+        give_up "set up on $(dpkg --print-architecture)" "use a 64-bit PC (amd64); the lab's VM is one"
+    fi
+    if [[ $EUID -eq 0 ]]; then return; fi
+    local remedy="ask an administrator for: apt-get install --no-install-recommends $1"
+    if ! command -v sudo >/dev/null; then
+        give_up "install $1: not root, and there is no sudo" "$remedy"
+    fi
+    # Ask for the password now: the stage's output goes to the log.
+    if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && sudo -v; }; then
+        give_up "install $1: sudo wants a password" "run ./lab setup on a terminal, or $remedy"
+    fi
+}
+
+as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
+
+packages_make() {
+    # shellcheck disable=SC2207
+    local missing=($(packages_missing "$1"))
+    if apt_install "${missing[@]}"; then return; fi
+    apt_update # the lists were missing or out of date
+    # shellcheck disable=SC2207
+    missing=($(packages_missing "$1")) # fresh lists may name another Python
+    apt_install "${missing[@]}"
+}
+
+apt_update() { as_root apt-get update; }
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}

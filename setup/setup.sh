@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Puts in place what the lab needs, and only what is missing. Each product carries a stamp: a hash
+# of what it was made from, written last. An interrupted stage leaves no stamp and older inputs
+# leave another one; both are made again.
+#
+#   setup.sh [--test] [--when-needed]
+#     --test         also what only the test suite needs
+#     --when-needed  say nothing if nothing is missing (how the other verbs call it)
+set -euo pipefail
+
+root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+with_tests=no
+quiet=no
+for option in "$@"; do
+    case $option in
+        --test) with_tests=yes ;;
+        --when-needed) quiet=yes ;;
+        *)
+            echo "usage: ./lab setup [--test]" >&2
+            exit 2
+            ;;
+    esac
+done
+
+# shellcheck source=setup/stage.sh
+source "$root/setup/stage.sh"
+# shellcheck source=setup/home.sh
+source "$root/setup/home.sh"
+# shellcheck source=setup/packages.sh
+source "$root/setup/packages.sh"
+# shellcheck source=setup/python.sh
+source "$root/setup/python.sh"
+# shellcheck source=setup/kernel.sh
+source "$root/setup/kernel.sh"
+# shellcheck source=setup/machines.sh
+source "$root/setup/machines.sh"
+
+home_open
+need "system packages" packages "$with_tests"
+need "Python packages" venv
+need "guest kernel" kernel cloud
+need "base image" image
+need "accelerator" accelerator
+if [[ $with_tests == yes ]]; then
+    need "test kernel" kernel full
+fi
+
+if [[ $stages_run -gt 0 ]]; then
+    say "set up in $SECONDS s"
+elif [[ $quiet == no ]]; then
+    say "everything is set up, nothing to do"
+fi
