@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import ClassVar
 
 from labrt import syscalls
@@ -78,28 +77,41 @@ class MakeMountsPrivate(Step):
         syscalls.mount(None, "/", None, MS_REC | MS_PRIVATE)
 
 
+class EnterStateDir(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "chdir(2)"
+    reason: ClassVar = "the container's root may not walk through the user's private folders"
+
+    def __init__(self, state_dir: str) -> None:
+        self.folder = state_dir
+
+    def describe(self) -> str:
+        return f"chdir {self.folder}, while the child still has the host's id"
+
+    def do(self, context: Context) -> None:
+        os.chdir(self.folder)
+
+
 class MountOverlay(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount(8)"
     reason: ClassVar = "one read-only image serves many containers, each with its own changes"
 
     def __init__(self, layers: tuple[str, ...], state_dir: str) -> None:
-        self.layers = layers
-        self.folder = Path(state_dir)
+        # Relative, because of EnterStateDir. The kernel wants the topmost layer first.
+        self.layers = [os.path.relpath(layer, state_dir) for layer in reversed(layers)]
 
     @property
     def options(self) -> str:
-        # The kernel wants the topmost layer first. userxattr: overlayfs then keeps its marks in
-        # xattrs that a user namespace may write (https://docs.kernel.org/filesystems/overlayfs.html).
-        lower = ":".join(reversed(self.layers))
-        upper, work = self.folder / "upper", self.folder / "work"
-        return f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+        # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write
+        # (https://docs.kernel.org/filesystems/overlayfs.html).
+        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr"
 
     def describe(self) -> str:
-        return f"mount overlay on {self.folder / 'merged'}: {self.options}"
+        return f"mount overlay on merged: {self.options}"
 
     def do(self, context: Context) -> None:
-        syscalls.mount("overlay", self.folder / "merged", "overlay", MS_NODEV, self.options)
+        syscalls.mount("overlay", "merged", "overlay", MS_NODEV, self.options)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno in (errno.EPERM, errno.ENODEV):
@@ -120,15 +132,12 @@ class PivotRoot(Step):
     man: ClassVar = "pivot_root(2)"
     reason: ClassVar = "unlike chroot, it leaves no way back to the host's files"
 
-    def __init__(self, state_dir: str) -> None:
-        self.new_root = Path(state_dir) / "merged"
-
     def describe(self) -> str:
-        return f"chdir {self.new_root}; pivot_root(., .)"
+        return "chdir merged; pivot_root(., .)"
 
     def do(self, context: Context) -> None:
         context.host_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.chdir(self.new_root)
+        os.chdir("merged")
         # The old root ends up mounted on top of the new one; see NOTES in pivot_root(2).
         syscalls.pivot_root(".", ".")
 

@@ -35,15 +35,15 @@ ROOT_ID_BASE = 0x70000000
 ROOT_ID_COUNT = 65536
 
 
-def default_mapping() -> IdMapping:
-    """Return the id mapping for containers of this user (user_namespaces(7)).
+def default_mappings() -> tuple[IdMapping, IdMapping]:
+    """Return the (uid, gid) mapping for containers of this user (user_namespaces(7)).
 
-    Root maps 65,536 ids; a normal user may map exactly one without help: itself.
+    Root maps 65,536 ids; a normal user may map exactly one without help: its own.
     """
-    uid = os.geteuid()
-    if uid == 0:
-        return IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT)
-    return IdMapping(0, uid, 1)
+    if os.geteuid() == 0:
+        mapping = IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT)
+        return mapping, mapping
+    return IdMapping(0, os.geteuid(), 1), IdMapping(0, os.getegid(), 1)
 
 
 def read(pid: int | str = "self") -> dict[str, str]:

@@ -52,3 +52,15 @@ def run_dir() -> Path:
             "set LAB_RUN to a folder of your own",
         )
     return path
+
+
+def make_passable(folder: Path) -> None:
+    """Make a folder below LAB_HOME that the container's root may pass through, whatever the umask.
+
+    The folders above LAB_HOME stay as private as they are: nobody needs to walk through them.
+    """
+    if not folder.exists():
+        if folder != home():
+            make_passable(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o711)

@@ -76,14 +76,15 @@ class CreateStateDir(Step):
         return f"mkdir {self.folder} with upper, work and merged; lock it"
 
     def do(self, context: Context) -> None:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o711)
+        paths.make_passable(self.folder.parent)
+        paths.make_passable(self.folder)
         lock = try_lock(self.folder)
         assert lock is not None, "nobody else knows this folder yet"
         context.lock = lock
         (self.folder / "spec.json").write_text(json.dumps(context.spec.to_json()))
         for name in ("upper", "work", "merged"):
-            (self.folder / name).mkdir(mode=0o755)
+            (self.folder / name).mkdir()
+            (self.folder / name).chmod(0o755)
         for uid, gid in zip(context.spec.uid_mappings, context.spec.gid_mappings, strict=True):
             if uid.container_id == 0 and os.geteuid() == 0:
                 # The upper layer's owner is the owner of the container's "/": its root.

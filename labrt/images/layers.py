@@ -22,7 +22,7 @@ from labrt import paths
 from labrt.errors import LabError, errno_text
 from labrt.images import store
 from labrt.images.store import Image
-from labrt.namespaces import default_mapping
+from labrt.namespaces import ROOT_ID_BASE
 from labrt.state import remove_tree
 
 WHITEOUT = ".wh."
@@ -68,7 +68,7 @@ def _uncompressed(digest: str, diff_id: str) -> bytes:
 
 def _unpack(data: bytes, folder: Path) -> None:
     """Unpack aside and rename, so that a folder with the final name is always whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_passable(folder.parent)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
     try:
         os.chmod(aside, 0o755)
@@ -117,12 +117,13 @@ def _inside(target: Path, name: str) -> Path:
     if name.startswith("/") or ".." in parts:
         raise LabError(f"unpack {name}", "the path leaves the image", "a hostile or broken archive")
     path = target
-    for part in parts[:-1]:
+    for depth, part in enumerate(parts, start=1):
         path = path / part
         if path.is_symlink():
             raise LabError(f"unpack {name}", f"{part} is a link", "a hostile or broken archive")
-        path.mkdir(exist_ok=True)
-    return path / parts[-1] if parts else target
+        if depth < len(parts):
+            path.mkdir(exist_ok=True)
+    return path
 
 
 def _write_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
@@ -137,9 +138,8 @@ def _give_to_container_root(folder: Path) -> None:
     """Shift owners into the range that root's containers map (host side; root only)."""
     if os.geteuid() != 0:
         return
-    base = default_mapping().host_id
     for path in [folder, *folder.rglob("*")]:
         found = path.lstat()
-        os.lchown(path, base + found.st_uid, base + found.st_gid)
+        os.lchown(path, ROOT_ID_BASE + found.st_uid, ROOT_ID_BASE + found.st_gid)
         if not path.is_symlink():
             os.chmod(path, found.st_mode & 0o7777)  # chown(2) clears the setuid bit

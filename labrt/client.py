@@ -1,0 +1,261 @@
+"""The library: containers for notebooks and the bench, from any process, threaded or not.
+
+    with labrt.run("busybox", ["sleep", "60"], memory="256m") as c:
+        print(c.pid, c.cgroup.memory())
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from labrt import paths
+from labrt.cgroups import Cgroup
+from labrt.declare import declare
+from labrt.errors import LabError
+from labrt.images import store
+from labrt.launcher import receive, send
+from labrt.perform import Timed
+from labrt.spec import Spec
+
+# -I -S: no site packages, no environment; a small launcher clones fast.
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from labrt.launcher import main; main()"
+
+
+class LauncherProcess:
+    """A running launcher that belongs to this process and dies with it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="launcher-", dir=paths.run_dir())
+        self.address = str(Path(self._folder.name) / "socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self.address)
+            listener.listen(128)
+            self._process = self._spawn(listener)
+        self._owner = os.getpid()
+
+    def _spawn(self, listener: socket.socket) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).parent.parent)
+        # The child gets the listener as descriptor 3, whatever its number is here.
+        move = f"import os; os.dup2({listener.fileno()}, 3); " if listener.fileno() != 3 else ""
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", move + _START, root],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            process_group=0,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def close(self) -> None:
+        """End every container it serves, then the launcher."""
+        if self._owner != os.getpid():
+            return  # a forked child inherited the object, not the launcher
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+_launcher: LauncherProcess | None = None
+_lock = threading.Lock()
+
+
+def launcher() -> LauncherProcess:
+    """Return this process's launcher, started on first use."""
+    global _launcher
+    with _lock:
+        if _launcher is None or not _launcher.alive():
+            _launcher = LauncherProcess()
+            atexit.register(_launcher.close)
+        return _launcher
+
+
+class Container:
+    """A container started by the launcher. Leaving the `with` block ends it and undoes everything.
+
+    Attributes:
+        spec: what was declared.
+        pid: host pid of its first process.
+        called, cloned: when `run` was called and clone3(2) returned, CLOCK_MONOTONIC ns.
+        trace: every step with its time.
+        exit_code: None until it has ended *and* everything is undone.
+    """
+
+    def __init__(self, spec: Spec, stdio: tuple[int, int, int], called: int | None = None) -> None:
+        self.spec = spec
+        self.called = time.monotonic_ns() if called is None else called
+        self.exit_code: int | None = None
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pidfd = -1
+        try:
+            self._connection.connect(launcher().address)
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            send(self._connection, {"spec": spec.to_json()}, stdio)
+            message, fds = receive(self._connection)
+            self._started(message, fds)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _started(self, message: dict[str, object] | None, fds: list[int]) -> None:
+        if message is None:
+            raise LabError("start a container", "the launcher ended", remedy="./lab clean, then retry")
+        if "error" in message:
+            error = message["error"]
+            assert isinstance(error, list)
+            raise LabError(*error)
+        started = message["started"]
+        assert isinstance(started, dict)
+        (self._pidfd,) = fds
+        self.pid: int = started["pid"]
+        self.cloned: int = started["cloned"]
+        self.trace = [Timed(**timed) for timed in started["trace"]]
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """Its cgroup, or None where the host gives this user none."""
+        return Cgroup(self.spec.cgroup) if self.spec.cgroup else None
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait until it has ended and everything is undone; None if `timeout` seconds passed.
+
+        Returns:
+            The exit code, 128 + N if signal N ended it.
+
+        Raises:
+            LabError: something could not be undone.
+        """
+        if self.exit_code is not None:
+            return self.exit_code
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        message, _fds = receive(self._connection)
+        if message is None:
+            raise LabError("wait for a container", "the launcher ended", remedy="./lab clean")
+        if message["undone"]:
+            raise LabError(*message["undone"])
+        self.exit_code = message["exited"]
+        return self.exit_code
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its first process; content to find it ended."""
+        send(self._connection, {"signal": number})
+
+    def stop(self, timeout: float = 10.0) -> int:
+        """Ask it to end (SIGTERM), kill it after `timeout` seconds; return the exit code."""
+        import signal
+
+        if self.exit_code is None:
+            self.signal(signal.SIGTERM)
+            if self.wait(timeout) is None:
+                self.kill()
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def kill(self) -> int:
+        """End it by force; return the exit code."""
+        import signal
+
+        if self.exit_code is None:
+            self.signal(signal.SIGKILL)
+            self.wait()
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def close(self) -> None:
+        """End it and release everything; may be called again."""
+        try:
+            if self._connection.fileno() >= 0:
+                self.kill()
+        finally:
+            self._connection.close()
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def run(
+    image: str,
+    args: Sequence[str] = (),
+    *,
+    env: Sequence[str] = (),
+    hostname: str | None = None,
+    memory: str | None = None,
+    cpus: float | str | None = None,
+    pids: int | str | None = None,
+    read_only: bool = False,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> Container:
+    """Start a container and return at once.
+
+    Args:
+        image: its name in the store.
+        args: program and arguments; default: what the image runs.
+        memory, cpus, pids: limits ("256m", 1.0, 64).
+        stdin, stdout, stderr: descriptors; default: /dev/null for input, this process's for output.
+
+    Raises:
+        LabError: it could not be started; nothing is left behind.
+    """
+    called = time.monotonic_ns()
+    spec = declare(
+        store.resolve(image),
+        args,
+        env=env,
+        hostname=hostname,
+        memory=memory,
+        cpus=None if cpus is None else str(cpus),
+        pids=None if pids is None else str(pids),
+        read_only=read_only,
+    )
+    with open(os.devnull, "rb") as null:
+        chosen = (
+            null.fileno() if stdin is None else stdin,
+            1 if stdout is None else stdout,
+            2 if stderr is None else stderr,
+        )
+        return Container(spec, chosen, called)
+
+
+def output(image: str, args: Sequence[str], timeout: float = 30.0, **options: object) -> str:
+    """Run a container to its end and return what it wrote (standard output and error).
+
+    Raises:
+        LabError: it could not be started, or had not ended after `timeout` seconds.
+    """
+    with tempfile.TemporaryFile() as file:
+        fd = file.fileno()
+        with run(image, args, stdout=fd, stderr=fd, **options) as container:  # type: ignore[arg-type]
+            if container.wait(timeout) is None:
+                raise LabError(f"run {' '.join(args)}", f"still running after {timeout:g} s")
+        file.seek(0)
+        return file.read().decode(errors="replace")
