@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -150,9 +151,9 @@ class Trial:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with interrupts.held():
-            for instance in reversed(self.instances):
-                instance.destroy()
+        with interrupts.held(), ExitStack() as all_of_them:
+            for instance in self.instances:
+                all_of_them.callback(instance.destroy)  # one that fails doesn't keep the others
 
 
 class Experiment(ABC):

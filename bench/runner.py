@@ -1,0 +1,202 @@
+"""The runner: which trial when, what is kept of it, and what happens when one goes wrong.
+
+A trial that fails is a row. A subject that breaks is a row, and the rest goes on. Only three things
+end a run: no trial is left, the results can't be written, or the user interrupts it. Whatever ends
+it, everything that was started is taken down.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bench import interrupts
+from bench.experiments.base import Experiment, Settings, Trial
+from bench.observations import Log, Unwritable
+from bench.subjects.base import InstanceFailed, Subject, Workload
+from labrt.errors import LabError
+
+# After so many failures in a row the remaining trials of a subject and experiment aren't tried: a
+# guest that never boots would otherwise cost one deadline for each of them.
+GIVE_UP_AFTER = 3
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One trial to come. `sample` -1 is the warm-up."""
+
+    experiment: Experiment
+    subject: Subject
+    sample: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.experiment.name, self.subject.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run needs to know before it begins.
+
+    Attributes:
+        run: its name, stamped on every row.
+        host: identifies the machine (`bench.host`), stamped on every row.
+        accelerator: the host-wide verdict, stamped on every row.
+        seed: of the order of trials.
+    """
+
+    run: str
+    subjects: list[Subject]
+    experiments: list[Experiment]
+    workload: Workload
+    settings: Settings
+    host: str
+    accelerator: str
+    seed: int
+
+
+class Progress(Protocol):
+    """Whom a run tells how far it is."""
+
+    def begin(self, planned: list[Planned]) -> None: ...
+    def doing(self, trial: Planned) -> None: ...
+    def done(self, trial: Planned) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def schedule(plan: Plan, subjects: list[Subject]) -> list[Planned]:
+    """Return all trials in order; the same plan and seed give the same order.
+
+    First one warm-up of every subject. Then the experiments that repeat, in rounds: a round has one
+    trial of every subject and experiment, in random order, so a slow minute of the host hits all
+    alike. Then the ramps, each with the subjects in random order.
+    """
+    shuffled = random.Random(plan.seed)
+    repeated = [experiment for experiment in plan.experiments if experiment.repeats]
+    ramps = [experiment for experiment in plan.experiments if not experiment.repeats]
+    order = [Planned(repeated[0], subject, -1) for subject in subjects] if repeated else []
+    rounds = max((experiment.trials(plan.settings) for experiment in repeated), default=0)
+    for number in range(rounds):
+        one_round = [
+            Planned(experiment, subject, number)
+            for experiment in repeated
+            if number < experiment.trials(plan.settings)
+            for subject in subjects
+        ]
+        order += shuffled.sample(one_round, len(one_round))
+    for experiment in ramps:
+        order += [Planned(experiment, s, 0) for s in shuffled.sample(subjects, len(subjects))]
+    return order
+
+
+@dataclass
+class Runner:
+    """One run."""
+
+    plan: Plan
+    log: Log
+    progress: Progress
+    _stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Do all trials. Everything that was started or opened is gone when this returns.
+
+        Raises:
+            Unwritable: the results can't be kept.
+            bench.interrupts.Interrupted: Ctrl-C; the rows so far are kept.
+        """
+        with ExitStack() as opened:
+            subjects = [s for s in self.plan.subjects if self._prepare(s, opened)]
+            planned = schedule(self.plan, subjects)
+            self.progress.begin(planned)
+            for position, trial in enumerate(planned):
+                if self._in_a_row.get(trial.key, 0) < GIVE_UP_AFTER:
+                    self.progress.doing(trial)
+                    self._do(trial, position, planned)
+                self.progress.done(trial)
+
+    def _prepare(self, subject: Subject, opened: ExitStack) -> bool:
+        """Make a subject ready; False, and a failed row, if it can't be."""
+        opened.callback(self._close, subject)
+        self._stamps[subject.name] = {}
+        try:
+            if reason := subject.unavailable():
+                raise InstanceFailed(reason)
+            subject.prepare(self.plan.workload)
+            self._stamps[subject.name] = subject.conditions()
+        except Exception as error:
+            self.progress.note(f"{subject.name} can't be measured: {said(error)}")
+            trial = self._trial(subject, "prepare", 0, -1)
+            trial.fail("prepare", "time", "s", said(error))
+            return False
+        return True
+
+    def _close(self, subject: Subject) -> None:
+        with interrupts.held():
+            try:
+                subject.close()
+            except Exception as error:
+                self.progress.note(f"closing {subject.name}: {said(error)}")
+
+    def _do(self, planned: Planned, position: int, all_planned: list[Planned]) -> None:
+        """Do one trial; whatever goes wrong in it becomes a failed row."""
+        trial = self._trial(planned.subject, planned.experiment.name, planned.sample, position)
+        try:
+            with trial:
+                planned.experiment.measure(trial)
+            self._in_a_row[planned.key] = 0
+        except Unwritable:
+            raise
+        except Exception as error:
+            reason = said(error)
+            self._in_a_row[planned.key] = self._in_a_row.get(planned.key, 0) + 1
+            if self._in_a_row[planned.key] >= GIVE_UP_AFTER:
+                left = sum(other.key == planned.key for other in all_planned[position + 1 :])
+                reason += f" ({GIVE_UP_AFTER} failures in a row: {left} more trials not tried)"
+            trial.fail(*planned.experiment.failed_row(), reason)
+            self.progress.note(f"{planned.subject.name}, {planned.experiment.name}: {reason}")
+
+    def _trial(self, subject: Subject, experiment: str, sample: int, position: int) -> Trial:
+        plan = self.plan
+        stamps = conditions(plan, subject) | self._stamps[subject.name] | {"order": position}
+        if sample < 0:
+            stamps["warmup"] = True
+        return Trial(
+            subject=subject,
+            workload=plan.workload,
+            experiment=experiment,
+            sample=sample,
+            settings=plan.settings,
+            run=plan.run,
+            keep=self.log.append,
+            conditions=stamps,
+        )
+
+
+def conditions(plan: Plan, subject: Subject) -> dict[str, Any]:
+    """Return what every row of a subject is stamped with, besides what it says of itself."""
+    workload = plan.workload
+    return {
+        "kind": subject.kind,
+        "title": subject.title,
+        "image": workload.image,
+        "digest": workload.digest,
+        "cpus": workload.cpus,
+        "memory": workload.memory,
+        "workload": workload.name,
+        "accelerator": plan.accelerator,
+        "host": plan.host,
+        "machine": "host",
+        "seed": plan.seed,
+    }
+
+
+def said(error: BaseException) -> str:
+    """Return what went wrong in one line; for surprises with the kind of error before it."""
+    text = " ".join(str(error).split()) or "no reason given"
+    if isinstance(error, InstanceFailed | LabError):
+        return text
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,170 @@
+"""A plain process: the image's own program on the host, limited but in no way set apart.
+
+It is what a container is compared with: the same program, the same cgroup limits, and none of the
+namespaces. Everything here runs on the host side.
+
+Man pages: pidfd_open(2), pidfd_send_signal(2), setsid(2), cgroups(7).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.marks import INIT, READY, MarkReader
+from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from labrt import cgroups
+from labrt.cgroups import TOP, Cgroup
+from labrt.errors import LabError
+
+# A process must be in its cgroup before it runs the image's program: memory that it takes earlier
+# stays charged to the cgroup that it came from. So a shell waits for one line before it execs.
+GATE = 'read -r go && exec "$@" </dev/null'
+
+
+def limits(workload: Workload) -> dict[str, str]:
+    """Return the workload's limits as cgroup v2 files."""
+    return {"memory.max": str(workload.memory), "cpu.max": f"{round(workload.cpus * 100000)} 100000"}
+
+
+class ProcessInstance(Instance):
+    """One process in a session and a cgroup of its own."""
+
+    def __init__(self, name: str, workload: Workload, command: list[str], path: str) -> None:
+        self.name = name
+        self.stamps = Stamps(t0=time.monotonic_ns())
+        self._process: subprocess.Popen[bytes] | None = None
+        self._marks: MarkReader | None = None
+        self._pidfd = -1
+        self._cgroup = Cgroup(f"{TOP}/{name}")
+        try:
+            Cgroup.create(self._cgroup.name, limits(workload))
+            self._spawn(command, path)
+            self._cgroup.add(self._running().pid)
+            self._open_gate()
+        except (OSError, LabError) as error:
+            self.destroy()
+            raise InstanceFailed(f"start {command[0]}: {error}") from error
+        except BaseException:
+            self.destroy()
+            raise
+
+    def _spawn(self, command: list[str], path: str) -> None:
+        ours, theirs = os.pipe()
+        self._marks = MarkReader(ours)
+        try:
+            self._process = subprocess.Popen(
+                [command[0], "-c", GATE, "gate", *command],
+                stdin=subprocess.PIPE,
+                stdout=theirs,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env={"PATH": path},
+            )
+            self.stamps.t1 = time.monotonic_ns()
+        finally:
+            os.close(theirs)
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def _open_gate(self) -> None:
+        gate = self._running().stdin
+        assert gate is not None, "asked for as a pipe"
+        gate.write(b"go\n")
+        gate.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "only called once it has been spawned"
+        return self._process
+
+    def wait_ready(self, timeout: float) -> None:
+        assert self._marks is not None, "made before the process"
+        self.stamps.t3 = self._marks.wait(READY, timeout)
+        self.stamps.t2 = self._marks.stamp(INIT)
+
+    def stop(self, timeout: float) -> None:
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+        except OSError as error:
+            raise InstanceFailed(f"it had ended before it was asked to: {error}") from error
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
+        self.destroy()
+
+    def destroy(self) -> None:
+        if self._process is not None:
+            self._process.kill()  # no error if it has ended and been waited for
+            self._process.wait()
+        self._cgroup.kill()  # what the program left behind
+        self._cgroup.remove()
+        if self._marks is not None:
+            self._marks.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def pids(self) -> list[int]:
+        return self._cgroup.pids()
+
+    def cgroup(self) -> Cgroup | None:
+        return self._cgroup
+
+
+class Process(Subject):
+    name: ClassVar = "process"
+    kind: ClassVar = "process"
+    title: ClassVar = "plain process"
+
+    def __init__(self) -> None:
+        self._command: list[str] = []
+        self._path = ""
+
+    def unavailable(self) -> str | None:
+        return cgroups.unavailable()
+
+    def conditions(self) -> dict[str, Any]:
+        return {"posture": f"uid {os.geteuid()} of the host, no namespaces, cgroup limits only"}
+
+    def prepare(self, workload: Workload) -> None:
+        """Find the image's program in its unpacked layers.
+
+        Raises:
+            LabError: it isn't a script with an interpreter of the image's own.
+        """
+        from labrt.images import layers, store
+
+        image = store.resolve(workload.image)
+        roots = layers.unpacked(image)
+        script = _find(roots, image.command[0])
+        first = script.open("rb").readline().decode(errors="replace").strip()
+        if not first.startswith("#!/"):
+            raise LabError(
+                f"run {image.command[0]} of {image.name} as a plain process",
+                "it is not a script",
+                "a program outside its root may lack its libraries",
+                "measure this image without the subject process",
+            )
+        interpreter = _find(roots, first.removeprefix("#!").split()[0])
+        self._command = [str(interpreter), str(script), *image.command[1:]]
+        self._path = str(interpreter.parent)
+
+    def start(self, workload: Workload, name: str) -> Instance:
+        return ProcessInstance(name, workload, self._command, self._path)
+
+    def close(self) -> None:
+        """Nothing is shared between instances."""
+
+
+def _find(roots: list[Path], name: str) -> Path:
+    """Return where an absolute path of the image lies: the uppermost layer that has it."""
+    for root in reversed(roots):
+        path = root / name.lstrip("/")
+        if os.path.lexists(path):
+            return path
+    raise LabError(f"find {name} in the image", "none of its layers has it")
