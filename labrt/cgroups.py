@@ -247,6 +247,15 @@ class Cgroup:
     def exists(self) -> bool:
         return any(folder.exists() for folder in self._folders())
 
+    def v2_folder(self) -> Path | None:
+        """Its folder in the v2 hierarchy, or None where none of our controllers lives there."""
+        points = [point for name, point in layout().v2.items() if name in CONTROLLERS]
+        return points[0] / self.name if points else None
+
+    def v1_folders(self) -> list[Path]:
+        """Its folders in v1 hierarchies."""
+        return [point / self.name for point in sorted(set(layout().v1.values()))]
+
     def _mount_points(self) -> list[Path]:
         found = layout()
         points = {found.controllers[name] for name in CONTROLLERS if name in found.controllers}
@@ -366,16 +375,21 @@ class SetLimit(Step):
         self.cgroup.write(self.file, self.value)
 
 
-class JoinCgroup(Step):
-    side: ClassVar = "host"
+class JoinV1Cgroup(Step):
+    """The child moves itself: a single thread that writes its own id into `tasks` needs no lock
+    against every fork of the machine. Moved by another process it waits some 15 ms for that lock.
+    In v2 the child is born in its cgroup (`Clone`)."""
+
+    side: ClassVar = "container"
     man: ClassVar = "cgroups(7)"
-    reason: ClassVar = "limits hold for the child before its first own instruction"
+    reason: ClassVar = "limits hold from before the program's first instruction"
 
     def __init__(self, cgroup: str) -> None:
-        self.cgroup = Cgroup(cgroup)
+        self.files = [folder / "tasks" for folder in Cgroup(cgroup).v1_folders()]
 
     def describe(self) -> str:
-        return f"write the child's pid into {self.cgroup.name}/cgroup.procs"
+        return f"echo 0 > {', '.join(map(str, self.files))}"
 
     def do(self, context: Context) -> None:
-        self.cgroup.add(context.pid)
+        for file in self.files:
+            file.write_text("0")

@@ -1,7 +1,7 @@
 """The library: containers for notebooks and the bench, from any process, threaded or not.
 
-    with labrt.run("busybox", ["sleep", "60"], memory="256m") as c:
-        print(c.pid, c.cgroup.memory())
+with labrt.run("busybox", ["sleep", "60"], memory="256m") as c:
+    print(c.pid, c.cgroup.memory())
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class Container:
 
     def _started(self, message: dict[str, object] | None, fds: list[int]) -> None:
         if message is None:
-            raise LabError("start a container", "the launcher ended", remedy="./lab clean, then retry")
+            raise LabError(
+                "start a container", "the launcher ended", remedy="./lab clean, then retry"
+            )
         if "error" in message:
             error = message["error"]
             assert isinstance(error, list)

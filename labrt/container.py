@@ -113,7 +113,9 @@ def remove_all(timeout: float = 5.0) -> list[str]:
             _kill_first_process(folder)
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"remove the container {folder.name}", "its owner still holds it", remedy="retry"
+                    f"remove the container {folder.name}",
+                    "its owner still holds it",
+                    remedy="retry",
                 )
             time.sleep(0.01)
         removed.append(folder.name)

@@ -43,7 +43,9 @@ def cpu_max(text: str) -> str:
         quota = 0
     if quota < 1000:
         raise LabError(
-            f"set the CPU limit to {text!r}", "not a number of 0.01 or more", remedy="write 0.5 or 1"
+            f"set the CPU limit to {text!r}",
+            "not a number of 0.01 or more",
+            remedy="write 0.5 or 1",
         )
     return f"{quota} {CPU_PERIOD}"
 

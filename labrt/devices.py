@@ -11,9 +11,8 @@ import os
 from typing import ClassVar
 
 from labrt import syscalls
-from labrt.mounts import MountFilesystem
 from labrt.step import Context, Step
-from labrt.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID
+from labrt.syscalls import MS_BIND
 
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices
 NODES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -54,25 +53,3 @@ class LinkDevices(Step):
     def do(self, context: Context) -> None:
         for name, target in LINKS.items():
             os.symlink(target, f"/dev/{name}")
-
-
-def device_steps() -> list[Step]:
-    """Return the steps that fill an empty /dev."""
-    return [
-        *(BindDevice(node) for node in NODES),
-        LinkDevices(),
-        MountFilesystem(
-            "devpts",
-            "/dev/pts",
-            MS_NOSUID | MS_NOEXEC,
-            "newinstance,ptmxmode=0666,mode=620",
-            "terminals of its own",
-        ),
-        MountFilesystem(
-            "tmpfs",
-            "/dev/shm",
-            MS_NOSUID | MS_NODEV | MS_NOEXEC,
-            "mode=1777,size=64m",
-            "POSIX shared memory of its own (shm_overview(7))",
-        ),
-    ]

@@ -9,7 +9,7 @@ One connection is one container: the connection's end ends the container, and th
 packet (unix(7), SOCK_SEQPACKET):
 
     → {"spec": …} + 3 descriptors
-    ← {"started": {"pid", "cloned", "trace"}} + pidfd    or  {"error": [tried, answer, cause, remedy]}
+    ← {"started": {"pid", "cloned", "trace"}} + pidfd, or {"error": [tried, answer, cause, remedy]}
     → {"signal": N}                                       (any number of times)
     ← {"exited": code, "undone": null or error}           when everything is undone
 """
@@ -95,7 +95,7 @@ class Served:
 
 
 class Launcher:
-    """The event loop: new connections, messages, and ended containers, by selectors(7)-like events."""
+    """The event loop: new connections, messages and ended containers, each as an event."""
 
     def __init__(self, listener: socket.socket, lifeline: int) -> None:
         self.selector = selectors.DefaultSelector()

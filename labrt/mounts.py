@@ -196,6 +196,7 @@ def kernel_filesystems(cgroup2: bool) -> list[Step]:
         cgroup2: whether the host's controllers are in the v2 hierarchy alone.
     """
     safe = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    terminals = "newinstance,ptmxmode=0666,mode=620"
     steps: list[Step] = [
         MountFilesystem("proc", "/proc", safe, "", "ps and /proc show the container's processes"),
         MountFilesystem("sysfs", "/sys", safe | MS_RDONLY, "", "shows the container's own network"),
@@ -206,13 +207,20 @@ def kernel_filesystems(cgroup2: bool) -> list[Step]:
             "mode=755,size=64k",
             "a /dev with a few harmless nodes instead of the host's",
         ),
+        MountFilesystem(
+            "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, terminals, "terminals of its own (pts(4))"
+        ),
+        MountFilesystem(
+            "tmpfs",
+            "/dev/shm",
+            safe,
+            "mode=1777,size=64m",
+            "POSIX shared memory of its own (shm_overview(7))",
+        ),
     ]
     if cgroup2:
-        steps.append(
-            MountFilesystem(
-                "cgroup2", "/sys/fs/cgroup", safe | MS_RDONLY, "", "the container can read its limits"
-            )
-        )
+        reason = "the container can read its own limits"
+        steps.append(MountFilesystem("cgroup2", "/sys/fs/cgroup", safe | MS_RDONLY, "", reason))
     return steps
 
 

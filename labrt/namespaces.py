@@ -57,16 +57,26 @@ class Clone(Step):
     man: ClassVar = "clone3(2)"
     reason: ClassVar = "the child begins life with names of its own"
 
-    def __init__(self, namespaces: tuple[NamespaceType, ...]) -> None:
+    def __init__(self, namespaces: tuple[NamespaceType, ...], cgroup: Path | None) -> None:
+        """`cgroup` is the v2 cgroup's folder that the child is born in, where there is one."""
         self.namespaces = [name for name in namespaces if name in CLONE_FLAGS]
+        self.cgroup = cgroup
 
     def describe(self) -> str:
-        return f"clone3 with new namespaces: {', '.join(self.namespaces) or 'none'}"
+        born = f", born in the cgroup {self.cgroup}" if self.cgroup else ""
+        return f"clone3 with new namespaces: {', '.join(self.namespaces) or 'none'}{born}"
 
     def do(self, context: Context) -> None:
         """Return twice: in the parent with context.pid set, in the child with it 0."""
         flags = sum(CLONE_FLAGS[name] for name in self.namespaces)
-        context.pid, context.pidfd = syscalls.clone3(flags)
+        if self.cgroup is None:
+            context.pid, context.pidfd = syscalls.clone3(flags)
+            return
+        folder = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            context.pid, context.pidfd = syscalls.clone3(flags, folder)
+        finally:
+            os.close(folder)
 
     def undo(self, context: Context) -> None:
         """Kill and reap the child where this process is its parent."""

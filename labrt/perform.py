@@ -11,8 +11,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
@@ -88,19 +90,32 @@ def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> list[
 
 
 def undo(steps: list[Step], context: Context) -> None:
-    """Undo the steps backwards. Every one is tried; the first failure is raised at the end.
+    """Undo the steps backwards, not to be interrupted. Every one is tried; the first failure is
+    raised at the end.
 
     Raises:
         StepFailed: the kernel refused an undo.
     """
     failed: StepFailed | None = None
-    for step in reversed(steps):
-        try:
-            step.undo(context)
-        except (OSError, LabError) as error:
-            failed = failed or StepFailed(step, error)
+    with _signals_held():
+        for step in reversed(steps):
+            try:
+                step.undo(context)
+            except (OSError, LabError) as error:
+                failed = failed or StepFailed(step, error)
     if failed:
         raise failed
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back the signals that ask a process to end; they arrive when the block is left."""
+    asking = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, asking)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _do(step: Step, context: Context, hook: Hook) -> Timed:

@@ -180,7 +180,7 @@ class Exec(Step):
     def likely(self, error: OSError) -> tuple[str, str]:
         program = self.process.args[0]
         if error.errno == errno.ENOENT:
-            return f"the image has no program {program!r} (or not its interpreter)", "check the name"
+            return f"the image has no program {program!r}, or not its interpreter", "check the name"
         if error.errno == errno.EACCES:
             return f"{program!r} is not executable", "name a program, not a folder or a data file"
         if error.errno == errno.ENOEXEC:

@@ -8,9 +8,11 @@ host may do to the child; then the child does its own, up to execve(2).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from labrt import cgroups, mounts
 from labrt.capabilities import DropCapabilities, SetNoNewPrivileges
-from labrt.devices import device_steps
+from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.namespaces import (
     BecomeContainerRoot,
     Clone,
@@ -39,12 +41,12 @@ def recipe(spec: Spec) -> list[Step]:
     return [
         CreateStateDir(spec),
         *_cgroup(spec),
-        Clone(spec.namespaces),
+        Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordPid(spec.state_dir),
         *_identity(spec),
-        *([cgroups.JoinCgroup(spec.cgroup)] if spec.cgroup else []),
         # From here on, in the child.
         NewSession(),
+        *_join_v1(spec),
         UnshareCgroupNamespace(),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
@@ -53,7 +55,8 @@ def recipe(spec: Spec) -> list[Step]:
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
         *mounts.kernel_filesystems(cgroup2=cgroups.layout().kind == "v2"),
-        *device_steps(),
+        *(BindDevice(node) for node in NODES),
+        LinkDevices(),
         mounts.DetachOldRoot(),
         *(mounts.MaskPath(path) for path in mounts.MASKED_PATHS),
         *(mounts.MakeReadOnly(path) for path in mounts.READONLY_PATHS),
@@ -77,6 +80,16 @@ def _cgroup(spec: Spec) -> list[Step]:
         cgroups.CreateCgroup(spec.cgroup),
         *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
     ]
+
+
+def _birth_cgroup(spec: Spec) -> Path | None:
+    return cgroups.Cgroup(spec.cgroup).v2_folder() if spec.cgroup else None
+
+
+def _join_v1(spec: Spec) -> list[Step]:
+    if not spec.cgroup or not cgroups.layout().v1:
+        return []
+    return [cgroups.JoinV1Cgroup(spec.cgroup)]
 
 
 def _identity(spec: Spec) -> list[Step]:

@@ -23,6 +23,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
 
 # mount(2)
 MS_RDONLY = 1
@@ -92,17 +93,21 @@ def _bytes(text: str | os.PathLike[str] | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
 
-def clone3(flags: int) -> tuple[int, int]:
+def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     """clone3(2) with fork's behaviour and a pidfd.
+
+    Args:
+        cgroup: descriptor of the v2 cgroup folder that the child is born in; None for the parent's.
 
     Returns:
         (pid, pidfd) in the parent, the pidfd close-on-exec; (0, -1) in the child.
     """
     pidfd = ctypes.c_int(-1)
     args = _CloneArgs(
-        flags=flags | CLONE_PIDFD,
+        flags=flags | CLONE_PIDFD | (0 if cgroup is None else CLONE_INTO_CGROUP),
         pidfd=ctypes.addressof(pidfd),
         exit_signal=_SIGCHLD,
+        cgroup=cgroup or 0,
     )
     pid = _checked(_libc.syscall(_SYS_clone3, ctypes.byref(args), ctypes.sizeof(args)))
     return (pid, pidfd.value) if pid else (0, -1)

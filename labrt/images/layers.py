@@ -43,7 +43,8 @@ def unpacked(image: Image) -> list[Path]:
     """Return the image's layers as folders, lowest first, unpacking those not seen before.
 
     Raises:
-        LabError: as `open_layers`; or an archive tries to leave its folder. Nothing half-made stays.
+        LabError: as `open_layers`; or an archive tries to leave its folder. Nothing half-made is
+            left.
     """
     folders = [_folder(diff_id) for diff_id in image.diff_ids]
     for folder, digest, diff_id in zip(folders, image.layers, image.diff_ids, strict=True):

@@ -161,7 +161,9 @@ def _load(name: str, digest: str) -> Image:
 
 def _index() -> list[dict[str, Any]]:
     try:
-        entries: list[dict[str, Any]] = json.loads((folder() / "index.json").read_text())["manifests"]
+        entries: list[dict[str, Any]] = json.loads((folder() / "index.json").read_text())[
+            "manifests"
+        ]
     except FileNotFoundError:
         return []
     return [{"annotations": {}, **entry} for entry in entries]
