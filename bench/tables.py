@@ -1,0 +1,266 @@
+"""The result in words and numbers: the same tables for the terminal and for the report.
+
+One table per experiment and per set of rows that may be compared. A cell is a text; what it rests
+on (n, failures, interval) stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bench import statistics, units
+from bench.observations import Observation
+from bench.statistics import Slope, Summary
+from labrt.errors import LabError
+
+NOTHING = "–"
+
+
+@dataclass
+class Table:
+    """A table ready to print.
+
+    Attributes:
+        columns: headings; the first column is text, the others are numbers.
+        notes: sentences that belong under it (comparisons, warnings, stop rules).
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def tables(rows: Sequence[Observation]) -> list[Table]:
+    """Return every table that the rows allow, experiments in the order of the lab."""
+    found = []
+    for group in statistics.fair_groups(rows):
+        for experiment, build in BUILDERS.items():
+            mine = [row for row in group if row.experiment == experiment]
+            if mine:
+                found.append(build(mine))
+    for experiment in sorted({row.experiment for row in rows} - set(BUILDERS) - {"prepare"}):
+        found.append(_generic(experiment, [row for row in rows if row.experiment == experiment]))
+    if failed := statistics.failures(rows):
+        found.append(_failed(failed))
+    return found
+
+
+def startup(rows: Sequence[Observation]) -> Table:
+    """Phases and total, medians."""
+    table = Table(
+        "Start-up: median time",
+        ["", "T0→T1", "T1→T2", "T2→T3", "T0→T3", "95 % interval", "n", "failed"],
+    )
+    for subject in statistics.subjects(rows):
+        phases = [
+            summary(rows, subject, phase, "time") for phase in ("T0-T1", "T1-T2", "T2-T3", "T0-T3")
+        ]
+        table.rows.append(
+            [
+                statistics.title(rows, subject),
+                *(middle(phase) for phase in phases),
+                interval(phases[-1]),
+                *counts(phases[-1]),
+            ]
+        )
+    table.notes = ratios(rows, "T0-T3", "time", "to start") + doubts(rows, "T0-T3", "time")
+    return table
+
+
+def stop(rows: Sequence[Observation]) -> Table:
+    """Time from the polite request until nothing is left."""
+    table = Table("Stop: median time", ["", "stop", "95 % interval", "n", "failed"])
+    for subject in statistics.subjects(rows):
+        found = summary(rows, subject, "stop", "time")
+        table.rows.append(
+            [statistics.title(rows, subject), middle(found), interval(found), *counts(found)]
+        )
+    table.notes = ratios(rows, "stop", "time", "to stop") + doubts(rows, "stop", "time")
+    return table
+
+
+def memory(rows: Sequence[Observation]) -> Table:
+    """The four numbers."""
+    table = Table(
+        "Memory of one more idle instance",
+        ["", "PSS", "USS", "cgroup", "+ file", "MemAvailable", "95 % interval", "n"],
+    )
+    for subject in statistics.subjects(rows):
+        found = {
+            metric: summary(rows, subject, "idle", metric)
+            for metric in ("pss", "uss", "cgroup_used", "cgroup_file")
+        }
+        line = memory_slope(rows, subject)
+        table.rows.append(
+            [
+                statistics.title(rows, subject),
+                *(middle(each) for each in found.values()),
+                NOTHING if line is None else units.text(line.per_instance, "B"),
+                NOTHING if line is None else units.span(line.low, line.high, "B"),
+                str(found["pss"].n),
+            ]
+        )
+        table.notes += _hypervisor(rows, subject)
+    table.notes.append(
+        "cgroup: anon + shmem + kernel; + file: page cache charged to it, which the host takes "
+        "back when it needs it; MemAvailable: by how much the host's falls with one more instance "
+        "(slope, 95 % interval of the slope)."
+    )
+    return table
+
+
+def density(rows: Sequence[Observation]) -> Table:
+    """How many, and which rule said stop."""
+    table = Table(
+        "Density: instances until a declared rule fired",
+        ["", "instances", "rule", "first start", "last start", "host memory used", "failed"],
+    )
+    for subject in statistics.subjects(rows):
+        mine = [row for row in rows if row.subject == subject]
+        reached = statistics.select(mine, phase="reached", status="ok")
+        starts = statistics.ok(statistics.select(mine, phase="T0-T3"))
+        used = memory_used(mine)
+        table.rows.append(
+            [
+                statistics.title(rows, subject),
+                f"{reached[0].value:.0f}" if reached else NOTHING,
+                str(reached[0].conditions["rule"]) if reached else NOTHING,
+                units.text(starts[0], "s") if starts else NOTHING,
+                units.text(starts[-1], "s") if starts else NOTHING,
+                units.text(used[-1][1], "B") if used else NOTHING,
+                str(len(statistics.failures(mine))),
+            ]
+        )
+        table.notes += [
+            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}." for row in reached
+        ]
+    return table
+
+
+def _generic(experiment: str, rows: Sequence[Observation]) -> Table:
+    """Any other experiment: one line per subject, phase and metric."""
+    table = Table(experiment, ["", "phase", "metric", "median", "95 % interval", "n", "failed"])
+    for group in statistics.fair_groups(rows):
+        for subject in statistics.subjects(group):
+            kinds = {(r.phase, r.metric): None for r in group if r.subject == subject}
+            for phase, metric in kinds:
+                found = summary(group, subject, phase, metric)
+                title = statistics.title(group, subject)
+                table.rows.append(
+                    [title, phase, metric, middle(found), interval(found), *counts(found)]
+                )
+    return table
+
+
+def _failed(rows: Sequence[Observation]) -> Table:
+    """What went wrong, how often."""
+    table = Table("Failures: counted, never timed", ["", "experiment", "times", "reason"])
+    seen = Counter(
+        (statistics.title(rows, row.subject), row.experiment, row.reason) for row in rows
+    )
+    table.rows = [[subject, e, str(times), reason] for (subject, e, reason), times in seen.items()]
+    return table
+
+
+BUILDERS: dict[str, Callable[[Sequence[Observation]], Table]] = {
+    "startup": startup,
+    "stop": stop,
+    "memory": memory,
+    "density": density,
+}
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts of tables, used by the pictures too
+
+
+def summary(rows: Sequence[Observation], subject: str, phase: str, metric: str) -> Summary:
+    """Summarise one metric of one phase of one subject."""
+    return statistics.summarise(
+        statistics.select(rows, subject=subject, phase=phase, metric=metric)
+    )
+
+
+def memory_slope(rows: Sequence[Observation], subject: str) -> Slope | None:
+    """Return by how much the host's MemAvailable *falls* per instance, or None if unknown."""
+    found = statistics.slope(
+        statistics.select(rows, subject=subject, phase="ramp", metric="mem_available")
+    )
+    if found is None:
+        return None
+    return Slope(
+        -found.per_instance, -found.high, -found.low, found.intercept, found.n, found.unit
+    )
+
+
+def memory_used(rows: Sequence[Observation]) -> list[tuple[int, float]]:
+    """Return (instances, bytes by which MemAvailable had fallen), from a ramp of one subject."""
+    points = [
+        (int(row.conditions["instances"]), row.value)
+        for row in statistics.select(rows, phase="ramp", metric="mem_available", status="ok")
+        if row.value is not None
+    ]
+    return [(count, points[0][1] - value) for count, value in points]
+
+
+def _hypervisor(rows: Sequence[Observation], subject: str) -> list[str]:
+    own = summary(rows, subject, "idle", "hypervisor_bytes")
+    guest = summary(rows, subject, "idle", "guest_ram_bytes")
+    if own.median is None or guest.median is None:
+        return []
+    return [
+        f"{statistics.title(rows, subject)}: the hypervisor's own share is {middle(own)}, guest "
+        f"RAM touched so far {middle(guest)}."
+    ]
+
+
+def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> list[str]:
+    """Compare every other subject with the container (or with the first, if there is none)."""
+    names = statistics.subjects(rows)
+    if len(names) < 2:
+        return []
+    base = "labrt" if "labrt" in names else names[0]
+    of = {
+        name: statistics.select(rows, subject=name, phase=phase, metric=metric) for name in names
+    }
+    said = []
+    for name in names:
+        if name == base:
+            continue
+        try:
+            found = statistics.compare(of[name], of[base])
+        except LabError:
+            continue  # too few samples of one of them; the table shows how many
+        said.append(
+            f"{statistics.title(rows, name)} takes {units.digits(found.ratio)} times as long {verb} "
+            f"as {statistics.title(rows, base)} "
+            f"(95 % interval {units.digits(found.low)} – {units.digits(found.high)})."
+        )
+    return said
+
+
+def doubts(rows: Sequence[Observation], phase: str, metric: str) -> list[str]:
+    """Return the warnings about one metric, by subject."""
+    return [
+        f"{statistics.title(rows, subject)}: {warning}."
+        for subject in statistics.subjects(rows)
+        for warning in summary(rows, subject, phase, metric).warnings
+    ]
+
+
+def middle(found: Summary) -> str:
+    return NOTHING if found.median is None else units.text(found.median, found.unit)
+
+
+def interval(found: Summary) -> str:
+    if found.low is None or found.high is None:
+        return NOTHING
+    return units.span(found.low, found.high, found.unit)
+
+
+def counts(found: Summary) -> list[str]:
+    """Return n and the number of failures."""
+    return [str(found.n), str(found.failed)]
