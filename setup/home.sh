@@ -12,7 +12,6 @@ home_open() {
     export LAB_HOME=$lab_home
     if [[ ! -e $lab_home/$mark ]]; then home_claim; fi
     mkdir -p "$lab_home/logs" "$lab_home/stamps" "$lab_home/kernels"
-    log=$lab_home/logs/setup.log
 }
 
 # Never put the mark on a folder that holds somebody else's files.

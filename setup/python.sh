@@ -9,9 +9,10 @@ oldest_python=3.11
 # Print the first Python that is new enough, the distribution's own first: its headers, which
 # compile libvirt's binding, are a package away. LAB_PYTHON overrides.
 python_find() {
-    local candidate
-    for candidate in "${LAB_PYTHON:-}" /usr/bin/python3 python3 python3.{14,13,12,11}; do
-        if [[ -n $candidate ]] && python_serves "$candidate"; then
+    local candidate candidates=(/usr/bin/python3 python3 python3.{14,13,12,11})
+    if [[ -n ${LAB_PYTHON:-} ]]; then candidates=("$LAB_PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
+        if python_serves "$candidate"; then
             command -v "$candidate"
             return
         fi
@@ -60,9 +61,11 @@ venv_make() {
     python=$(python_find)
     rm -f "$root/.venv/made-from"
     "$python" -m venv --clear "$root/.venv"
-    # The constraints also hold for what pip fetches to build libvirt-python (two pips, two names).
-    PIP_CONSTRAINT=$root/constraints.txt PIP_BUILD_CONSTRAINT=$root/constraints.txt \
-        "$root/.venv/bin/python" -m pip install --requirement "$root/requirements.txt"
+    # The constraints also hold for what pip fetches to build libvirt-python (two names: older and
+    # newer pip). Relative paths, because pip splits these variables at blanks.
+    cd "$root" || return
+    PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+        .venv/bin/python -m pip install --requirement requirements.txt
     venv_inputs >"$root/.venv/made-from"
 }
 

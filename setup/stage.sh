@@ -4,7 +4,7 @@
 # Sourced by setup.sh, which sets `root`.
 
 stages_run=0
-log=/dev/null # home.sh puts it into LAB_HOME
+log=/dev/null
 ticker=
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -23,6 +23,7 @@ need() {
     if "${product}_current" "$@"; then return; fi
     home_lock
     if "${product}_current" "$@"; then return; fi # another set-up made it while we waited
+    log=$lab_home/logs/setup-${label// /-}.log
     if declare -F "${product}_ask" >/dev/null; then "${product}_ask" "$@"; fi
     stages_run=$((stages_run + 1))
     stage "$label" "${product}_make" "$@"
@@ -32,7 +33,7 @@ need() {
 stage() {
     local label=$1 started=$SECONDS status
     shift
-    printf '\n=== %s: %s\n' "$(date -Is)" "$label" >>"$log"
+    printf '=== %s: %s\n' "$(date -Is)" "$label" >"$log"
     tick_start "$label"
     # Not "if ! (…)": there, bash would ignore `set -e` inside the stage.
     set +e
@@ -46,6 +47,7 @@ stage() {
     if [[ $status -ne 0 ]]; then
         say "$label: FAILED after $((SECONDS - started)) s. The end of $log:"
         tail -n 15 "$log" | sed 's/^/    /' >&2
+        say "what is done stays done; ./lab setup goes on from here"
         exit 1
     fi
     say "$label: done in $((SECONDS - started)) s"
