@@ -35,17 +35,51 @@ class Table:
 
 def tables(rows: Sequence[Observation]) -> list[Table]:
     """Return every table that the rows allow, experiments in the order of the lab."""
-    found = []
-    for group in statistics.fair_groups(rows):
-        for experiment, build in BUILDERS.items():
-            mine = [row for row in group if row.experiment == experiment]
-            if mine:
-                found.append(build(mine))
-    for experiment in sorted({row.experiment for row in rows} - set(BUILDERS) - {"prepare"}):
-        found.append(_generic(experiment, [row for row in rows if row.experiment == experiment]))
-    if failed := statistics.failures(rows):
-        found.append(_failed(failed))
+    names = {row.experiment for row in rows} - {"prepare"}
+    order = [name for name in BUILDERS if name in names] + sorted(names - set(BUILDERS))
+    found = [
+        table
+        for name in order
+        for table in of_experiment(name, [row for row in rows if row.experiment == name])
+    ]
+    if failures := statistics.failures(rows):
+        found.append(failed(failures))
     return found
+
+
+def of_experiment(name: str, rows: Sequence[Observation]) -> list[Table]:
+    """Return one experiment's tables: one for each set of rows that may be compared."""
+    groups = statistics.fair_groups(rows)
+    found = []
+    for group in groups:
+        table = BUILDERS.get(name, _generic)(group)
+        if len(groups) > 1:
+            first = group[0].conditions
+            table.title += f" ({first.get('accelerator')}, host {first.get('host')})"
+        found.append(table)
+    return found
+
+
+def comparisons(rows: Sequence[Observation], experiment: str) -> list[str]:
+    """Return what an experiment says about one subject against another, in sentences."""
+    if experiment == "startup":
+        return ratios(rows, "T0-T3", "time", "to start")
+    if experiment == "stop":
+        return ratios(rows, "stop", "time", "to stop")
+    if experiment == "memory":
+        return [
+            f"One more idle {statistics.title(rows, name)} takes {units.text(line.per_instance, 'B')} "
+            f"of the host's memory (95 % interval {units.span(line.low, line.high, 'B')})."
+            for name in statistics.subjects(rows)
+            if (line := memory_slope(rows, name))
+        ]
+    if experiment == "density":
+        return [
+            f"Of the {statistics.title(rows, row.subject)}, {row.value:.0f} ran at once when the "
+            f"ramp stopped: {row.conditions['rule_text']}."
+            for row in statistics.select(rows, phase="reached", status="ok")
+        ]
+    return []
 
 
 def startup(rows: Sequence[Observation]) -> Table:
@@ -66,7 +100,7 @@ def startup(rows: Sequence[Observation]) -> Table:
                 *counts(phases[-1]),
             ]
         )
-    table.notes = ratios(rows, "T0-T3", "time", "to start") + doubts(rows, "T0-T3", "time")
+    table.notes = comparisons(rows, "startup") + doubts(rows, "T0-T3", "time")
     return table
 
 
@@ -78,7 +112,7 @@ def stop(rows: Sequence[Observation]) -> Table:
         table.rows.append(
             [statistics.title(rows, subject), middle(found), interval(found), *counts(found)]
         )
-    table.notes = ratios(rows, "stop", "time", "to stop") + doubts(rows, "stop", "time")
+    table.notes = comparisons(rows, "stop") + doubts(rows, "stop", "time")
     return table
 
 
@@ -140,22 +174,22 @@ def density(rows: Sequence[Observation]) -> Table:
     return table
 
 
-def _generic(experiment: str, rows: Sequence[Observation]) -> Table:
+def _generic(rows: Sequence[Observation]) -> Table:
     """Any other experiment: one line per subject, phase and metric."""
-    table = Table(experiment, ["", "phase", "metric", "median", "95 % interval", "n", "failed"])
-    for group in statistics.fair_groups(rows):
-        for subject in statistics.subjects(group):
-            kinds = {(r.phase, r.metric): None for r in group if r.subject == subject}
-            for phase, metric in kinds:
-                found = summary(group, subject, phase, metric)
-                title = statistics.title(group, subject)
-                table.rows.append(
-                    [title, phase, metric, middle(found), interval(found), *counts(found)]
-                )
+    columns = ["", "phase", "metric", "median", "95 % interval", "n", "failed"]
+    table = Table(rows[0].experiment, columns)
+    for subject in statistics.subjects(rows):
+        kinds = {(row.phase, row.metric): None for row in rows if row.subject == subject}
+        for phase, metric in kinds:
+            found = summary(rows, subject, phase, metric)
+            title = statistics.title(rows, subject)
+            table.rows.append(
+                [title, phase, metric, middle(found), interval(found), *counts(found)]
+            )
     return table
 
 
-def _failed(rows: Sequence[Observation]) -> Table:
+def failed(rows: Sequence[Observation]) -> Table:
     """What went wrong, how often."""
     table = Table("Failures: counted, never timed", ["", "experiment", "times", "reason"])
     seen = Counter(

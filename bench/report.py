@@ -1,0 +1,203 @@
+"""The report: one HTML file that a student can hand in. It loads nothing from anywhere.
+
+It is made from observations and the host's fingerprint alone, so it can be made again at any time
+(`python -m bench --report FOLDER`).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import experiments, host, statistics, tables, units
+from bench.observations import Damage, Observation
+from bench.tables import Table
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
+
+
+@dataclass
+class Section:
+    """One experiment's part of the page."""
+
+    title: str
+    question: str = ""
+    method: str = ""
+    limits: str = ""
+    picture: str = ""  # base64 of a PNG
+    alt: str = ""
+    tables: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write(
+    rows: Sequence[Observation],
+    damage: Sequence[Damage],
+    fingerprint: dict[str, Any],
+    pictures: dict[str, Path],
+    file: Path,
+) -> None:
+    """Write the report.
+
+    Args:
+        damage: lines of the results file that couldn't be read; the report says so.
+        fingerprint: host.json, with the run's own facts under "run".
+        pictures: experiment → PNG file.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string(TEMPLATE.read_text())
+    file.write_text(page.render(content(rows, damage, fingerprint, pictures)))
+
+
+def content(
+    rows: Sequence[Observation],
+    damage: Sequence[Damage],
+    fingerprint: dict[str, Any],
+    pictures: dict[str, Path],
+) -> dict[str, Any]:
+    """Return what the template needs."""
+    first = rows[0].conditions if rows else {}
+    failed = tables.failed(statistics.failures(rows))
+    return {
+        "run": rows[0].run if rows else fingerprint.get("run", {}).get("name", ""),
+        "date": _date(rows),
+        "host_line": host.describe(fingerprint),
+        "accelerator_line": _accelerator(fingerprint),
+        "warnings": _warnings(rows, damage, fingerprint),
+        "findings": findings(rows),
+        "image": first.get("image", ""),
+        "digest": first.get("digest", ""),
+        "cpus": units.digits(float(first.get("cpus", 0))),
+        "memory": units.text(float(first.get("memory", 0)), "B"),
+        "experiments": [
+            _section(name, [row for row in rows if row.experiment == name], pictures)
+            for name in _experiments(rows)
+        ],
+        "failures": _plain(failed, texts=True) if failed.rows else None,
+        "cautions": cautions(rows, fingerprint),
+        "facts": facts(fingerprint),
+    }
+
+
+def findings(rows: Sequence[Observation]) -> list[str]:
+    """Return the result in sentences: what a reader takes home."""
+    said = []
+    for group in statistics.fair_groups(rows):
+        for name in tables.BUILDERS:
+            said += tables.comparisons([row for row in group if row.experiment == name], name)
+    return said
+
+
+def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[str]:
+    """Return what a reader must not conclude."""
+    said = []
+    if any(row.conditions.get("accelerator") == "tcg" for row in rows):
+        said.append(
+            "The VMs ran under TCG: QEMU translated every instruction of the guest in software. "
+            "With KVM the processor runs them itself, and a boot takes a fraction of this time. "
+            "So the distance between VM and container here is an upper bound, not the price of "
+            "virtualization."
+        )
+    if fingerprint["kernel"]["virtual_machine"]:
+        said.append(
+            "The host is itself a virtual machine: its neighbours can slow it down, and its "
+            "clock and memory are what its hypervisor gives it."
+        )
+    said.append(
+        "One image, one program, one host: another guest kernel, a distribution's full init or a "
+        "larger program moves every number."
+    )
+    said.append(
+        "Nothing here measures isolation. A VM's slower start buys a kernel of its own; whether "
+        "that is worth it isn't a question of time and memory."
+    )
+    busy = fingerprint["load"]["average_1_min"] / fingerprint["cpu"]["usable"]
+    if busy > 0.5:
+        said.append(
+            f"The host wasn't idle when the run began (load {busy:.1f} per CPU): "
+            "other programs may be in these numbers."
+        )
+    return said
+
+
+def facts(fingerprint: dict[str, Any]) -> list[tuple[str, str]]:
+    """Flatten the fingerprint: ("cpu model", "…")."""
+    return [(key, "not found" if value is None else str(value)) for key, value in _flat(fingerprint)]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(name, ", ".join(map(str, value)) if isinstance(value, list) else value)]
+    return [
+        pair
+        for key, inner in value.items()
+        for pair in _flat(inner, f"{name} {key}".strip().replace("_", " "))
+    ]
+
+
+def _experiments(rows: Sequence[Observation]) -> list[str]:
+    """Return the experiments that have rows, in the order of the lab, others after them."""
+    seen = {row.experiment for row in rows} - {"prepare"}
+    known = [name for name in tables.BUILDERS if name in seen]
+    return known + sorted(seen - set(known))
+
+
+def _section(name: str, rows: list[Observation], pictures: dict[str, Path]) -> Section:
+    section = Section(name)
+    if name in experiments.names():
+        about = experiments.make(name)
+        section = Section(about.title, about.question, about.method, about.limits)
+    if name in pictures:
+        section.picture = base64.b64encode(pictures[name].read_bytes()).decode()
+        section.alt = f"Picture of the table below: {section.question}"
+    section.tables = [_plain(table) for table in tables.of_experiment(name, rows)]
+    return section
+
+
+def _plain(table: Table, texts: bool = False) -> dict[str, Any]:
+    return {
+        "title": table.title,
+        "columns": table.columns,
+        "rows": table.rows,
+        "notes": table.notes,
+        "texts": texts,
+        "wide": len(table.columns) > 4,
+    }
+
+
+def _date(rows: Sequence[Observation]) -> str:
+    if not rows:
+        return ""
+    return datetime.datetime.fromtimestamp(rows[0].at).strftime("%Y-%m-%d %H:%M")
+
+
+def _accelerator(fingerprint: dict[str, Any]) -> str:
+    found = fingerprint["accelerator"]
+    if found.get("accelerator") is None:
+        return f"No virtual machines: {found.get('reason', 'no accelerator was qualified')}"
+    said = {"tcg": "Virtual machines under TCG (software emulation)", "kvm": "Virtual machines under KVM"}
+    name = str(found["accelerator"])
+    reason = f": {found['reason']}" if found.get("reason") else ""
+    return said.get(name, name) + reason
+
+
+def _warnings(
+    rows: Sequence[Observation], damage: Sequence[Damage], fingerprint: dict[str, Any]
+) -> list[str]:
+    said = []
+    if ended := fingerprint.get("run", {}).get("ended_early"):
+        said.append(f"This run ended early ({ended}). What it had measured until then is shown.")
+    if damage:
+        lines = ", ".join(str(each.line) for each in damage)
+        said.append(f"Lines of the results file that can't be read were left out: {lines}.")
+    if not statistics.ok(rows):
+        said.append("Nothing was measured.")
+    return said
