@@ -47,19 +47,17 @@ class DropCapabilities(Step):
 
     def do(self, context: Context) -> None:
         kept = {NUMBERS[name] for name in self.keep}
-        number = 0
-        while _known(number):
-            if number not in kept:
-                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
-            number += 1
+        for number in range(64):
+            if number not in kept and not _drop_from_bounding_set(number):
+                break
         mask = sum(1 << number for number in kept)
         syscalls.capset(effective=mask, permitted=mask, inheritable=0)
 
 
-def _known(number: int) -> bool:
-    """Whether this kernel has a capability of that number; they are numbered without gaps."""
+def _drop_from_bounding_set(number: int) -> bool:
+    """Drop one; False where this kernel has none of that number (they have no gaps)."""
     try:
-        syscalls.prctl(syscalls.PR_CAPBSET_READ, number)
+        syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
         return True
     except OSError as error:
         if error.errno != errno.EINVAL:

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from labrt import paths
 from labrt.errors import LabError, errno_text
 from labrt.step import Context, Step
 
@@ -135,8 +136,6 @@ class Cgroup:
         """
         if not name.startswith(f"{TOP}/"):
             raise ValueError(f"the lab's cgroups begin with {TOP}/, not {name!r}")
-        if reason := unavailable():
-            raise LabError(f"make the cgroup {name}", reason)
         cgroup = Cgroup(name)
         try:
             for point in cgroup._mount_points():
@@ -145,7 +144,8 @@ class Cgroup:
                 cgroup.write(file, value)
         except OSError as error:
             cgroup.remove()
-            raise LabError(f"make the cgroup {name}", errno_text(error)) from error
+            cause = unavailable() or ""
+            raise LabError(f"make the cgroup {name}", errno_text(error), cause) from error
         except LabError:
             cgroup.remove()
             raise
@@ -178,7 +178,7 @@ class Cgroup:
         """
         for path, text in self.files(file, value).items():
             try:
-                path.write_text(text)
+                paths.write(path, text)
             except OSError as error:
                 raise LabError(
                     f"set {file} to {value!r}",
@@ -194,7 +194,7 @@ class Cgroup:
     def add(self, pid: int) -> None:
         """Move a process into the cgroup, in every hierarchy (cgroup.procs)."""
         for folder in self._folders():
-            (folder / "cgroup.procs").write_text(str(pid))
+            paths.write(folder / "cgroup.procs", str(pid))
 
     def pids(self) -> list[int]:
         """Return the pids in it, as this process's pid namespace numbers them."""
@@ -240,9 +240,11 @@ class Cgroup:
                     os.close(pidfd)
 
     def remove(self) -> None:
-        """Remove its folders; content to find none (rmdir(2))."""
+        """Remove its folders, killing whatever still runs in it; content to find none (rmdir(2))."""
         for folder in self._folders():
-            _remove_folder(folder)
+            if not _rmdir(folder):
+                self.kill()
+                _rmdir_patiently(folder)
 
     def exists(self) -> bool:
         return any(folder.exists() for folder in self._folders())
@@ -321,19 +323,26 @@ def _wait_readable(fd: int, timeout: float) -> bool:
     return bool(poll.poll(timeout * 1000))
 
 
-def _remove_folder(folder: Path, timeout: float = 2.0) -> None:
-    """rmdir; the kernel answers EBUSY for a moment after the last process has ended."""
+def _rmdir(folder: Path) -> bool:
+    """Remove one folder; False if the kernel answers that it is in use."""
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+def _rmdir_patiently(folder: Path, timeout: float = 2.0) -> None:
+    """For a moment after its last process has ended, a cgroup still counts as in use."""
     deadline = time.monotonic() + timeout
-    while True:
-        try:
-            folder.rmdir()
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.0005)
+    while not _rmdir(folder):
+        if time.monotonic() > deadline:
+            raise LabError(f"remove the cgroup {folder}", "EBUSY: it is still in use", "", "retry")
+        time.sleep(0.0005)
 
 
 class CreateCgroup(Step):
@@ -352,7 +361,6 @@ class CreateCgroup(Step):
         Cgroup.create(self.cgroup.name)
 
     def undo(self, context: Context) -> None:
-        self.cgroup.kill()
         self.cgroup.remove()
 
 
@@ -392,4 +400,4 @@ class JoinV1Cgroup(Step):
 
     def do(self, context: Context) -> None:
         for file in self.files:
-            file.write_text("0")
+            paths.write(file, "0")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from labrt import paths
 from labrt.cgroups import Cgroup
@@ -93,7 +95,7 @@ class Container:
         pid: host pid of its first process.
         called, cloned: when `run` was called and clone3(2) returned, CLOCK_MONOTONIC ns.
         trace: every step with its time.
-        exit_code: None until it has ended *and* everything is undone.
+        exit_code: None until it has ended.
     """
 
     def __init__(self, spec: Spec, stdio: tuple[int, int, int], called: int | None = None) -> None:
@@ -102,31 +104,29 @@ class Container:
         self.exit_code: int | None = None
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pidfd = -1
+        self._undone = False
         try:
             self._connection.connect(launcher().address)
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            send(self._connection, {"spec": spec.to_json()}, stdio)
+            send(self._connection, {"spec": spec}, stdio)
             message, fds = receive(self._connection)
             self._started(message, fds)
         except BaseException:
             self._connection.close()
             raise
 
-    def _started(self, message: dict[str, object] | None, fds: list[int]) -> None:
+    def _started(self, message: dict[str, Any] | None, fds: list[int]) -> None:
         if message is None:
             raise LabError(
                 "start a container", "the launcher ended", remedy="./lab clean, then retry"
             )
         if "error" in message:
-            error = message["error"]
-            assert isinstance(error, list)
-            raise LabError(*error)
+            raise LabError(*message["error"])
         started = message["started"]
-        assert isinstance(started, dict)
         (self._pidfd,) = fds
         self.pid: int = started["pid"]
         self.cloned: int = started["cloned"]
-        self.trace = [Timed(**timed) for timed in started["trace"]]
+        self.trace = [Timed(*timed) for timed in started["trace"]]
 
     @property
     def id(self) -> str:
@@ -138,16 +138,32 @@ class Container:
         return Cgroup(self.spec.cgroup) if self.spec.cgroup else None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until it has ended and everything is undone; None if `timeout` seconds passed.
+        """Wait until its first process has ended; None if `timeout` seconds passed before.
 
         Returns:
             The exit code, 128 + N if signal N ended it.
+        """
+        if self.exit_code is None:
+            message = self._next(timeout)
+            self.exit_code = None if message is None else message["exited"]
+        return self.exit_code
+
+    def wait_undone(self) -> None:
+        """Wait until it has ended and nothing of it is left on the host.
 
         Raises:
             LabError: something could not be undone.
         """
-        if self.exit_code is not None:
-            return self.exit_code
+        self.wait()
+        if self._undone:
+            return
+        message = self._next(None)
+        assert message is not None, "no time-out was given"
+        self._undone = True
+        if message["undone"]:
+            raise LabError(*message["undone"])
+
+    def _next(self, timeout: float | None) -> dict[str, Any] | None:
         poll = select.poll()
         poll.register(self._connection, select.POLLIN)
         if not poll.poll(None if timeout is None else timeout * 1000):
@@ -155,33 +171,28 @@ class Container:
         message, _fds = receive(self._connection)
         if message is None:
             raise LabError("wait for a container", "the launcher ended", remedy="./lab clean")
-        if message["undone"]:
-            raise LabError(*message["undone"])
-        self.exit_code = message["exited"]
-        return self.exit_code
+        return message
 
     def signal(self, number: int) -> None:
         """Send a signal to its first process; content to find it ended."""
         send(self._connection, {"signal": number})
 
     def stop(self, timeout: float = 10.0) -> int:
-        """Ask it to end (SIGTERM), kill it after `timeout` seconds; return the exit code."""
-        import signal
+        """Ask it to end (SIGTERM), kill it after `timeout` seconds, wait until nothing is left.
 
+        Returns:
+            The exit code.
+        """
         if self.exit_code is None:
             self.signal(signal.SIGTERM)
-            if self.wait(timeout) is None:
-                self.kill()
-        assert self.exit_code is not None
-        return self.exit_code
+            self.wait(timeout)
+        return self.kill()
 
     def kill(self) -> int:
-        """End it by force; return the exit code."""
-        import signal
-
+        """End it by force where it still runs, wait until nothing is left; return the exit code."""
         if self.exit_code is None:
             self.signal(signal.SIGKILL)
-            self.wait()
+        self.wait_undone()
         assert self.exit_code is not None
         return self.exit_code
 

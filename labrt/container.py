@@ -6,7 +6,6 @@ threaded process (a notebook) reaches it through `labrt/client.py` and `labrt/la
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from labrt import cgroups, state
+from labrt import state
 from labrt.errors import LabError
 from labrt.perform import Hook, Timed, perform, undo
 from labrt.recipe import recipe
@@ -100,8 +99,7 @@ def remove_dead() -> list[str]:
 def remove_all(timeout: float = 5.0) -> list[str]:
     """End and undo every container of this LAB_HOME; return their ids.
 
-    A living owner is not disturbed: its container's first process is killed, and the owner undoes
-    the rest.
+    A living owner (a `labrt run`, a launcher) is asked by SIGTERM, and undoes its own.
 
     Raises:
         LabError: an owner had not let go after `timeout` seconds.
@@ -109,13 +107,18 @@ def remove_all(timeout: float = 5.0) -> list[str]:
     removed = []
     deadline = time.monotonic() + timeout
     for folder in _state_dirs():
-        while not _undo_unowned(folder) and folder.exists():
-            _kill_first_process(folder)
+        record = state.read_record(folder)
+        owner = record.owner if record else 0
+        asked = False
+        while not _undo_unowned(folder):
+            if owner and not asked:  # it lives, for it holds the lock
+                os.kill(owner, signal.SIGTERM)
+                asked = True
             if time.monotonic() > deadline:
                 raise LabError(
                     f"remove the container {folder.name}",
-                    "its owner still holds it",
-                    remedy="retry",
+                    f"its owner, process {owner}, still holds it",
+                    remedy="end that process, then run ./lab clean again",
                 )
             time.sleep(0.01)
         removed.append(folder.name)
@@ -135,23 +138,13 @@ def _undo_unowned(folder: Path) -> bool:
         return True  # its owner undid it meanwhile
     if lock is None:
         return False
-    try:
-        spec = Spec.from_json(json.loads((folder / "spec.json").read_text()))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        # Its owner died before the record was whole, so before any other step.
-        os.close(lock)
-        cgroups.Cgroup(f"{cgroups.TOP}/{folder.name}").remove()
+    record = state.read_record(folder)
+    if record is None:  # the owner died before any other step
         state.remove_tree(folder)
+        os.close(lock)
         return True
-    undo(recipe(spec), Context(spec, lock=lock))
+    undo(recipe(record.spec), Context(record.spec, lock=lock))
     return True
-
-
-def _kill_first_process(folder: Path) -> None:
-    from labrt.process import RecordPid
-
-    spec = Spec.from_json(json.loads((folder / "spec.json").read_text()))
-    RecordPid(str(folder)).undo(Context(spec))
 
 
 def _readable(pidfd: int, timeout: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Devices: the handful of nodes in /dev that a program expects (null(4), random(4), tty(4), pts(4)).
+"""Devices: the handful of nodes in /dev that a program expects (null(4), random(4), tty(4)).
 
 mknod(2) is refused in a user namespace, so each node is the host's own, bound onto an empty file.
 

@@ -11,19 +11,20 @@ packet (unix(7), SOCK_SEQPACKET):
     → {"spec": …} + 3 descriptors
     ← {"started": {"pid", "cloned", "trace"}} + pidfd, or {"error": [tried, answer, cause, remedy]}
     → {"signal": N}                                       (any number of times)
-    ← {"exited": code, "undone": null or error}           when everything is undone
+    ← {"exited": code}                                    when its first process has ended
+    ← {"undone": null or [tried, answer, cause, remedy]}  when everything is undone
 """
 
 from __future__ import annotations
 
 import array
+import gc
 import json
 import os
 import selectors
 import signal
 import socket
-import sys
-from dataclasses import asdict
+from types import FrameType
 from typing import Any
 
 from labrt import container
@@ -37,7 +38,7 @@ MAX_MESSAGE = 1 << 18
 def send(connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
     """Send one message with descriptors (SCM_RIGHTS)."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    connection.sendmsg([json.dumps(message).encode()], rights)
+    connection.sendmsg([json.dumps(message, default=vars).encode()], rights)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -73,25 +74,27 @@ class Served:
         started = {
             "pid": self.running.pid,
             "cloned": self.running.cloned,
-            "trace": [asdict(timed) for timed in self.running.trace],
+            "trace": self.running.trace,
         }
         send(self.connection, {"started": started}, (self.running.context.pidfd,))
 
     def finish(self) -> None:
-        """Undo the container, and tell its exit code where it has one and someone listens."""
+        """Tell the exit code where there is one; undo the container; tell that too."""
         if self.running is None:
             return
         running, self.running = self.running, None
-        code = running.wait(0)
-        undone = None
+        self._tell({"exited": running.wait(0)})
         try:
             running.finish()
+            self._tell({"undone": None})
         except LabError as error:
-            undone = error.args
+            self._tell({"undone": error.args})
+
+    def _tell(self, message: dict[str, Any]) -> None:
         try:
-            send(self.connection, {"exited": code, "undone": undone})
-        except OSError as error:
-            print(f"labrt launcher: nobody listens: {error}", file=sys.stderr)
+            send(self.connection, message)
+        except BrokenPipeError:
+            pass  # the other side hung up, which is how it asks for the end
 
 
 class Launcher:
@@ -104,13 +107,20 @@ class Launcher:
         self.serving: list[Served] = []
 
     def run(self) -> None:
-        """Serve until the lifeline closes; then end every container."""
+        """Serve until the lifeline closes or SIGTERM comes; then end every container."""
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.selector.register(self.lifeline, selectors.EVENT_READ, None)
+        try:
+            self._serve()
+        except KeyboardInterrupt:
+            pass  # SIGTERM, by `_interrupt`
+        self._end_all()
+
+    def _serve(self) -> None:
         while True:
             for key, _events in self.selector.select():
                 if key.data is None:
-                    return self._end_all()
+                    return
                 key.data()
 
     def _accept(self) -> None:
@@ -152,9 +162,15 @@ class Launcher:
             self._hang_up(served)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point: file descriptor 3 is the listening socket, 0 the lifeline."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
+    signal.signal(signal.SIGTERM, _interrupt)
     container.remove_dead()
+    gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     with socket.socket(fileno=3) as listener:
         Launcher(listener, lifeline=0).run()

@@ -15,7 +15,7 @@ import signal
 from pathlib import Path
 from typing import ClassVar
 
-from labrt import syscalls
+from labrt import paths, syscalls
 from labrt.spec import IdMapping, NamespaceType
 from labrt.step import Context, Step
 
@@ -120,9 +120,9 @@ class WriteIdMap(Step):
     def do(self, context: Context) -> None:
         if self.file == "gid_map" and os.geteuid() != 0:
             # Without privilege the kernel takes a gid_map only once setgroups(2) is given up.
-            Path(f"/proc/{context.pid}/setgroups").write_text("deny")
+            paths.write(f"/proc/{context.pid}/setgroups", "deny")
         lines = "".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in self.mappings)
-        Path(f"/proc/{context.pid}/{self.file}").write_text(lines)
+        paths.write(f"/proc/{context.pid}/{self.file}", lines)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EPERM and os.geteuid() != 0:
@@ -150,11 +150,16 @@ class BecomeContainerRoot(Step):
     man: ClassVar = "setresuid(2)"
     reason: ClassVar = "until now the child had the host's id, which has no name inside"
 
+    def __init__(self) -> None:
+        # Where a normal user wrote the gid map, setgroups(2) was given up for it.
+        self.may_set_groups = os.geteuid() == 0
+
     def describe(self) -> str:
-        return "setgroups([]), setresgid(0), setresuid(0) in the new user namespace"
+        groups = "setgroups([]), " if self.may_set_groups else ""
+        return f"{groups}setresgid(0), setresuid(0) in the new user namespace"
 
     def do(self, context: Context) -> None:
-        if Path("/proc/self/setgroups").read_text().strip() == "allow":
+        if self.may_set_groups:
             os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)

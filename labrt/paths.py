@@ -64,3 +64,16 @@ def make_passable(folder: Path) -> None:
             make_passable(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
+
+
+def write(file: str | os.PathLike[str], text: str) -> None:
+    """Write a short text with one write(2), as the kernel's control files want it.
+
+    Raises:
+        OSError: the kernel's answer.
+    """
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -15,16 +15,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from labrt.errors import LabError, errno_text
 from labrt.namespaces import Clone
 from labrt.step import Context, Side, Step
 
 
-@dataclass(frozen=True)
-class Timed:
+class Timed(NamedTuple):
     """One performed step: when it began (CLOCK_MONOTONIC, ns) and how long it took (ns)."""
 
     name: str
@@ -138,15 +136,14 @@ def _run_inside(
         report.close_reader()
         if go.read_all() != b"go":
             os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
-        trace: list[dict[str, Any]] = []
+        trace: list[Timed] = []
         for index, step in enumerate(steps):
             if index == len(steps) - 1:
                 report.write({"exec": trace})
             start = time.monotonic_ns()
             hook(step)
             step.do(context)
-            spent = time.monotonic_ns() - start
-            trace.append(asdict(Timed(step.name, step.side, start, spent)))
+            trace.append(Timed(step.name, step.side, start, time.monotonic_ns() - start))
     except OSError as error:
         report.write({"failed": index, "errno": error.errno})
     except LabError as error:
@@ -166,7 +163,7 @@ def _outcome(steps: list[Step], report: bytes) -> list[Timed]:
     for line in report.splitlines():
         message = json.loads(line)
         if "exec" in message:
-            trace = [Timed(**entry) for entry in message["exec"]]
+            trace = [Timed(*entry) for entry in message["exec"]]
             continue
         step = steps[message["failed"]]
         if "told" in message:

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import signal
-from pathlib import Path
 from typing import ClassVar
 
 from labrt import syscalls
@@ -56,72 +55,14 @@ class ConnectStdio(Step):
 class ResetSignals(Step):
     side: ClassVar = "container"
     man: ClassVar = "signal(7)"
-    reason: ClassVar = "ignored and blocked signals would be inherited across execve"
+    reason: ClassVar = "ignored signals would be inherited across execve"
 
     def describe(self) -> str:
-        return "SIG_DFL for all that Python ignores; empty the signal mask"
+        return "SIG_DFL for what Python or the launcher ignores; handlers end with execve anyway"
 
     def do(self, context: Context) -> None:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-
-
-class RecordPid(Step):
-    """Keep the first process's pid, with its start time so that a reused pid isn't taken for it."""
-
-    side: ClassVar = "host"
-    man: ClassVar = "proc_pid_stat(5)"
-    reason: ClassVar = "clean-up after a crash finds the process"
-
-    def __init__(self, state_dir: str) -> None:
-        self.file = Path(state_dir) / "pid"
-
-    def describe(self) -> str:
-        return f"write pid and start time to {self.file}"
-
-    def do(self, context: Context) -> None:
-        self.file.write_text(f"{context.pid} {start_time(context.pid)}")
-
-    def undo(self, context: Context) -> None:
-        """Kill the process where it still runs and this process isn't its parent."""
-        if context.pidfd >= 0:
-            return  # Clone.undo does it
-        recorded = self.recorded()
-        if recorded is None:
-            return
-        try:
-            pidfd = os.pidfd_open(recorded[0])
-        except ProcessLookupError:
-            return
-        try:
-            if start_time(recorded[0]) == recorded[1]:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended meanwhile
-        finally:
-            os.close(pidfd)
-
-    def recorded(self) -> tuple[int, int] | None:
-        """Return (pid, start time in clock ticks after boot), or None if there is no record."""
-        try:
-            pid, started = self.file.read_text().split()
-        except (FileNotFoundError, ValueError):
-            return None
-        return int(pid), int(started)
-
-
-def start_time(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot (field 22 of proc_pid_stat(5)).
-
-    Raises:
-        ProcessLookupError: no such process.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
-    return int(text.rpartition(")")[2].split()[19])
 
 
 class ChangeDirectory(Step):

@@ -27,7 +27,6 @@ from labrt.process import (
     DieWithParent,
     Exec,
     NewSession,
-    RecordPid,
     ResetSignals,
     SwitchUser,
 )
@@ -42,7 +41,6 @@ def recipe(spec: Spec) -> list[Step]:
         CreateStateDir(spec),
         *_cgroup(spec),
         Clone(spec.namespaces, _birth_cgroup(spec)),
-        RecordPid(spec.state_dir),
         *_identity(spec),
         # From here on, in the child.
         NewSession(),

@@ -7,7 +7,7 @@ cgroup v2's own file names, as the specification's `linux.resources.unified` doe
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NamespaceType = Literal["mount", "pid", "network", "ipc", "uts", "cgroup", "user"]
@@ -75,25 +75,23 @@ class Spec:
     cgroup: str = ""
     resources: dict[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain types that `json` can write and `from_json` reads back."""
-        return asdict(self)
-
     @staticmethod
     def from_json(data: dict[str, Any]) -> Spec:
-        """Inverse of `to_json`."""
-        process = dict(data["process"])
-        process["args"] = tuple(process["args"])
-        process["env"] = tuple(process["env"])
-        root = dict(data["root"])
-        root["layers"] = tuple(root["layers"])
-        return Spec(
-            **{
-                **data,
-                "process": Process(**process),
-                "root": Root(**root),
-                "namespaces": tuple(data["namespaces"]),
-                "uid_mappings": tuple(IdMapping(**m) for m in data["uid_mappings"]),
-                "gid_mappings": tuple(IdMapping(**m) for m in data["gid_mappings"]),
-            }
-        )
+        """Return a spec from the parsed text of `json.dumps(spec, default=vars)`.
+
+        Raises:
+            TypeError, KeyError: a field is missing or unknown.
+        """
+        process, root = data["process"], data["root"]
+        plain = {
+            "process": Process(**{**process, **_tuples(process, "args", "env")}),
+            "root": Root(**{**root, **_tuples(root, "layers")}),
+            "uid_mappings": tuple(IdMapping(**mapping) for mapping in data["uid_mappings"]),
+            "gid_mappings": tuple(IdMapping(**mapping) for mapping in data["gid_mappings"]),
+        }
+        return Spec(**{**data, **_tuples(data, "namespaces"), **plain})
+
+
+def _tuples(data: dict[str, Any], *names: str) -> dict[str, tuple[Any, ...]]:
+    """JSON has only lists; these fields are tuples."""
+    return {name: tuple(data[name]) for name in names}

@@ -1,9 +1,9 @@
 """The container's folder on the host: its declared form, its writable layer, its lock.
 
     LAB_HOME/containers/ID/
-        spec.json   what was declared; the recipe, and so every undo, follows from it
-        lock        held (flock(2)) by the process that owns the container, for as long as it lives
-        pid         the first process and its start time
+        record      {"owner": pid, "spec": …}, locked (flock(2)) by the process that owns the
+                    container for as long as it lives. The recipe, and so every undo, follows from
+                    the spec
         upper/      what the container changed (the overlay's upper layer)
         work/       overlayfs's own
         merged/     where the root is mounted, in the container's mount namespace only
@@ -16,11 +16,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import stat
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from labrt import paths
 from labrt.spec import Spec
@@ -31,9 +29,21 @@ def containers_dir() -> Path:
     return paths.home() / "containers"
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a container's folder tells: the pid of its owner, dead or alive, and its spec."""
+
+    owner: int
+    spec: Spec
+
+
 def try_lock(folder: Path) -> int | None:
-    """Take a container's lock; return its descriptor, or None while an owner lives."""
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Take a container's lock; return its descriptor, or None while an owner lives.
+
+    Raises:
+        FileNotFoundError: the folder is gone.
+    """
+    fd = os.open(folder / "record", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -42,26 +52,31 @@ def try_lock(folder: Path) -> int | None:
     return fd
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder, also where a container left directories closed to their owner."""
+def read_record(folder: Path) -> Record | None:
+    """Return a container's record, or None where its owner died before it was whole."""
+    try:
+        data = json.loads((folder / "record").read_text())
+        return Record(data["owner"], Spec.from_json(data["spec"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
-    def open_up(function: Callable[..., Any], path: str, error: BaseException) -> None:
-        if isinstance(error, FileNotFoundError):
-            return
-        if not isinstance(error, PermissionError):
-            raise error
-        parent = os.path.dirname(path)
-        os.chmod(parent, stat.S_IRWXU)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, stat.S_IRWXU)
-            remove_tree(Path(path))
+
+def remove_tree(folder: str | os.PathLike[str]) -> None:
+    """Remove a folder and all in it, following no link, also what a container closed to itself.
+
+    Only for folders that no living process changes: a container's after its last process.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except PermissionError:
+        os.chmod(folder, 0o700)
+        entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(entry.path)
         else:
-            os.unlink(path)
-
-    def onerror(function: Callable[..., Any], path: str, info: Any) -> None:
-        open_up(function, path, info[1])
-
-    shutil.rmtree(folder, onerror=onerror)
+            os.unlink(entry.path)
+    os.rmdir(folder)
 
 
 class CreateStateDir(Step):
@@ -76,20 +91,21 @@ class CreateStateDir(Step):
         return f"mkdir {self.folder} with upper, work and merged; lock it"
 
     def do(self, context: Context) -> None:
-        paths.make_passable(self.folder.parent)
         paths.make_passable(self.folder)
         lock = try_lock(self.folder)
         assert lock is not None, "nobody else knows this folder yet"
         context.lock = lock
-        (self.folder / "spec.json").write_text(json.dumps(context.spec.to_json()))
+        record = Record(os.getpid(), context.spec)
+        os.write(lock, json.dumps(record, default=vars).encode())
         for name in ("upper", "work", "merged"):
-            (self.folder / name).mkdir()
-            (self.folder / name).chmod(0o755)
-        for uid, gid in zip(context.spec.uid_mappings, context.spec.gid_mappings, strict=True):
-            if uid.container_id == 0 and os.geteuid() == 0:
-                # The upper layer's owner is the owner of the container's "/": its root.
-                os.chown(self.folder / "upper", uid.host_id, gid.host_id)
-                os.chown(self.folder / "work", uid.host_id, gid.host_id)
+            self._make(f"{self.folder}/{name}", context.spec)
+
+    def _make(self, folder: str, spec: Spec) -> None:
+        """The upper layer's owner is the owner of the container's "/": its root."""
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
+        if os.geteuid() == 0 and spec.uid_mappings:
+            os.chown(folder, spec.uid_mappings[0].host_id, spec.gid_mappings[0].host_id)
 
     def undo(self, context: Context) -> None:
         if self.folder.exists():

@@ -13,6 +13,9 @@ import ctypes
 import os
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+_libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
+_libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 
 # clone(2), unshare(2), setns(2)
 CLONE_PIDFD = 0x00001000
@@ -38,7 +41,6 @@ MNT_DETACH = 2
 
 # prctl(2)
 PR_SET_PDEATHSIG = 1
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -136,7 +138,7 @@ def mount(
             _bytes(source),
             _bytes(target),
             _bytes(filesystemtype),
-            ctypes.c_ulong(flags),
+            flags,
             _bytes(data),
         )
     )
@@ -158,9 +160,9 @@ def sethostname(name: str) -> None:
     _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
 
 
-def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
-    """prctl(2)."""
-    return _checked(_libc.prctl(option, *(ctypes.c_ulong(a) for a in (arg2, arg3, arg4, arg5))))
+def prctl(option: int, arg2: int = 0) -> int:
+    """prctl(2), for the options that take one argument."""
+    return _checked(_libc.prctl(option, arg2, 0, 0, 0))
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
@@ -180,4 +182,4 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 def close_range(first: int, last: int, flags: int = 0) -> None:
     """close_range(2)."""
-    _checked(_libc.close_range(ctypes.c_uint(first), ctypes.c_uint(last), flags))
+    _checked(_libc.close_range(first, last, flags))
