@@ -1,0 +1,174 @@
+"""Boots this host's own file system under another kernel, with pure cgroup v2, to run tests there.
+
+virtme-ng starts QEMU with the host's root as a read-only 9p mount (writable folders get a tmpfs
+overlay), so the lab's .venv is usable inside, and nothing the guest does reaches the host, except
+what it writes into one shared folder. The kernel is the distribution's, unpacked by
+`./lab setup --test`. Host side; the guest's is inside.sh.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labrt import paths
+
+CPUS = 2
+MEMORY = "2G"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a command.
+
+    Attributes:
+        status: its exit status; None if the guest died or missed its deadline first.
+        output: all it wrote.
+        console: what virtme-ng, QEMU and the guest's kernel said: evidence for a failed boot.
+        seconds: from starting virtme-ng to its end.
+    """
+
+    status: int | None
+    output: str
+    console: str
+    seconds: float
+
+
+def kernel() -> Path | None:
+    """Return the tests' kernel image, None if set-up couldn't fetch one on this distribution."""
+    folder = paths.home() / "kernels" / "full"
+    if not (folder / "release").exists():
+        return None
+    return folder / "boot" / f"vmlinuz-{(folder / 'release').read_text().strip()}"
+
+
+def unavailable() -> str | None:
+    """Return why no guest can be started here, with the remedy, or None if one can."""
+    if kernel() is None:
+        return "no kernel for the guest; run ./lab setup --test (Debian and Ubuntu)"
+    for tool in ("qemu-system-x86_64", "modprobe"):
+        if shutil.which(tool, path=_path()) is None:
+            return f"no {tool}; run ./lab setup --test"
+    return None
+
+
+def run(
+    command: Sequence[str],
+    shared: Path,
+    deadline: float,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Boot a guest, run a command in it as root, and switch it off.
+
+    Args:
+        command: program and arguments; the host's files have their own paths inside.
+        shared: an empty folder, the one that the guest can write files to for the host; its path
+            has no blanks (it goes through the kernel's command line) and is the same inside.
+        deadline: seconds from start to end, after which the guest is killed.
+        on_line: called with each line of the command's output as it comes.
+    """
+    output = shared / "output"
+    output.touch()
+    inside = f"{shlex.join(command)} >{output} 2>&1 </dev/null; echo $? >{shared}/status"
+    started = time.monotonic()
+    with _Terminal(_command(shared, inside)) as terminal:
+        seen = 0
+        while terminal.running() and time.monotonic() - started < deadline:
+            time.sleep(0.1)  # the guest's output is a file: nothing is measured here
+            seen = _tell(output, seen, on_line)
+    _tell(output, seen, on_line)
+    status = shared / "status"
+    return Outcome(
+        int(status.read_text()) if status.exists() and status.read_text().strip() else None,
+        output.read_text(errors="replace"),
+        terminal.text(),
+        time.monotonic() - started,
+    )
+
+
+def _command(shared: Path, inside: str) -> list[str]:
+    return [
+        sys.executable,
+        str(Path(sys.executable).with_name("vng")),
+        # One path for every host: TCG, q35 and 9p are slower than KVM, microvm and virtiofs, but
+        # the same everywhere, and a microvm under TCG sometimes hangs.
+        "--disable-kvm",
+        "--disable-microvm",
+        "--force-9p",
+        *("--cpus", str(CPUS), "--memory", MEMORY, "--user", "root"),
+        f"--rwdir={shared}",
+        "--verbose",  # the kernel's messages, into the console's text
+        *("--run", str(kernel())),
+        *("--exec", inside),
+    ]
+
+
+def _path() -> str:
+    """vng looks for virtme-run, which stands beside it, and for modprobe."""
+    return os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    )
+
+
+def _tell(output: Path, seen: int, on_line: Callable[[str], None]) -> int:
+    """Hand on the whole lines after byte `seen`; return how far that went."""
+    with output.open("rb") as stream:
+        stream.seek(seen)
+        whole, newline, _ = stream.read().rpartition(b"\n")
+    for line in (whole + newline).decode(errors="replace").splitlines():
+        on_line(line)
+    return seen + len(whole + newline)
+
+
+class _Terminal:
+    """A process with a terminal of its own, which virtme-ng insists on; killed with its group."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._chunks: list[bytes] = []
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd="/",
+            env={**os.environ, "PATH": _path()},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        """Keep the terminal drained until its last writer is gone (EIO, pty(7))."""
+        try:
+            while chunk := os.read(self._ours, 65536):
+                self._chunks.append(chunk)
+        except OSError:
+            pass
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def text(self) -> str:
+        return b"".join(self._chunks).decode(errors="replace")
+
+    def __enter__(self) -> _Terminal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.running():
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(timeout=10)
+        os.close(self._ours)

@@ -1,0 +1,88 @@
+"""What touches the kernel, tested again in a guest that has cgroup v2 and nothing else.
+
+Most hosts have v2 alone, this one may not: the same tests (tests/labrt) must pass on both. Each
+test of the guest is a subtest here, once as root and once as a user without rights.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.v2 import guest
+from tests.v2.guest import Outcome
+
+ROOT = Path(__file__).parent.parent.parent
+INSIDE = Path(__file__).with_name("inside.sh")
+TESTS = "tests/labrt"
+DEADLINE = 420.0  # seconds, boot included; software emulation is some ten times slower
+
+pytestmark = pytest.mark.timeout(DEADLINE + 60)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the guest left: its output, and the folder it wrote to."""
+
+    outcome: Outcome
+    shared: Path
+
+
+@pytest.fixture(scope="module")
+def result(request: pytest.FixtureRequest) -> Iterator[Result]:
+    """Boot the guest once for all tests here; its lines are shown as they come."""
+    if reason := guest.unavailable():
+        pytest.skip(reason)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    # Not pytest's tmp_path: this one goes through the guest's kernel command line, without blanks.
+    with tempfile.TemporaryDirectory(prefix="lab-v2-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)  # the guest's ordinary user passes through
+        with capture.global_and_fixture_disabled():
+            print()  # the dots of pytest's progress stand on this line
+            command = ["/bin/sh", str(INSIDE), folder, str(ROOT), TESTS]
+            outcome = guest.run(command, Path(folder), DEADLINE, _show)
+        yield Result(outcome, Path(folder))
+
+
+def test_the_guest_boots_and_ends_in_time(result: Result) -> None:
+    assert result.outcome.status is not None, result.outcome.console[-4000:]
+
+
+def test_the_guest_has_every_controller_in_v2(result: Result) -> None:
+    controllers = (result.shared / "controllers").read_text().split()
+    assert {"cpu", "memory", "pids", "io", "cpuset"} <= set(controllers)
+
+
+def test_the_kernel_facing_part_passes_as_root(result: Result, subtests: pytest.Subtests) -> None:
+    _report(result, "root", subtests)
+
+
+def test_the_kernel_facing_part_passes_as_an_ordinary_user(
+    result: Result, subtests: pytest.Subtests
+) -> None:
+    if (result.shared / "unreadable").exists():
+        pytest.skip((result.shared / "unreadable").read_text().strip())
+    _report(result, "user", subtests)
+
+
+def _report(result: Result, who: str, subtests: pytest.Subtests) -> None:
+    junit = result.shared / who / "junit.xml"
+    assert junit.exists(), f"no test report from the guest:\n{result.outcome.output[-4000:]}"
+    cases = list(ElementTree.parse(junit).getroot().iter("testcase"))
+    assert cases, f"the guest found no tests in {TESTS}"
+    for case in cases:
+        with subtests.test(f"{case.get('classname')}::{case.get('name')}"):
+            skipped = case.find("skipped")
+            if skipped is not None:
+                pytest.skip(skipped.get("message") or "")
+            failed = [*case.iter("failure"), *case.iter("error")]
+            assert not failed, "\n".join(failure.text or "" for failure in failed)
+
+
+def _show(line: str) -> None:
+    print(f"  v2 guest: {line}", flush=True)
