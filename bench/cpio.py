@@ -55,9 +55,7 @@ def _directories_first(item: tuple[str, Node]) -> tuple[bool, str]:
     return not stat.S_ISDIR(node.mode), name
 
 
-def _entry(
-    stream: BinaryIO, name: str, node: Node, inode: int, links: int, data: bytes
-) -> None:
+def _entry(stream: BinaryIO, name: str, node: Node, inode: int, links: int, data: bytes) -> None:
     path = name.encode() + b"\0"
     fields = (
         inode,

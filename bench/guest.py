@@ -12,7 +12,6 @@ Host side, except `guest_init.sh`.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import lzma
 import os
@@ -132,9 +131,7 @@ def build(image: Image, kernel: Kernel | None = None) -> Guest:
         key.update(f"{name} {node.mode:o} {len(node.data)}\0".encode() + node.data)
     path = paths.home() / "guests" / f"{key.hexdigest()}.cpio"
     if not path.exists():
-        with contextlib.closing(layers.open_layers(image)) as opened:
-            root = flatten(opened)
-        _write(path, {**root, **ours})
+        _write(path, {**flatten(layers.open_layers(image)), **ours})
     return Guest(kernel, path, image.digest)
 
 
@@ -234,9 +231,11 @@ def _guest_folder(image: Image, kernel: Kernel) -> dict[str, Node]:
         ".guest/entrypoint": Node(program, entrypoint(image).encode()),
         ".guest/ttyS1": Node(stat.S_IFCHR | 0o600, rdev=(4, 65)),
         ".guest/modules": Node(folder),
-        # /dev/console must exist before anything is mounted: the kernel opens it for process 1.
+        # The kernel opens /dev/console for process 1, before anything is mounted.
         "dev": Node(folder),
         "dev/console": Node(stat.S_IFCHR | 0o600, rdev=(5, 1)),
+        "proc": Node(folder),
+        "sys": Node(folder),
     }
     for number, module in enumerate(kernel.modules):
         name = module.name.split(".")[0]

@@ -13,7 +13,6 @@ echo lab:init >&3
 guest=/.guest
 bb=$guest/busybox
 
-$bb mkdir -p /proc /sys /dev
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev

@@ -1,0 +1,206 @@
+"""Which accelerator runs the lab's guests: KVM if it is proved to, else TCG (software emulation).
+
+/dev/kvm that opens proves nothing: on a host that is itself a virtual machine it may open, answer
+every question, and then run no guest. So KVM is qualified by what it is wanted for: booting the
+lab's own guest to its ready mark under a deadline.
+
+The verdict is kept in LAB_HOME/accelerator.json with its reason, and asked for again when the
+kernel, the boot, the KVM module or QEMU has changed. `LAB_ACCEL=kvm` or `tcg` overrules it.
+
+Measurements under KVM and under TCG are never comparable; every row says which it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import guest, qemu
+from bench.marks import READY
+from bench.qemu import Accelerator, Machine
+from bench.serial_ports import SerialPorts
+from bench.subjects.base import InstanceFailed
+from labrt import paths
+from labrt.errors import LabError, errno_text
+from labrt.images import base
+
+NODE = Path("/dev/kvm")
+DEADLINE = 10.0  # seconds; a working KVM takes less than one
+IMAGE = "busybox"
+MEMORY = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The accelerator to use here.
+
+    Attributes:
+        reason: why, in one sentence, for people.
+        module: the KVM module loaded ("kvm_intel", "kvm_amd", …), or None.
+        boot: seconds that the qualifying boot took, or None if none was made or it failed.
+    """
+
+    accelerator: Accelerator
+    reason: str
+    module: str | None
+    boot: float | None = None
+
+
+def verdict() -> Verdict:
+    """Return the verdict for this host, qualifying KVM if that hasn't been done yet.
+
+    Raises:
+        LabError: LAB_ACCEL is no accelerator; or KVM must be qualified and there is no guest to
+            boot (set-up hasn't run).
+    """
+    if said := os.environ.get("LAB_ACCEL"):
+        return _overruled(said)
+    # Our supervisor hides a KVM that doesn't qualify, and hands down the reason.
+    if hidden := os.environ.get("LAB_KVM_HIDDEN"):
+        return Verdict("tcg", hidden, module())
+    unusable = _no_node()
+    key = _key(unusable)
+    if found := _kept(key):
+        return found
+    found = Verdict("tcg", unusable, module()) if unusable else qualify()
+    _keep(key, found)
+    return found
+
+
+def qualify(deadline: float = DEADLINE) -> Verdict:
+    """Boot the lab's guest under KVM, now, and judge.
+
+    Raises:
+        LabError: there is no guest to boot.
+    """
+    name = module() or "unknown module"
+    try:
+        seconds = boot("kvm", deadline)
+    except InstanceFailed as failure:
+        why = f"KVM ({name}) doesn't boot the lab's guest: {failure}"
+        return Verdict("tcg", why, module())
+    why = f"KVM ({name}) boots the lab's guest in {seconds:.2f} s"
+    return Verdict("kvm", why, module(), seconds)
+
+
+def boot(accelerator: Accelerator, deadline: float) -> float:
+    """Boot the lab's guest once in plain QEMU; return the seconds from the call to its ready mark.
+
+    Raises:
+        InstanceFailed: QEMU ended, or the deadline passed. Nothing is left running.
+        LabError: there is no guest to boot.
+    """
+    built = guest.build(base.ensure(IMAGE))
+    with ExitStack() as stack:
+        prefix = "qualify-"
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=paths.run_dir()))
+        )
+        ports = SerialPorts(folder, (os.geteuid(), os.getegid()))
+        stack.callback(ports.close)
+        machine = Machine(
+            name="lab-qualify",
+            kernel=built.kernel.path,
+            initramfs=built.initramfs,
+            console=ports.console_path,
+            stdio=ports.stdio_path,
+            memory=MEMORY,
+            vcpus=1,
+            accelerator=accelerator,
+        )
+        called = time.monotonic_ns()
+        process = subprocess.Popen(
+            qemu.arguments(machine),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        stack.callback(_kill, process)
+        try:
+            ports.accept(deadline)
+            left = deadline - (time.monotonic_ns() - called) / 1e9
+            return (ports.marks.wait(READY, max(left, 0.0)) - called) / 1e9
+        except InstanceFailed as failure:
+            process.kill()
+            told = process.stderr.read().decode(errors="replace") if process.stderr else ""
+            evidence = " ".join(told.split())[:200] or ports.evidence()
+            raise InstanceFailed(f"{failure} ({evidence})") from None
+
+
+def module() -> str | None:
+    """Return the name of the KVM module that is loaded, as /sys/module tells it."""
+    found = sorted(path.name for path in Path("/sys/module").glob("kvm_*"))
+    return ",".join(found) or None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stderr:
+        process.stderr.close()
+
+
+def _overruled(said: str) -> Verdict:
+    if said == "kvm":
+        return Verdict("kvm", "LAB_ACCEL=kvm overrules the qualification", module())
+    if said == "tcg":
+        return Verdict("tcg", "LAB_ACCEL=tcg overrules the qualification", module())
+    raise LabError("choose the accelerator", f"LAB_ACCEL={said}", remedy="say kvm, tcg, or nothing")
+
+
+def _no_node() -> str | None:
+    """Return why KVM can't even be tried, with the remedy."""
+    if not NODE.exists():
+        return f"no {NODE}: no hardware virtualization here, or its module isn't loaded"
+    try:
+        os.close(os.open(NODE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"{NODE}: {errno_text(error)}; add your user to its group ({_group(NODE)})"
+    return None
+
+
+def _group(path: Path) -> str:
+    try:
+        return path.group()
+    except KeyError:
+        return str(path.stat().st_gid)
+
+
+def _key(unusable: str | None) -> dict[str, str | None]:
+    """What a verdict holds for; `unusable` is why the node can't even be tried."""
+    return {
+        "unusable": unusable,
+        "kernel": os.uname().release,
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "module": module(),
+        "qemu": qemu.version(),
+    }
+
+
+def _path() -> Path:
+    return paths.home() / "accelerator.json"
+
+
+def _kept(key: dict[str, str | None]) -> Verdict | None:
+    """Return the verdict of an earlier qualification, if it holds for what is here now."""
+    try:
+        kept: dict[str, Any] = json.loads(_path().read_text())
+        return Verdict(**kept) if kept.pop("holds_for") == key else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # none yet, or damaged: asking again mends it
+
+
+def _keep(key: dict[str, str | None], found: Verdict) -> None:
+    """Write accelerator.json whole (rename(2))."""
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps({**asdict(found), "holds_for": key}, indent=1) + "\n")
+    os.replace(aside, path)

@@ -1,0 +1,47 @@
+"""Have a process born in a cgroup that somebody else forks for us.
+
+A child begins in its parent's cgroup (cgroups(7)), and memory stays charged to the cgroup where it
+was first touched. libvirt forks QEMU inside this process, so this process moves itself into the
+instance's cgroup for the length of that call. Host side.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labrt.cgroups import Cgroup, layout
+
+
+@contextmanager
+def born_in(cgroup: Cgroup | None) -> Iterator[None]:
+    """Be in `cgroup`, with all threads, while the block runs; None changes nothing.
+
+    Raises:
+        OSError: the kernel refused a move; this process is then back where it was.
+    """
+    if cgroup is None:
+        yield
+        return
+    home = own_folders()
+    try:
+        cgroup.add(os.getpid())
+        yield
+    finally:
+        for folder in home:
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def own_folders() -> list[Path]:
+    """Return this process's cgroup in each hierarchy the lab uses, from /proc/self/cgroup."""
+    paths: dict[str, str] = {}  # controller → path; "" stands for the v2 hierarchy
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            paths[controller] = path.lstrip("/")
+    found = layout()
+    folders = {point / paths[controller] for controller, point in found.v1.items()}
+    folders |= {point / paths[""] for point in found.v2.values()}
+    return sorted(folders)

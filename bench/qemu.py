@@ -1,0 +1,132 @@
+"""The lab's virtual machine, said twice: as a libvirt domain and as QEMU arguments.
+
+Machine type q35 under KVM and under TCG (software emulation) alike. Nothing that the guest doesn't
+use: no graphics, USB, balloon, disk or network. Two serial ports: the kernel's console (evidence
+when a boot fails) and the entry point's standard input and output (the marks).
+
+https://libvirt.org/formatdomain.html, qemu(1).
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from bench.guest import COMMAND_LINE
+from labrt.errors import LabError
+
+Accelerator = Literal["kvm", "tcg"]
+
+BINARY = "qemu-system-x86_64"
+MACHINE = "q35"
+# KVM runs the guest on the host's CPU as it is; TCG emulates the plainest 64-bit one.
+CPU = {"kvm": "host", "tcg": "qemu64"}
+DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
+DOMAIN_CPU = {
+    "kvm": "<cpu mode='host-passthrough'/>",
+    "tcg": "<cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One virtual machine.
+
+    Attributes:
+        name: of the instance, "lab-…".
+        kernel, initramfs: files that the user whom QEMU runs as can read.
+        console, stdio: Unix sockets of the host that the two serial ports connect to.
+        memory: guest RAM, bytes.
+        vcpus: number of virtual CPUs.
+    """
+
+    name: str
+    kernel: Path
+    initramfs: Path
+    console: Path
+    stdio: Path
+    memory: int
+    vcpus: int
+    accelerator: Accelerator
+
+
+def binary() -> str:
+    """Return QEMU's path.
+
+    Raises:
+        LabError: it isn't installed.
+    """
+    if found := shutil.which(BINARY):
+        return found
+    raise LabError(
+        "find QEMU", f"no {BINARY}", remedy="run ./lab setup (Debian package qemu-system-x86)"
+    )
+
+
+@functools.cache
+def version() -> str:
+    """Return QEMU's version as it tells it, "7.2.22 (Debian …)"."""
+    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True)
+    return said.stdout.splitlines()[0].removeprefix("QEMU emulator version ")
+
+
+def domain_xml(machine: Machine) -> str:
+    """Return the libvirt domain.
+
+    on_reboot and on_crash: a guest that panics resets, and a domain that resets is over.
+    """
+    kernel, initramfs, console, stdio, emulator = (
+        escape(str(path))
+        for path in (
+            machine.kernel,
+            machine.initramfs,
+            machine.console,
+            machine.stdio,
+            binary(),
+        )
+    )
+    return f"""\
+<domain type='{DOMAIN_TYPE[machine.accelerator]}'>
+  <name>{escape(machine.name)}</name>
+  <memory unit='b'>{machine.memory}</memory>
+  <vcpu>{machine.vcpus}</vcpu>
+  <os>
+    <type arch='x86_64' machine='{MACHINE}'>hvm</type>
+    <kernel>{kernel}</kernel>
+    <initrd>{initramfs}</initrd>
+    <cmdline>{escape(COMMAND_LINE)}</cmdline>
+  </os>
+  <features><acpi/></features>
+  {DOMAIN_CPU[machine.accelerator]}
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>destroy</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='unix'><source mode='connect' path='{console}'/></serial>
+    <serial type='unix'><source mode='connect' path='{stdio}'/></serial>
+  </devices>
+</domain>
+"""
+
+
+def arguments(machine: Machine) -> list[str]:
+    """Return a QEMU command for the same machine, started without libvirt."""
+    return [
+        binary(),
+        *("-name", machine.name),
+        *("-machine", MACHINE, "-accel", machine.accelerator, "-cpu", CPU[machine.accelerator]),
+        *("-m", f"size={machine.memory // 1024}k", "-smp", str(machine.vcpus)),
+        *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-kernel", str(machine.kernel), "-initrd", str(machine.initramfs)),
+        *("-append", COMMAND_LINE),
+        *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
+    ]

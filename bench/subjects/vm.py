@@ -1,0 +1,173 @@
+"""A virtual machine started through libvirt: the image with a kernel of its own.
+
+Host side. T0 is the call of virDomainCreateXML, T1 libvirt's event that the virtual CPU runs, T2
+and T3 the marks that arrive over the guest's second serial port.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, ClassVar
+
+from bench import accelerator, guest, guest_memory, hypervisor, qemu
+from bench.accelerator import Verdict
+from bench.born_in import born_in
+from bench.guest import Guest
+from bench.hypervisor import Domain, Hypervisor
+from bench.marks import INIT, READY
+from bench.qemu import Machine
+from bench.serial_ports import SerialPorts
+from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from labrt import cgroups
+from labrt.cgroups import TOP, Cgroup
+from labrt.errors import LabError
+from labrt.images import store
+from labrt.state import remove_tree
+
+CONNECT_TIMEOUT = 5.0  # seconds for QEMU's serial ports and libvirt's events, once it runs
+
+
+class VmInstance(Instance):
+    """One libvirt domain, its two serial ports, its cgroup and its folder."""
+
+    def __init__(
+        self, name: str, workload: Workload, host: Hypervisor, built: Guest, verdict: Verdict
+    ) -> None:
+        self.name = name
+        self.stamps = Stamps()
+        self._host = host
+        self._guest = built
+        self._memory = workload.memory
+        self._domain: Domain | None = None
+        self._ports: SerialPorts | None = None
+        self._cgroup: Cgroup | None = None
+        self._pid = 0
+        self._folder = host.make_folder(name)
+        try:
+            self._start(workload, verdict)
+        except (LabError, OSError) as error:
+            self.destroy()
+            raise InstanceFailed(f"start the VM: {error}") from error
+        except BaseException:
+            self.destroy()
+            raise
+
+    def _start(self, workload: Workload, verdict: Verdict) -> None:
+        self._ports = SerialPorts(self._folder, self._host.owner)
+        if self._host.embedded and not cgroups.unavailable():
+            self._cgroup = Cgroup.create(f"{TOP}/{self.name}")
+        kernel, initramfs = self._host.stage(self._guest)
+        xml = qemu.domain_xml(
+            Machine(
+                name=self.name,
+                kernel=kernel,
+                initramfs=initramfs,
+                console=self._ports.console_path,
+                stdio=self._ports.stdio_path,
+                memory=workload.memory,
+                vcpus=math.ceil(workload.cpus),
+                accelerator=verdict.accelerator,
+            )
+        )
+        with born_in(self._cgroup):
+            self.stamps.t0 = time.monotonic_ns()
+            self._domain = self._host.create(self.name, xml)
+            self.created = time.monotonic_ns()
+        # The guest needs far longer to its first mark than we to this line.
+        self._pid = self._ports.accept(CONNECT_TIMEOUT)
+        self.stamps.t1 = self._domain.wait_resumed(CONNECT_TIMEOUT)
+
+    def wait_ready(self, timeout: float) -> None:
+        assert self._ports is not None, "set by the constructor"
+        try:
+            self.stamps.t3 = self._ports.marks.wait(READY, timeout)
+        except InstanceFailed as failure:
+            told = f"{failure}; the guest's last words: {self._ports.evidence()}"
+            self.destroy()
+            raise InstanceFailed(told) from None
+        finally:
+            self.stamps.t2 = self._ports.marks.stamp(INIT)
+
+    def stop(self, timeout: float) -> None:
+        assert self._domain is not None, "set by the constructor"
+        if reason := self._guest.kernel.no_power_button:
+            raise InstanceFailed(f"the guest can't be asked to stop: {reason}")
+        deadline = time.monotonic() + timeout
+        self._domain.press_power_button()
+        self._domain.wait_stopped(deadline - time.monotonic())
+        self.destroy()
+
+    def destroy(self) -> None:
+        if self._domain is not None:
+            self._domain.destroy()
+            self._host.forget(self._domain)
+        if self._ports is not None:
+            self._ports.close()
+        if self._cgroup is not None:
+            self._cgroup.kill()
+            self._cgroup.remove()
+        if self._folder.exists():
+            remove_tree(self._folder)
+
+    def pids(self) -> list[int]:
+        if self._pid == 0 or self._domain is None or self._domain.stopped:
+            return []
+        return [self._pid]
+
+    def cgroup(self) -> Cgroup | None:
+        return self._cgroup
+
+    def extra_memory(self) -> dict[str, int]:
+        found = guest_memory.read(self._pid, self._memory)
+        return {"guest_ram_bytes": found.guest_ram, "hypervisor_bytes": found.hypervisor}
+
+
+class Vm(Subject):
+    """VMs of one libvirt connection.
+
+    Args:
+        connection: a libvirt URI of this host; None for the driver inside this process.
+    """
+
+    name: ClassVar = "vm"
+    kind: ClassVar = "vm"
+    title: ClassVar = "libvirt VM"
+
+    def __init__(self, connection: str | None = None) -> None:
+        self._uri = connection
+        self._host: Hypervisor | None = None
+        self._guests: dict[str, Guest] = {}
+
+    def unavailable(self) -> str | None:
+        try:
+            qemu.binary()
+            guest.find_kernel()
+        except LabError as error:
+            return str(error)
+        return hypervisor.no_libvirt()
+
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "accelerator": accelerator.verdict().accelerator,
+            "machine": qemu.MACHINE,
+            "connection": self._uri or hypervisor.EMBED,
+            "guest_kernel": guest.find_kernel().release,
+        }
+
+    def prepare(self, workload: Workload) -> None:
+        if workload.digest not in self._guests:
+            self._guests[workload.digest] = guest.build(store.resolve(workload.image))
+        if self._host is None:
+            self._host = Hypervisor(self._uri)
+        self._host.stage(self._guests[workload.digest])
+
+    def start(self, workload: Workload, name: str) -> VmInstance:
+        assert self._host is not None, "prepare comes first"
+        built = self._guests[workload.digest]
+        return VmInstance(name, workload, self._host, built, accelerator.verdict())
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._host.close()
+            self._host = None
