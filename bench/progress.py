@@ -60,7 +60,7 @@ class Reporter:
         self._task: TaskID = self._bar.add_task("getting ready", total=None, left="")
         self._left = TimeLeft([])
         self._began: float | None = None
-        self._experiment = ""
+        self._said: set[str] = set()
 
     def begin(self, planned: list[Planned]) -> None:
         self._left = TimeLeft(planned)
@@ -71,8 +71,8 @@ class Reporter:
         self._began = time.monotonic()
         what = "warm-up" if trial.sample < 0 else trial.experiment.name
         self._bar.update(self._task, description=f"{what}: {trial.subject.title}")
-        if not self._console.is_terminal and what != self._experiment:
-            self._experiment = what
+        if not self._console.is_terminal and what not in self._said:
+            self._said.add(what)
             self._console.print(f"{what} … {_about(self._left.seconds())}", highlight=False)
 
     def done(self, trial: Planned) -> None:

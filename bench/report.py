@@ -72,7 +72,7 @@ def content(
         "host_line": host.describe(fingerprint),
         "accelerator_line": _accelerator(fingerprint),
         "warnings": _warnings(rows, damage, fingerprint),
-        "findings": findings(rows),
+        "glance": glance(rows),
         "image": first.get("image", ""),
         "digest": first.get("digest", ""),
         "cpus": units.digits(float(first.get("cpus", 0))),
@@ -87,13 +87,10 @@ def content(
     }
 
 
-def findings(rows: Sequence[Observation]) -> list[str]:
-    """Return the result in sentences: what a reader takes home."""
-    said = []
-    for group in statistics.fair_groups(rows):
-        for name in tables.BUILDERS:
-            said += tables.comparisons([row for row in group if row.experiment == name], name)
-    return said
+def glance(rows: Sequence[Observation]) -> list[dict[str, Any]]:
+    """Return the result at a glance, one table for each set of rows that may be compared."""
+    measured = [row for row in rows if row.experiment != "prepare"]
+    return [_plain(tables.overview(group)) for group in statistics.fair_groups(measured)]
 
 
 def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[str]:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from bench import statistics, units
 from bench.observations import Observation
 from bench.statistics import Slope, Summary
-from labrt.errors import LabError
 
 NOTHING = "–"
+
+# Columns that hold words; all others but the first hold numbers.
+WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric")
 
 
 @dataclass
@@ -60,26 +62,27 @@ def of_experiment(name: str, rows: Sequence[Observation]) -> list[Table]:
     return found
 
 
-def comparisons(rows: Sequence[Observation], experiment: str) -> list[str]:
-    """Return what an experiment says about one subject against another, in sentences."""
-    if experiment == "startup":
-        return ratios(rows, "T0-T3", "time", "to start")
-    if experiment == "stop":
-        return ratios(rows, "stop", "time", "to stop")
-    if experiment == "memory":
-        return [
-            f"One more idle {statistics.title(rows, name)} takes {units.text(line.per_instance, 'B')} "
-            f"of the host's memory (95 % interval {units.span(line.low, line.high, 'B')})."
-            for name in statistics.subjects(rows)
-            if (line := memory_slope(rows, name))
-        ]
-    if experiment == "density":
-        return [
-            f"Of the {statistics.title(rows, row.subject)}, {row.value:.0f} ran at once when the "
-            f"ramp stopped: {row.conditions['rule_text']}."
-            for row in statistics.select(rows, phase="reached", status="ok")
-        ]
-    return []
+def overview(rows: Sequence[Observation]) -> Table:
+    """The whole result at a glance: one line per subject."""
+    table = Table(
+        "At a glance: ready after, gone after, memory of one more, how many ran at once",
+        ["", "ready", "gone", "host memory", "at once", "stopped by", "failed"],
+    )
+    for subject in statistics.subjects(rows):
+        line = memory_slope(rows, subject)
+        reached = statistics.select(rows, subject=subject, phase="reached", status="ok")
+        table.rows.append(
+            [
+                statistics.title(rows, subject),
+                middle(summary(rows, subject, "T0-T3", "time", "startup")),
+                middle(summary(rows, subject, "stop", "time", "stop")),
+                NOTHING if line is None else units.text(line.per_instance, "B"),
+                f"{reached[0].value:.0f}" if reached else NOTHING,
+                str(reached[0].conditions["rule"]) if reached else NOTHING,
+                str(sum(row.subject == subject for row in statistics.failures(rows))),
+            ]
+        )
+    return table
 
 
 def startup(rows: Sequence[Observation]) -> Table:
@@ -100,7 +103,9 @@ def startup(rows: Sequence[Observation]) -> Table:
                 *counts(phases[-1]),
             ]
         )
-    table.notes = comparisons(rows, "startup") + doubts(rows, "T0-T3", "time")
+    table.notes = ratios(rows, "T0-T3", "time", "to start") + doubts(rows, "T0-T3", "time")
+    if any(middle(summary(rows, s, "T2-T3", "time")) == "0 s" for s in statistics.subjects(rows)):
+        table.notes.append("T2→T3 is 0 s where both lines reached the host in one read.")
     return table
 
 
@@ -112,7 +117,7 @@ def stop(rows: Sequence[Observation]) -> Table:
         table.rows.append(
             [statistics.title(rows, subject), middle(found), interval(found), *counts(found)]
         )
-    table.notes = comparisons(rows, "stop") + doubts(rows, "stop", "time")
+    table.notes = ratios(rows, "stop", "time", "to stop") + doubts(rows, "stop", "time")
     return table
 
 
@@ -120,7 +125,7 @@ def memory(rows: Sequence[Observation]) -> Table:
     """The four numbers."""
     table = Table(
         "Memory of one more idle instance",
-        ["", "PSS", "USS", "cgroup", "+ file", "MemAvailable", "95 % interval", "n"],
+        ["", "PSS", "USS", "cgroup", "+ file", "host", "95 % interval", "n"],
     )
     for subject in statistics.subjects(rows):
         found = {
@@ -140,8 +145,8 @@ def memory(rows: Sequence[Observation]) -> Table:
         table.notes += _hypervisor(rows, subject)
     table.notes.append(
         "cgroup: anon + shmem + kernel; + file: page cache charged to it, which the host takes "
-        "back when it needs it; MemAvailable: by how much the host's falls with one more instance "
-        "(slope, 95 % interval of the slope)."
+        "back when it needs it; host: by how much the host's MemAvailable falls with one more "
+        "instance (slope and its 95 % interval)."
     )
     return table
 
@@ -150,7 +155,7 @@ def density(rows: Sequence[Observation]) -> Table:
     """How many, and which rule said stop."""
     table = Table(
         "Density: instances until a declared rule fired",
-        ["", "instances", "rule", "first start", "last start", "host memory used", "failed"],
+        ["", "instances", "rule", "first start", "last start", "memory", "failed"],
     )
     for subject in statistics.subjects(rows):
         mine = [row for row in rows if row.subject == subject]
@@ -211,17 +216,22 @@ BUILDERS: dict[str, Callable[[Sequence[Observation]], Table]] = {
 # Parts of tables, used by the pictures too
 
 
-def summary(rows: Sequence[Observation], subject: str, phase: str, metric: str) -> Summary:
-    """Summarise one metric of one phase of one subject."""
+def summary(
+    rows: Sequence[Observation], subject: str, phase: str, metric: str, experiment: str = ""
+) -> Summary:
+    """Summarise one metric of one phase of one subject, of one experiment or of the only one."""
+    also = {"experiment": experiment} if experiment else {}
     return statistics.summarise(
-        statistics.select(rows, subject=subject, phase=phase, metric=metric)
+        statistics.select(rows, subject=subject, phase=phase, metric=metric, **also)
     )
 
 
 def memory_slope(rows: Sequence[Observation], subject: str) -> Slope | None:
     """Return by how much the host's MemAvailable *falls* per instance, or None if unknown."""
     found = statistics.slope(
-        statistics.select(rows, subject=subject, phase="ramp", metric="mem_available")
+        statistics.select(
+            rows, subject=subject, experiment="memory", phase="ramp", metric="mem_available"
+        )
     )
     if found is None:
         return None
@@ -254,26 +264,27 @@ def _hypervisor(rows: Sequence[Observation], subject: str) -> list[str]:
 def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> list[str]:
     """Compare every other subject with the container (or with the first, if there is none)."""
     names = statistics.subjects(rows)
-    if len(names) < 2:
-        return []
     base = "labrt" if "labrt" in names else names[0]
     of = {
         name: statistics.select(rows, subject=name, phase=phase, metric=metric) for name in names
     }
     said = []
     for name in names:
-        if name == base:
-            continue
-        try:
-            found = statistics.compare(of[name], of[base])
-        except LabError:
-            continue  # too few samples of one of them; the table shows how many
+        if name == base or min(len(statistics.ok(of[each])) for each in (name, base)) < 2:
+            continue  # the table shows how few there are
+        found = statistics.compare(of[name], of[base])
+        if found.ratio < 1:
+            found = statistics.compare(of[base], of[name])
         said.append(
-            f"{statistics.title(rows, name)} takes {units.digits(found.ratio)} times as long {verb} "
-            f"as {statistics.title(rows, base)} "
-            f"(95 % interval {units.digits(found.low)} – {units.digits(found.high)})."
+            f"The {statistics.title(rows, found.a)} takes {units.digits(found.ratio)} times as long "
+            f"{verb} as the {statistics.title(rows, found.b)} (95 % interval "
+            f"{units.digits(found.low)} – {units.digits(found.high)}, {_p(found.p)})."
         )
     return said
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def doubts(rows: Sequence[Observation], phase: str, metric: str) -> list[str]:

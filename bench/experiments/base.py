@@ -44,9 +44,9 @@ class Settings:
     count: int = 64
     memory_budget: int = 512 * MIB
     reserve: int = 2 * GIB
-    rungs: int = 16
+    rungs: int = 12
     rung_seconds: float = 6.0
-    settle: float = 0.2
+    settle: float = 0.15
     quick: bool = True
 
 

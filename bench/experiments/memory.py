@@ -3,6 +3,10 @@
 A container shares pages with the host and with other containers; a VM's memory is one process's
 memory with a guest kernel in it. PSS, USS, the cgroup's account and the fall of the host's
 MemAvailable each see another part of that, and only together they are fair.
+
+The ramp goes up and down again. What else happens on the host meanwhile moves MemAvailable, too; on
+the way up alone such a drift would pass for the instances' memory, on the way up and down it cancels
+and shows as a wide interval.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ class Memory(Experiment):
     title: ClassVar = "Memory"
     question: ClassVar = "How much memory does one more idle instance take?"
     method: ClassVar = (
-        "Instances are added one by one, each of them left idle for a moment once it is ready. "
+        "Instances are added one by one and taken away again one by one, each time with a moment "
+        "of idling before the host is read. "
         "(1) PSS and USS of the processes that the host has because of an instance, from "
         "smaps_rollup; (2) what its cgroup is charged with: anon + shmem + kernel, and file (page "
         "cache, which the host takes back when it needs it) apart; (3) the slope of the host's "
@@ -40,26 +45,24 @@ class Memory(Experiment):
     repeats: ClassVar = False
 
     def measure(self, trial: Trial) -> None:
-        settings = trial.settings
-        idle(settings.settle)
-        _weigh_host(trial, 0)
-        began = time.monotonic()
+        _weigh_host(trial, 0, "up")
         running: list[Instance] = []
-        while _another(len(running), time.monotonic() - began, settings):
-            if meminfo.available() - trial.workload.memory < settings.reserve:
-                trial.fail(
-                    "ramp", "mem_available", "B", "the host's reserve would be touched", len(running) + 1
-                )
+        began = time.monotonic()
+        while _another(len(running), time.monotonic() - began, trial.settings):
+            if meminfo.available() - trial.workload.memory < trial.settings.reserve:
+                trial.fail("ramp", "mem_available", "B", "one more could touch the host's reserve")
                 break
             try:
                 running.append(trial.start_ready())
             except InstanceFailed as error:
-                trial.fail("ramp", "mem_available", "B", str(error), len(running) + 1)
+                trial.fail("ramp", "mem_available", "B", str(error), sample=len(running) + 1)
                 break
-            idle(settings.settle)
-            _weigh_host(trial, len(running))
+            _weigh_host(trial, len(running), "up")
         for index, instance in enumerate(running):
             _weigh(trial, instance, index, len(running))
+        while running:
+            running.pop().destroy()
+            _weigh_host(trial, len(running), "down")
 
     def failed_row(self) -> tuple[str, str, str]:
         return "ramp", "mem_available", "B"
@@ -72,10 +75,10 @@ def _another(count: int, elapsed: float, settings: Settings) -> bool:
     return count < LEAST_RUNGS or elapsed < settings.rung_seconds
 
 
-def _weigh_host(trial: Trial, count: int) -> None:
-    trial.record(
-        "ramp", "mem_available", "B", meminfo.available(), sample=count, instances=count
-    )
+def _weigh_host(trial: Trial, count: int, way: str) -> None:
+    idle(trial.settings.settle)
+    free = meminfo.available()
+    trial.record("ramp", "mem_available", "B", free, sample=count, instances=count, way=way)
 
 
 def _weigh(trial: Trial, instance: Instance, index: int, count: int) -> None:

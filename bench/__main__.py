@@ -1,0 +1,176 @@
+"""The bench's command line: `python -m bench` (`./lab bench`).
+
+Without arguments: a quick comparison of a plain process, a container and a VM. Exit status 0: the
+run went through (failed samples are results, too); 1: it could not be done; 2: the command line is
+wrong; 128 + n: ended by signal n (130: Ctrl-C).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labrt.errors import LabError, errno_text
+
+if TYPE_CHECKING:
+    from bench.experiments.base import Settings
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status. Errors are one line on standard error."""
+    from bench.interrupts import Interrupted, raised
+
+    options = parser().parse_args(arguments)
+    try:
+        with raised():
+            if options.list:
+                return show_list(options.connect)
+            if options.report:
+                return remake(options.report)
+            return measure(options)
+    except Interrupted as interrupted:
+        return complain(f"interrupted ({interrupted})", interrupted.status)
+    except LabError as error:
+        return complain(str(error))
+    except BrokenPipeError:
+        return complain("standard output was closed")
+    except OSError as error:
+        return complain(f"{error.filename or 'bench'}: {errno_text(error)}")
+
+
+def complain(text: str, status: int = 1) -> int:
+    """Say in one line what went wrong; return the exit status."""
+    print(f"lab bench: {text}", file=sys.stderr)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        prog="lab bench",
+        description="Compare a plain process, a container and a virtual machine on this host.",
+    )
+    made.add_argument("--list", action="store_true", help="show subjects and experiments, and stop")
+    made.add_argument("--subjects", metavar="A,B", type=names, help="default: process,labrt,vm")
+    made.add_argument(
+        "--experiments", metavar="X,Y", type=names, help="default: startup,stop,memory,density"
+    )
+    size = made.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="at most 90 s (the default)")
+    size.add_argument("--full", action="store_true", help="more samples and longer ramps")
+    made.add_argument("--n", type=positive, help="samples of each experiment that repeats")
+    made.add_argument("--image", default="busybox", help="default: %(default)s")
+    made.add_argument("--connect", metavar="URI", help="libvirt; default: qemu:///embed")
+    made.add_argument("--count", type=positive, help="density: at most so many instances")
+    made.add_argument(
+        "--budget", type=positive, metavar="MIB", help="density: stop when so much memory is used"
+    )
+    made.add_argument("--seed", type=int, help="order of the samples; default: drawn and recorded")
+    made.add_argument(
+        "--out", type=Path, metavar="DIR", default=RESULTS, help="default: %(default)s"
+    )
+    made.add_argument(
+        "--report", type=Path, metavar="RUN", help="make pictures and report of a folder anew"
+    )
+    return made
+
+
+def positive(text: str) -> int:
+    """Read a whole number above zero; argparse makes one line of the error."""
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Read names with commas between them, each of them once."""
+    found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("names no one")
+    return found
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Do a run and show what came out."""
+    from bench import run
+
+    folder, ended = run.compare(
+        run.Request(
+            subjects=options.subjects,
+            experiments=options.experiments,
+            image=options.image,
+            connection=options.connect,
+            settings=settings(options),
+            seed=options.seed,
+            out=options.out,
+        )
+    )
+    run.show(folder, run.conclude(folder))
+    if ended is None:
+        return 0
+    return complain(
+        f"interrupted ({ended}): everything was taken down; {folder} has the samples so far",
+        ended.status,
+    )
+
+
+def settings(options: argparse.Namespace) -> Settings:
+    """Return the quick or full settings with what the user asked for put in."""
+    from bench.experiments.base import FULL, MIB, QUICK
+
+    given = {
+        "n": options.n,
+        "count": options.count,
+        "memory_budget": options.budget and options.budget * MIB,
+    }
+    asked = {key: value for key, value in given.items() if value is not None}
+    return replace(FULL if options.full else QUICK, **asked)
+
+
+def remake(folder: Path) -> int:
+    """Make pictures and report of an older run again."""
+    from bench import run
+
+    run.show(folder, run.conclude(folder))
+    return 0
+
+
+def show_list(connection: str | None) -> int:
+    """Print subjects and experiments, with what is unavailable here and why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench import experiments, subjects
+
+    console = Console(highlight=False)
+    shown = Table("subject", "what it is", "here", title="Subjects", title_justify="left")
+    for name in subjects.names():
+        shown.add_row(name, *_subject_here(name, connection))
+    console.print(shown)
+    shown = Table("experiment", "question", title="Experiments", title_justify="left")
+    for name in experiments.names():
+        shown.add_row(name, experiments.make(name).question)
+    console.print(shown)
+    return 0
+
+
+def _subject_here(name: str, connection: str | None) -> tuple[str, str]:
+    """Return what a subject is, and "available" or why it isn't."""
+    from bench import subjects
+
+    try:
+        subject = subjects.make(name, connection=connection)
+    except ImportError as error:
+        return "", f"unavailable: {error}; run ./lab setup"
+    reason = subject.unavailable()
+    return subject.title, "available" if reason is None else f"unavailable: {reason}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""One run from what the user asks for to a folder with rows, pictures and report.
+
+    results/RUN/
+        host.json            the machine's fingerprint, and the run's own facts under "run"
+        observations.jsonl   one row per sample, failures included
+        startup.png …        pictures of the rows
+        report.html          all of it in one file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import interrupts
+from bench.experiments.base import Settings
+from bench.observations import Log, read
+from bench.runner import Plan, Runner
+from bench.subjects.base import Subject, Workload
+from labrt.errors import LabError, errno_text
+
+DEFAULT_SUBJECTS = ("process", "labrt", "vm")
+DEFAULT_EXPERIMENTS = ("startup", "stop", "memory", "density")
+ROWS = "observations.jsonl"
+HOST = "host.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for. None: the default.
+
+    Attributes:
+        connection: libvirt URI for the subjects that take one.
+        seed: of the order of trials; None draws one, which the rows record.
+        out: the folder that gets the run's folder.
+    """
+
+    subjects: Sequence[str] | None
+    experiments: Sequence[str] | None
+    image: str
+    connection: str | None
+    settings: Settings
+    seed: int | None
+    out: Path
+
+
+def compare(request: Request) -> tuple[Path, interrupts.Interrupted | None]:
+    """Do a run; return its folder, and the interruption if one ended it early.
+
+    Raises:
+        LabError: it can't be done here, or the results can't be written.
+        bench.interrupts.Interrupted: interrupted before anything was measured.
+    """
+    from rich.console import Console
+
+    from bench.progress import Reporter
+
+    plan, fingerprint = prepare(request)
+    folder = make_folder(request.out, plan.run)
+    save_host(folder, fingerprint)
+    ended = None
+    try:
+        with Log(folder / ROWS) as log, Reporter(Console(stderr=True)) as progress:
+            Runner(plan, log, progress).run()
+    except interrupts.Interrupted as interrupted:
+        ended = interrupted
+        fingerprint["run"]["ended_early"] = f"interrupted by {interrupted}"
+        save_host(folder, fingerprint)
+    finally:
+        give_to_caller(folder)
+    return folder, ended
+
+
+def prepare(request: Request) -> tuple[Plan, dict[str, Any]]:
+    """Check everything that can be checked before anything starts; return plan and fingerprint.
+
+    Raises:
+        LabError: an unknown subject, experiment or image; a subject that can't run here.
+    """
+    from bench import experiments, host, subjects
+    from labrt.images import store
+
+    chosen = [
+        subjects.make(name, connection=request.connection)
+        for name in request.subjects or DEFAULT_SUBJECTS
+    ]
+    questions = [experiments.make(name) for name in request.experiments or DEFAULT_EXPERIMENTS]
+    image = store.resolve(request.image)
+    for subject in chosen:
+        check_available(subject, asked_for=request.subjects is not None)
+    fingerprint = host.fingerprint(accelerator())
+    plan = Plan(
+        run=time.strftime("%Y-%m-%dT%H-%M-%S"),
+        subjects=chosen,
+        experiments=questions,
+        workload=Workload(image=image.name, digest=image.digest),
+        settings=request.settings,
+        host=fingerprint["id"],
+        accelerator=fingerprint["accelerator"]["accelerator"],
+        seed=random.SystemRandom().randrange(2**31) if request.seed is None else request.seed,
+    )
+    facts = {
+        "name": plan.run,
+        "subjects": [subject.name for subject in chosen],
+        "experiments": [experiment.name for experiment in questions],
+        "seed": plan.seed,
+        "warm_up": "one start and stop of each subject, kept in the rows, left out of statistics",
+        "settings": asdict(request.settings),
+    }
+    return plan, fingerprint | {"run": facts}
+
+
+def check_available(subject: Subject, asked_for: bool) -> None:
+    """Refuse a run that could not be what it says it is.
+
+    A VM that can't run here is a failed row, unless the user asked for it by name. A container
+    without its limits is no comparison at all.
+
+    Raises:
+        LabError: the subject can't run here.
+    """
+    reason = subject.unavailable()
+    if reason is None or (subject.kind == "vm" and not asked_for):
+        return
+    remedy = "leave it out with --subjects"
+    if subject.kind != "vm" and os.geteuid() != 0:
+        reason += "; without a cgroup it would not get the same limits as the VM"
+        remedy = "run with sudo"
+    raise LabError(f"measure the subject {subject.name}", reason, remedy=remedy)
+
+
+def accelerator() -> dict[str, Any]:
+    """Return the host-wide verdict; without one (no QEMU here), "none" and why."""
+    from bench.accelerator import verdict
+
+    try:
+        return asdict(verdict())
+    except LabError as error:
+        return {"accelerator": "none", "reason": str(error), "module": None}
+
+
+# ---------------------------------------------------------------------------------------------
+# The folder
+
+
+def make_folder(parent: Path, name: str) -> Path:
+    """Make a new folder for a run, and let `latest` point to it.
+
+    Raises:
+        LabError: it can't be made.
+    """
+    folder = parent / name
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise LabError(
+            f"make the folder {folder}", errno_text(error), remedy="name another with --out"
+        ) from error
+    _point_latest(parent, name)
+    return folder
+
+
+def _point_latest(parent: Path, name: str) -> None:
+    aside = parent / f".latest-{os.getpid()}"
+    try:
+        aside.symlink_to(name)
+        aside.replace(parent / "latest")
+    except OSError:
+        aside.unlink(missing_ok=True)  # a shared folder without links: `latest` is only a comfort
+
+
+def save_host(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Write host.json.
+
+    Raises:
+        LabError: it can't be written.
+    """
+    path = folder / HOST
+    try:
+        path.write_text(json.dumps(fingerprint, indent=2) + "\n")
+    except OSError as error:
+        raise LabError(f"write {path}", errno_text(error), remedy="free some room") from error
+
+
+def give_to_caller(folder: Path) -> None:
+    """Under sudo, give the results to the user who called it, not to root (sudo(8), SUDO_UID)."""
+    if os.geteuid() != 0 or "SUDO_UID" not in os.environ:
+        return
+    uid, gid = int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
+    for path in [folder.parent, folder.parent / "latest", folder, *folder.iterdir()]:
+        if path.lstat().st_uid == 0:
+            os.lchown(path, uid, gid)
+
+
+# ---------------------------------------------------------------------------------------------
+# What is made from the rows, now or at any later time
+
+
+def conclude(folder: Path) -> list[Path]:
+    """Draw the pictures and write the report of a run's folder; return the files.
+
+    Raises:
+        LabError: the folder holds no run, or can't be written.
+    """
+    from bench import host, plots, report
+
+    rows, damage = read(folder / ROWS)
+    fingerprint = read_host(folder)
+    try:
+        pictures = plots.draw_all(rows, host.describe(fingerprint), folder)
+        report.write(rows, damage, fingerprint, pictures, folder / "report.html")
+    except OSError as error:
+        raise LabError(
+            f"write the report in {folder}",
+            errno_text(error),
+            remedy="free some room, then ./lab bench --report with that folder",
+        ) from error
+    finally:
+        give_to_caller(folder)
+    return [*pictures.values(), folder / "report.html"]
+
+
+def read_host(folder: Path) -> dict[str, Any]:
+    """Return a run's host.json.
+
+    Raises:
+        LabError: there is none.
+    """
+    try:
+        found: dict[str, Any] = json.loads((folder / HOST).read_text())
+    except (OSError, ValueError) as error:
+        raise LabError(
+            f"read {folder / HOST}", str(error), remedy="name the folder of a run"
+        ) from error
+    return found
+
+
+def show(folder: Path, files: Sequence[Path]) -> None:
+    """Print the tables, and where everything is."""
+    from rich.console import Console
+
+    from bench import screen
+
+    rows, _ = read(folder / ROWS)
+    screen.show(rows, Console())
+    for file in files:
+        print(file)

@@ -1,0 +1,46 @@
+"""The tables on a terminal (rich)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench import statistics, tables
+from bench.observations import Observation
+from bench.tables import Table
+
+
+def show(rows: Sequence[Observation], console: Console) -> None:
+    """Print every table that the rows allow, the overview last: that is what stays in sight."""
+    for table in tables.tables(rows):
+        _print(table, console)
+    for group in statistics.fair_groups([row for row in rows if row.experiment != "prepare"]):
+        _print(tables.overview(group), console)
+
+
+def _print(table: Table, console: Console) -> None:
+    shown = RichTable(
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for number, column in enumerate(table.columns):
+        words = number == 0 or column in tables.WORDS
+        shown.add_column(
+            column, justify="left" if words else "right", overflow="fold", no_wrap=not words or number == 0
+        )
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console.print(shown)
+    for note in table.notes:
+        console.print(Padding(Text(note), (0, 0, 0, 2)))
+    if table.notes:
+        console.print()
