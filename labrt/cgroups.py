@@ -240,7 +240,7 @@ class Cgroup:
                     os.close(pidfd)
 
     def remove(self) -> None:
-        """Remove its folders, killing whatever still runs in it; content to find none (rmdir(2))."""
+        """Remove its folders (rmdir(2)), killing what still runs in it; content to find none."""
         for folder in self._folders():
             if not _rmdir(folder):
                 self.kill()
