@@ -76,7 +76,7 @@ def overview(rows: Sequence[Observation]) -> Table:
                 statistics.title(rows, subject),
                 middle(summary(rows, subject, "T0-T3", "time", "startup")),
                 middle(summary(rows, subject, "stop", "time", "stop")),
-                NOTHING if line is None else units.text(line.per_instance, "B"),
+                slope_text(line),
                 f"{reached[0].value:.0f}" if reached else NOTHING,
                 str(reached[0].conditions["rule"]) if reached else NOTHING,
                 str(sum(row.subject == subject for row in statistics.failures(rows))),
@@ -125,7 +125,7 @@ def memory(rows: Sequence[Observation]) -> Table:
     """The four numbers."""
     table = Table(
         "Memory of one more idle instance",
-        ["", "PSS", "USS", "cgroup", "+ file", "host", "95 % interval", "n"],
+        ["", "PSS", "USS", "cgroup", "+ file", "host", "n"],
     )
     for subject in statistics.subjects(rows):
         found = {
@@ -137,8 +137,7 @@ def memory(rows: Sequence[Observation]) -> Table:
             [
                 statistics.title(rows, subject),
                 *(middle(each) for each in found.values()),
-                NOTHING if line is None else units.text(line.per_instance, "B"),
-                NOTHING if line is None else units.span(line.low, line.high, "B"),
+                slope_text(line),
                 str(found["pss"].n),
             ]
         )
@@ -146,7 +145,7 @@ def memory(rows: Sequence[Observation]) -> Table:
     table.notes.append(
         "cgroup: anon + shmem + kernel; + file: page cache charged to it, which the host takes "
         "back when it needs it; host: by how much the host's MemAvailable falls with one more "
-        "instance (slope and its 95 % interval)."
+        "instance (slope of a regression ± half of its 95 % interval)."
     )
     return table
 
@@ -298,6 +297,13 @@ def doubts(rows: Sequence[Observation], phase: str, metric: str) -> list[str]:
 
 def middle(found: Summary) -> str:
     return NOTHING if found.median is None else units.text(found.median, found.unit)
+
+
+def slope_text(line: Slope | None) -> str:
+    """Write a slope with half of its interval, which is symmetric: "193 ± 17.0 MiB"."""
+    if line is None:
+        return NOTHING
+    return units.plus_minus(line.per_instance, line.high - line.per_instance, line.unit)
 
 
 def interval(found: Summary) -> str:

@@ -28,6 +28,16 @@ def span(low: float, high: float, unit: str) -> str:
     return f"{digits(low / scale)} – {digits(high / scale)} {name}".rstrip()
 
 
+def plus_minus(middle: float, reach: float, unit: str) -> str:
+    """Write a value and how far its interval reaches, in the unit of the larger of them.
+
+    >>> plus_minus(200_000_000, 18_000_000, "B"), plus_minus(50_000, 2_000_000, "B")
+    ('191 ± 17.2 MiB', '0.0477 ± 1.91 MiB')
+    """
+    scale, name = scale_of(max(abs(middle), abs(reach)), unit)
+    return f"{digits(middle / scale)} ± {digits(reach / scale)} {name}".rstrip()
+
+
 def scale_of(value: float, unit: str) -> tuple[float, str]:
     """Return what to divide by, and the name of the unit that it makes."""
     steps = {"s": _SECONDS, "B": _BYTES}.get(unit)

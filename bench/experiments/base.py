@@ -42,7 +42,7 @@ class Settings:
     start_deadline: float = 30.0
     stop_deadline: float = 15.0
     count: int = 64
-    memory_budget: int = 512 * MIB
+    memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
     rungs: int = 12
     rung_seconds: float = 6.0

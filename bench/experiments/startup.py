@@ -33,7 +33,7 @@ class Startup(Experiment):
     repeats: ClassVar = True
 
     def trials(self, settings: Settings) -> int:
-        return settings.n or (7 if settings.quick else 30)
+        return settings.n or (8 if settings.quick else 30)
 
     def measure(self, trial: Trial) -> None:
         instance = trial.start_ready()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.process import evidence
 from labrt import cgroups
 from labrt.cgroups import Cgroup
 from labrt.client import Container, launcher, run
@@ -49,7 +50,7 @@ class LabrtInstance(Instance):
         try:
             self.stamps.t3 = self._marks.wait(READY, timeout)
         except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{_evidence(self._marks.tail)}") from error
+            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
         self.stamps.t2 = self._marks.stamp(INIT)
 
     def stop(self, timeout: float) -> None:
@@ -94,8 +95,3 @@ class Labrt(Subject):
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""
 
-
-def _evidence(tail: str) -> str:
-    """Return the end of what the container wrote, in one line."""
-    said = " ".join(tail.split())[-200:]
-    return f"; it wrote: {said}" if said else ""

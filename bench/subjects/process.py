@@ -23,13 +23,30 @@ from labrt.cgroups import TOP, Cgroup
 from labrt.errors import LabError
 
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
-# stays charged to the cgroup that it came from. So a shell waits for one line before it execs.
-GATE = 'read -r go && exec "$@" </dev/null'
+# stays charged to the cgroup that it came from. So a shell of the image moves itself ("0" is the
+# writer's own id) and then becomes the program.
+JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 
 
 def limits(workload: Workload) -> dict[str, str]:
     """Return the workload's limits as cgroup v2 files."""
     return {"memory.max": str(workload.memory), "cpu.max": f"{round(workload.cpus * 100000)} 100000"}
+
+
+def evidence(tail: str) -> str:
+    """Return the end of what an instance wrote, in one line, to follow the reason of a failure."""
+    said = " ".join(tail.split())[-200:]
+    return f"; it wrote: {said}" if said else ""
+
+
+def _doors(cgroup: Cgroup) -> list[str]:
+    """Return the files that a process writes "0" into to move itself into the cgroup.
+
+    In v1 that is `tasks`: a single thread then needs no lock against every fork of the machine.
+    """
+    v2 = cgroup.v2_folder()
+    doors = [folder / "tasks" for folder in cgroup.v1_folders()]
+    return [str(door) for door in doors] + ([str(v2 / "cgroup.procs")] if v2 else [])
 
 
 class ProcessInstance(Instance):
@@ -45,8 +62,6 @@ class ProcessInstance(Instance):
         try:
             Cgroup.create(self._cgroup.name, limits(workload))
             self._spawn(command, path)
-            self._cgroup.add(self._running().pid)
-            self._open_gate()
         except (OSError, LabError) as error:
             self.destroy()
             raise InstanceFailed(f"start {command[0]}: {error}") from error
@@ -59,10 +74,10 @@ class ProcessInstance(Instance):
         self._marks = MarkReader(ours)
         try:
             self._process = subprocess.Popen(
-                [command[0], "-c", GATE, "gate", *command],
-                stdin=subprocess.PIPE,
+                [command[0], "-c", JOIN, "join", *_doors(self._cgroup), "--", *command],
+                stdin=subprocess.DEVNULL,
                 stdout=theirs,
-                stderr=subprocess.DEVNULL,
+                stderr=theirs,
                 start_new_session=True,
                 env={"PATH": path},
             )
@@ -71,19 +86,12 @@ class ProcessInstance(Instance):
             os.close(theirs)
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    def _open_gate(self) -> None:
-        gate = self._running().stdin
-        assert gate is not None, "asked for as a pipe"
-        gate.write(b"go\n")
-        gate.close()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "only called once it has been spawned"
-        return self._process
-
     def wait_ready(self, timeout: float) -> None:
         assert self._marks is not None, "made before the process"
-        self.stamps.t3 = self._marks.wait(READY, timeout)
+        try:
+            self.stamps.t3 = self._marks.wait(READY, timeout)
+        except InstanceFailed as error:
+            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
         self.stamps.t2 = self._marks.stamp(INIT)
 
     def stop(self, timeout: float) -> None:
