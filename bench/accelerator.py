@@ -60,18 +60,26 @@ def verdict() -> Verdict:
         LabError: LAB_ACCEL is no accelerator; or KVM must be qualified and there is no guest to
             boot (set-up hasn't run).
     """
+    if found := known():
+        return found
+    unusable = _no_node()
+    found = Verdict("tcg", unusable, module()) if unusable else qualify()
+    _keep(_key(unusable), found)
+    return found
+
+
+def known() -> Verdict | None:
+    """Return the verdict, or None if it hasn't been asked for yet. Boots nothing.
+
+    Raises:
+        LabError: LAB_ACCEL is no accelerator, or there is no QEMU.
+    """
     if said := os.environ.get("LAB_ACCEL"):
         return _overruled(said)
     # Our supervisor hides a KVM that doesn't qualify, and hands down the reason.
     if hidden := os.environ.get("LAB_KVM_HIDDEN"):
         return Verdict("tcg", hidden, module())
-    unusable = _no_node()
-    key = _key(unusable)
-    if found := _kept(key):
-        return found
-    found = Verdict("tcg", unusable, module()) if unusable else qualify()
-    _keep(key, found)
-    return found
+    return _kept(_key(_no_node()))
 
 
 def qualify(deadline: float = DEADLINE) -> Verdict:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench import accelerator as kvm
 from bench import guest, meminfo
 from labrt import cgroups, paths, state, syscalls
 from labrt.errors import LabError, errno_text
@@ -112,18 +113,17 @@ def overlayfs() -> Finding:
 
 
 def accelerator() -> Finding:
-    """Read the verdict that set-up left; asking for a new one would boot a machine."""
+    """Tell the verdict on KVM, if there is one: asking for it would boot a machine."""
     try:
-        verdict = json.loads((paths.home() / "accelerator.json").read_text())
-        name, reason = verdict["accelerator"], verdict["reason"]
-    except FileNotFoundError:
-        return Finding("accelerator", "missing", "not asked yet", SETUP)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding("accelerator", "missing", f"accelerator.json is unreadable: {error}", SETUP)
-    if name == "kvm":
-        return Finding("accelerator", "ok", f"KVM: {reason}")
-    remedy = "none needed; for hardware speed use a host (or nested VM) where KVM works"
-    return Finding("accelerator", "limited", f"{name.upper()}: {reason}", remedy)
+        verdict = kvm.known()
+    except LabError as error:
+        return Finding("accelerator", "missing", error.answer, error.remedy)
+    if verdict is None:
+        return Finding("accelerator", "missing", "KVM has not been tried yet", SETUP)
+    if verdict.accelerator == "kvm":
+        return Finding("accelerator", "ok", f"KVM: {verdict.reason}")
+    remedy = "none needed; for hardware speed use a machine (or nested VM) where KVM works"
+    return Finding("accelerator", "limited", f"TCG: {verdict.reason}", remedy)
 
 
 def dev_kvm() -> Finding:
