@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,8 +38,8 @@ class LauncherProcess:
     """A running launcher that belongs to this process and dies with it."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="launcher-", dir=paths.run_dir())
-        self.address = str(Path(self._folder.name) / "socket")
+        self._folder = tempfile.mkdtemp(prefix="launcher-", dir=paths.run_dir())
+        self.address = f"{self._folder}/socket"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self.address)
             listener.listen(128)
@@ -70,21 +71,37 @@ class LauncherProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder)
 
 
 _launcher: LauncherProcess | None = None
 _lock = threading.Lock()
 
 
+@atexit.register
+def _close_at_exit() -> None:
+    close_launcher()
+
+
 def launcher() -> LauncherProcess:
     """Return this process's launcher, started on first use."""
     global _launcher
     with _lock:
-        if _launcher is None or not _launcher.alive():
+        if _launcher is not None and not _launcher.alive():
+            _launcher.close()
+            _launcher = None
+        if _launcher is None:
             _launcher = LauncherProcess()
-            atexit.register(_launcher.close)
         return _launcher
+
+
+def close_launcher() -> None:
+    """End this process's launcher and its containers; the next container starts another."""
+    global _launcher
+    with _lock:
+        if _launcher is not None:
+            _launcher.close()
+        _launcher = None
 
 
 class Container:
@@ -105,6 +122,7 @@ class Container:
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pidfd = -1
         self._undone = False
+        self._lost = False  # whether the launcher ended before the container was undone
         try:
             self._connection.connect(launcher().address)
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -170,12 +188,16 @@ class Container:
             return None
         message, _fds = receive(self._connection)
         if message is None:
+            self._lost = True
             raise LabError("wait for a container", "the launcher ended", remedy="./lab clean")
         return message
 
     def signal(self, number: int) -> None:
         """Send a signal to its first process; content to find it ended."""
-        send(self._connection, {"signal": number})
+        try:
+            send(self._connection, {"signal": number})
+        except BrokenPipeError:
+            pass  # the launcher ended, and its containers with it
 
     def stop(self, timeout: float = 10.0) -> int:
         """Ask it to end (SIGTERM), kill it after `timeout` seconds, wait until nothing is left.
@@ -199,7 +221,7 @@ class Container:
     def close(self) -> None:
         """End it and release everything; may be called again."""
         try:
-            if self._connection.fileno() >= 0:
+            if self._connection.fileno() >= 0 and not self._lost:
                 self.kill()
         finally:
             self._connection.close()

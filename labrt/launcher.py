@@ -79,11 +79,13 @@ class Served:
         send(self.connection, {"started": started}, (self.running.context.pidfd,))
 
     def finish(self) -> None:
-        """Tell the exit code where there is one; undo the container; tell that too."""
+        """End the container where it still runs, tell its exit code, undo it, tell that too."""
         if self.running is None:
             return
         running, self.running = self.running, None
-        self._tell({"exited": running.wait(0)})
+        if running.wait(0) is None:
+            running.signal(signal.SIGKILL)
+        self._tell({"exited": running.wait()})
         try:
             running.finish()
             self._tell({"undone": None})

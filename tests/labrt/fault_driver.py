@@ -1,0 +1,97 @@
+"""Starts the same container once for each step of the recipe, and fails or dies at that step.
+
+A program of its own, because the runtime's cloning side is single-threaded and a start that is
+killed takes its process along. For each fault a forked child starts the container; the driver, as
+subreaper, sees every process that outlives it. Prints one JSON list per fault:
+[index, step, way, what `start` raised (or null), what was left].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+from labrt import cgroups, container, syscalls
+from labrt.declare import declare
+from labrt.errors import LabError
+from labrt.images import store
+from labrt.recipe import recipe
+from labrt.spec import Spec
+from labrt.step import Step
+
+DEADLINE = 30  # seconds for one fault, after which SIGALRM ends the driver
+
+
+class At:
+    """Called before each step; at the chosen one, raises or kills its own process."""
+
+    def __init__(self, index: int, way: str) -> None:
+        self.index = index
+        self.way = way
+
+    def __call__(self, step: Step) -> None:
+        here = [id(s) for s in self.steps].index(id(step))
+        if here == self.index and self.way == "fail":
+            raise OSError(5, os.strerror(5))
+        if here == self.index:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def attempt(spec: Spec, hook: At) -> str | None:
+    """In the forked child: start, and return what it raised."""
+    original = container.recipe
+
+    def remembered(spec: Spec) -> list[Step]:
+        hook.steps = original(spec)
+        return hook.steps
+
+    container.recipe = remembered
+    try:
+        with container.start(spec, hook=hook) as running:
+            running.wait()
+    except LabError as error:
+        return str(error)
+    return None
+
+
+def left(spec: Spec) -> list[str]:
+    group = cgroups.Cgroup(spec.cgroup)
+    return [spec.state_dir] * os.path.exists(spec.state_dir) + [group.name] * group.exists()
+
+
+def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> list[object]:
+    spec = declare(image, ["true"], **limits)
+    name = recipe(spec)[index].name
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(reader)
+        os.write(writer, json.dumps(attempt(spec, At(index, way))).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        told = stream.read()
+    while True:  # every process that the start has made must end by itself
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
+    if way == "kill":
+        container.remove_dead()  # as the next command does
+    return [index, name, way, json.loads(told) if told else "killed", left(spec)]
+
+
+def main() -> None:
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    image = store.resolve("busybox")
+    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids": "32"}
+    for index in range(len(recipe(declare(image, ["true"], **limits)))):
+        for way in ("fail", "kill"):
+            signal.alarm(DEADLINE)
+            print(json.dumps(one(image, index, way, limits)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)

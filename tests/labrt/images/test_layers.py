@@ -1,0 +1,108 @@
+"""labrt/images/layers.py: unpacking is hostile-input code."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from labrt.errors import LabError
+from labrt.images import layers, store
+from labrt.images.store import Image
+
+
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname, member.mode = kind, link, 0o755
+    return member
+
+
+def image(*members: tarfile.TarInfo, damage: bytes = b"") -> Image:
+    """An image with one layer of these members, put into the store."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for member in members:
+            archive.addfile(member)
+    diff_id = "sha256:" + hashlib.sha256(buffer.getvalue()).hexdigest()
+    blob = store.put(gzip.compress(buffer.getvalue() + damage))
+    config = {"config": {}, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+    manifest = {
+        "config": {"digest": store.put(json.dumps(config).encode())},
+        "layers": [{"digest": blob}],
+    }
+    store.tag("it", store.put(json.dumps(manifest).encode()))
+    return store.resolve("it")
+
+
+def leftovers(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "home" / "layers"
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def test_files_folders_and_links_are_unpacked_once() -> None:
+    made = image(
+        entry("bin", tarfile.DIRTYPE),
+        entry("bin/program"),
+        entry("bin/alias", tarfile.SYMTYPE, "/bin/program"),
+        entry("bin/other", tarfile.LNKTYPE, "bin/program"),
+    )
+    (folder,) = layers.unpacked(made)
+    assert (folder / "bin" / "alias").readlink() == Path("/bin/program")
+    assert (folder / "bin" / "program").samefile(folder / "bin" / "other")
+    before = folder.stat().st_ctime_ns
+    assert layers.unpacked(made) == [folder]
+    assert folder.stat().st_ctime_ns == before
+
+
+HOSTILE = {
+    "absolute path": [entry("/etc/passwd")],
+    "parent": [entry("../outside")],
+    "parent inside": [entry("a/../../outside")],
+    "through a link": [entry("a", tarfile.SYMTYPE, "/tmp"), entry("a/file")],
+    "folder over a link": [entry("a", tarfile.SYMTYPE, "/tmp"), entry("a", tarfile.DIRTYPE)],
+    "file over a link": [entry("a", tarfile.SYMTYPE, "/tmp/b"), entry("a")],
+    "hard link out": [entry("a", tarfile.LNKTYPE, "/etc/passwd")],
+    "hard link to parent": [entry("a", tarfile.LNKTYPE, "../../index.json")],
+    "hard link through a link": [
+        entry("a", tarfile.SYMTYPE, "/etc"),
+        entry("b", tarfile.LNKTYPE, "a/passwd"),
+    ],
+    "the same file twice": [entry("a"), entry("a")],
+    "a device": [entry("sda", tarfile.BLKTYPE)],
+    "a FIFO": [entry("pipe", tarfile.FIFOTYPE)],
+}
+
+
+@pytest.mark.parametrize("members", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_archive_is_refused_and_leaves_nothing(
+    members: list[tarfile.TarInfo], tmp_path: Path
+) -> None:
+    with pytest.raises(LabError, match="unpack"):
+        layers.unpacked(image(*members))
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="its contents aren't sha256:"):
+        layers.unpacked(image(entry("a"), damage=b"more"))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_truncated_layer_is_refused(tmp_path: Path) -> None:
+    made = image(entry("a"))
+    path = store.blob_path(made.layers[0])
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(LabError, match="digest"):
+        layers.unpacked(made)
+    assert leftovers(tmp_path) == []

@@ -1,0 +1,83 @@
+"""labrt/images/store.py: every blob is what its digest says, or it isn't used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labrt.errors import LabError
+from labrt.images import store
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+
+
+def put_image(name: str, **config: object) -> str:
+    text = json.dumps({"config": config, "rootfs": {"type": "layers", "diff_ids": []}})
+    manifest = {"config": {"digest": store.put(text.encode())}, "layers": []}
+    digest = store.put(json.dumps(manifest).encode())
+    store.tag(name, digest)
+    return digest
+
+
+def test_a_blob_is_named_by_its_digest() -> None:
+    digest = store.put(b"hello")
+    assert digest == "sha256:" + hashlib.sha256(b"hello").hexdigest()
+    assert store.get(digest) == b"hello"
+
+
+def test_a_damaged_blob_is_refused() -> None:
+    digest = store.put(b"hello")
+    store.blob_path(digest).write_bytes(b"hullo")
+    with pytest.raises(LabError, match="its bytes have the digest"):
+        store.get(digest)
+
+
+@pytest.mark.parametrize(
+    "digest", ["sha256:../../etc/passwd", "md5:" + "0" * 32, "sha256:" + "G" * 64, "", "sha256:"]
+)
+def test_a_name_that_is_no_digest_never_becomes_a_path(digest: str) -> None:
+    with pytest.raises(LabError, match="not a sha256 digest"):
+        store.blob_path(digest)
+
+
+def test_a_tag_moves() -> None:
+    first, second = put_image("it", Cmd=["one"]), put_image("it", Cmd=["two"])
+    assert first != second
+    assert store.names() == ["it"]
+    assert store.resolve("it").digest == second
+
+
+def test_the_command_is_entrypoint_then_cmd() -> None:
+    put_image("it", Entrypoint=["/entry"], Cmd=["argument"])
+    assert store.resolve("it").command == ("/entry", "argument")
+
+
+def test_an_unknown_name_tells_the_known_ones() -> None:
+    put_image("it")
+    with pytest.raises(LabError, match=r"find the image 'that'.*known here: it"):
+        store.resolve("that")
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    digest = put_image("first")
+    code = f"from labrt.images import store; import sys; store.tag(sys.argv[1], {digest!r})"
+    names = [f"image{n}" for n in range(4)]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, name],
+            env={"LAB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        )
+        for name in names
+    ]
+    assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
+    assert store.names() == sorted(["first", *names])

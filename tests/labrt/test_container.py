@@ -1,0 +1,223 @@
+"""What a container sees, what the host sees of it, and how it ends (through the library)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+import labrt
+from labrt import container, namespaces
+from labrt.client import launcher
+from labrt.errors import LabError
+from labrt.spec import ALL_NAMESPACES
+from tests.labrt.conftest import needs_cgroups, needs_root
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+NS_FILES = {"mount": "mnt", "network": "net"}
+
+
+def facts(*commands: str, **options: object) -> list[str]:
+    """Run shell commands in one container; return what each wrote."""
+    script = "; echo @@@; ".join(commands)
+    return [
+        part.strip()
+        for part in labrt.output("busybox", ["sh", "-c", script], **options).split("@@@")
+    ]
+
+
+def test_inside_it_is_root_and_pid_1_with_a_name_of_its_own() -> None:
+    uid, pid, hostname, ps = facts("id -u", "echo $$", "hostname", "ps | wc -l", hostname="inside")
+    assert (uid, pid, hostname) == ("0", "1", "inside")
+    assert int(ps) <= 4  # a header, the shell, ps, wc: none of the host's
+
+
+def test_its_root_is_the_image_and_nothing_of_the_host() -> None:
+    names, mounts = facts("ls /", "cat /proc/self/mountinfo")
+    assert set(names.split()) == {
+        *("bin", "dev", "etc", "lab", "proc", "root", "run", "sys", "tmp", "usr", "var")
+    }
+    assert " / / " in mounts.splitlines()[0]
+    assert "- overlay overlay" in mounts.splitlines()[0]
+    assert str(Path.home()) not in mounts or str(Path.home()) == "/"
+
+
+def test_its_only_interface_is_a_loopback_that_answers() -> None:
+    interfaces, ping = facts("ls /sys/class/net", "ping -c1 -W2 127.0.0.1 >/dev/null; echo $?")
+    assert (interfaces, ping) == ("lo", "0")
+
+
+def test_the_kernels_settings_and_secrets_are_out_of_reach() -> None:
+    written, kcore, timers = facts(
+        "echo 1 2>&1 >/proc/sys/vm/drop_caches",
+        "head -c1 /proc/kcore 2>/dev/null | wc -c",
+        "cat /proc/timer_list | wc -c",
+    )
+    assert "Read-only file system" in written
+    assert (kcore, timers) == ("0", "0")
+
+
+def test_it_has_dockers_capabilities_and_can_win_none() -> None:
+    status = dict(
+        line.split(":\t") for line in facts("grep -E 'Cap|NoNew' /proc/1/status")[0].splitlines()
+    )
+    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "00000000a80425fb"
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_it_inherits_three_descriptors_and_no_more() -> None:
+    leaked = os.open("/", os.O_RDONLY)  # inheritable or not, it stays on the host
+    os.set_inheritable(leaked, True)
+    try:
+        (listed,) = facts("ls /proc/1/fd")
+    finally:
+        os.close(leaked)
+    assert set(listed.split()) <= {"0", "1", "2", "3"}  # 3: the folder that ls itself reads
+
+
+def test_device_nodes_are_the_harmless_few() -> None:
+    nodes, null = facts("ls /dev", "echo gone >/dev/null; cat /dev/null | wc -c")
+    assert {"null", "zero", "full", "random", "urandom", "tty", "pts", "shm"} <= set(nodes.split())
+    assert not {"kvm", "mem", "sda", "vda"} & set(nodes.split())
+    assert null == "0"
+
+
+def test_the_host_sees_the_same_process_in_other_namespaces() -> None:
+    with labrt.run("busybox", ["sleep", "60"]) as c:
+        ours, its = namespaces.read(), namespaces.read(c.pid)
+        for name in ALL_NAMESPACES:
+            file = NS_FILES.get(name, name)
+            assert its[file] != ours[file], name
+        assert Path(f"/proc/{c.pid}/comm").read_text().strip() == "sleep"
+
+
+@needs_root
+def test_its_root_is_nobody_outside() -> None:
+    with labrt.run("busybox", ["sleep", "60"]) as c:
+        assert os.stat(f"/proc/{c.pid}").st_uid == namespaces.ROOT_ID_BASE
+
+
+def test_what_one_writes_no_other_sees() -> None:
+    assert facts("echo mine >/file", "cat /file")[1] == "mine"
+    assert "No such file" in facts("cat /file")[0]
+
+
+def test_a_read_only_root_refuses() -> None:
+    assert "Read-only file system" in facts("touch /file", read_only=True)[0]
+
+
+def test_environment_and_arguments_arrive() -> None:
+    assert facts('echo "$GREETING"', env=["GREETING=hello there"]) == ["hello there"]
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("exit 0", 0), ("false", 1)])
+def test_the_exit_code_is_the_programs(script: str, code: int) -> None:
+    with labrt.run("busybox", ["sh", "-c", script]) as c:
+        assert c.wait(30) == code
+
+
+def test_a_signals_death_is_128_and_its_number() -> None:
+    with labrt.run("busybox", ["sleep", "60"]) as c:
+        assert c.kill() == 128 + signal.SIGKILL
+
+
+def test_stop_asks_politely_first() -> None:
+    reader, writer = os.pipe()
+    with labrt.run("busybox", stdout=writer) as c, os.fdopen(reader) as marks:
+        os.close(writer)
+        assert marks.readline() == "lab:init\n"
+        assert marks.readline() == "lab:ready\n"
+        assert c.stop(timeout=30) == 0
+
+
+def test_stop_kills_what_does_not_listen() -> None:
+    with labrt.run("busybox", ["sleep", "60"]) as c:  # as pid 1 it has no handler for SIGTERM
+        assert c.stop(timeout=0.1) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("program", "answer"),
+    [("nosuch", "ENOENT.*no program 'nosuch'"), ("/etc", "EACCES.*not executable")],
+)
+def test_a_program_that_cannot_run_is_an_error_with_the_cause(program: str, answer: str) -> None:
+    with pytest.raises(LabError, match=f"Exec: execve {program}: {answer}"):
+        labrt.run("busybox", [program])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"memory": "much"}, "set the memory limit to 'much': not a size"),
+        ({"memory": "0"}, "not a size"),
+        ({"cpus": "two"}, "set the CPU limit to 'two': not a number"),
+        ({"cpus": "nan"}, "not a number"),
+        ({"cpus": "-1"}, "not a number"),
+        ({"pids": "1.5"}, "not a whole number"),
+        ({"hostname": "no spaces"}, "not a host name"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_made(
+    options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(LabError, match=said):
+        labrt.run("busybox", ["true"], **options)  # type: ignore[arg-type]
+
+
+@needs_cgroups
+def test_its_limits_are_in_force_and_too_much_memory_kills() -> None:
+    with labrt.run("busybox", ["sh", "-c", "head -c 100m /dev/zero | tail"], memory="16m") as c:
+        assert c.cgroup is not None
+        assert c.wait(60) != 0
+    with labrt.run("busybox", ["sleep", "60"], memory="16m", pids=5) as c:
+        assert c.cgroup is not None
+        assert c.cgroup.pids() == [c.pid]
+        assert c.cgroup.read("pids.max").strip() == "5"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="for a user who may make no cgroups")
+def test_a_limit_that_cannot_be_kept_is_refused_not_dropped() -> None:
+    with pytest.raises(LabError, match=r"limit memory\.max"):
+        labrt.run("busybox", ["true"], memory="64m")
+
+
+def test_containers_start_from_many_threads() -> None:
+    said: list[str] = []
+    threads = [
+        threading.Thread(target=lambda n=n: said.extend(facts(f"echo {n}"))) for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == [str(n) for n in range(6)]
+
+
+def test_many_starts_leave_no_descriptor_in_the_launcher() -> None:
+    facts("true")
+    folder = Path(f"/proc/{launcher().pid}/fd")
+    before = len(list(folder.iterdir()))
+    for _ in range(20):
+        facts("true")
+    assert len(list(folder.iterdir())) == before
+
+
+def test_when_the_launcher_is_killed_its_containers_end_and_are_cleaned_up() -> None:
+    c = labrt.run("busybox", ["sleep", "60"])
+    pidfd = os.pidfd_open(c.pid)
+    os.kill(launcher().pid, signal.SIGKILL)
+    with pytest.raises(LabError, match="the launcher ended"):
+        c.wait(30)
+    assert container._readable(pidfd, 30), "PR_SET_PDEATHSIG ends the container"
+    os.close(pidfd)
+    c.close()
+    assert container.remove_dead() == [c.id]
+
+
+def test_remove_all_ends_the_living_too() -> None:
+    c = labrt.run("busybox", ["sleep", "60"])
+    assert container.remove_all() == [c.id]
+    c.close()
