@@ -57,8 +57,8 @@ def attempt(spec: Spec, hook: At) -> str | None:
 
 
 def left(spec: Spec) -> list[str]:
-    group = cgroups.Cgroup(spec.cgroup)
-    return [spec.state_dir] * os.path.exists(spec.state_dir) + [group.name] * group.exists()
+    cgroup = bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists()
+    return [spec.state_dir] * os.path.exists(spec.state_dir) + [spec.cgroup] * cgroup
 
 
 def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> list[object]:

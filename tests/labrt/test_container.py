@@ -202,7 +202,8 @@ def test_many_starts_leave_no_descriptor_in_the_launcher() -> None:
     before = len(list(folder.iterdir()))
     for _ in range(20):
         facts("true")
-    assert len(list(folder.iterdir())) == before
+    # The last connection's hang-up may still be on its way; a leak would be 20.
+    assert len(list(folder.iterdir())) <= before + 1
 
 
 def test_when_the_launcher_is_killed_its_containers_end_and_are_cleaned_up() -> None:
