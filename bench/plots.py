@@ -80,7 +80,7 @@ def _draw(
         pyplot.close(figure)
 
 
-def _style() -> dict[str, Any]:
+def _style() -> Any:
     return {
         "font.size": 13,
         "axes.titlesize": 15,
@@ -246,14 +246,23 @@ def _phase_legend(axes: Any) -> None:
 
 def memory(band: Any, rows: Sequence[Observation]) -> None:
     """The four numbers, side by side: no single one of them is "the" memory of an instance."""
+    from matplotlib.ticker import LogLocator
+
     panels = list(band.subplots(2, 2, sharex=True, sharey=True).flat)
+    names = statistics.subjects(rows)
+    panels[0].set_yticks(range(len(names)), [statistics.title(rows, name) for name in names])
+    panels[0].set_ylim(len(names) - 0.4, -0.7)
+    panels[0].set_xscale("log", base=2)
+    panels[0].set_xlim(*_memory_range(rows))
+    panels[0].xaxis.set_major_locator(LogLocator(base=2, numticks=6))
+    panels[0].xaxis.set_major_formatter(lambda value, _: units.text(value, "B"))
+    panels[0].xaxis.minorticks_off()
     contents = (
         ("PSS: its processes, shared pages divided", "pss"),
         ("USS: what its processes share with nobody", "uss"),
         ("cgroup: anon + shmem + kernel;  ○ with file", "cgroup_used"),
         ("host: fall of MemAvailable per instance", ""),
     )
-    names = statistics.subjects(rows)
     for axes, (title, metric) in zip(panels, contents, strict=True):
         for place, subject in enumerate(names):
             points = _points(rows, subject, metric) if metric else _slope_point(rows, subject)
@@ -266,16 +275,23 @@ def memory(band: Any, rows: Sequence[Observation]) -> None:
         axes.set_title(title, fontsize=13)
         axes.grid(axis="x", color="#dddddd")
         axes.tick_params(labelbottom=True)
-    panels[0].set_yticks(range(len(names)), [statistics.title(rows, name) for name in names])
-    panels[0].set_ylim(len(names) - 0.4, -0.7)
-    panels[0].set_xscale("log", base=4)
-    low, high = panels[0].get_xlim()
-    panels[0].set_xlim(low / 1.8, high * 3)
-    panels[0].xaxis.set_major_formatter(lambda value, _: units.text(value, "B"))
-    panels[0].xaxis.minorticks_off()
     band.suptitle(
-        "Memory of one more idle instance, counted in four ways (logarithmic)", fontweight="bold"
+        "Memory of one more idle instance, counted in four ways (logarithmic)",
+        fontweight="bold",
+        x=0.01,
+        ha="left",
     )
+
+
+def _memory_range(rows: Sequence[Observation]) -> tuple[float, float]:
+    """Return the ends of the axis that all four panels share."""
+    shown = ("pss", "uss", "cgroup_used")
+    values = [row.value for row in rows if row.metric in shown and row.value]
+    for subject in statistics.subjects(rows):
+        line = tables.memory_slope(rows, subject)
+        values += [] if line is None else [abs(line.per_instance), line.high]
+    values = [value for value in values if value > 4096] or [4096.0]
+    return min(values) / 4, max(values) * 4
 
 
 def _points(
@@ -297,21 +313,28 @@ def _slope_point(rows: Sequence[Observation], subject: str) -> tuple[float, floa
 def _dot(
     axes: Any, place: int, points: tuple[float, float, float], style: tuple[str, str, str]
 ) -> None:
-    """Draw a median with its interval, and write its value above."""
+    """Draw a median with its interval, and write its value above.
+
+    An interval that reaches down to zero or below leaves the logarithmic axis at its left end.
+    """
     middle, low, high = points
     colour, marker, _ = style
+    left = axes.get_xlim()[0]
+    axes.hlines(place, max(low, left), max(high, left), color=colour, linewidth=3)
+    if low <= 0:
+        axes.plot(left, place, "<", color=colour, markersize=11, clip_on=False)
+    if middle > left:
+        axes.plot(middle, place, marker, color=colour, markersize=11)
     text = units.text(middle, "B")
     if low <= 0:
-        text += f"   ({units.span(low, high, 'B')})"
-    floor = 16 * 1024.0  # a logarithmic axis has no zero
-    axes.hlines(place, max(low, floor), max(high, floor), color=colour, linewidth=3)
-    axes.plot(max(middle, floor), place, marker, color=colour, markersize=11)
+        text = units.plus_minus(middle, high - middle, "B")
+        text += ": not told apart from nothing"
     axes.annotate(
         text,
-        (max(middle, floor), place),
-        xytext=(0, 11),
+        (left if low <= 0 else middle, place),
+        xytext=(4 if low <= 0 else 0, 11),
         textcoords="offset points",
-        ha="center",
+        ha="left" if low <= 0 else "center",
         fontweight="bold",
     )
 
@@ -395,9 +418,7 @@ def _ramp(
     colour, marker, line = style
     across, up = zip(*points, strict=True)
     size = 8 if len(points) < 20 else 4
-    axes.plot(
-        across, up, marker=marker, linestyle=line, color=colour, markersize=size, label=label
-    )
+    axes.plot(across, up, marker=marker, linestyle=line, color=colour, markersize=size, label=label)
     axes.plot(across[-1], up[-1], "x", color=BLACK, markersize=14, markeredgewidth=2.5)
 
 

@@ -17,6 +17,9 @@ from bench import experiments, host, statistics, tables, units
 from bench.observations import Damage, Observation
 from bench.tables import Table
 
+# Facts of the fingerprint that are sizes.
+IN_BYTES = ("memory total", "mem available", "memory budget", "reserve")
+
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
 
@@ -101,7 +104,7 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "The VMs ran under TCG: QEMU translated every instruction of the guest in software. "
             "With KVM the processor runs them itself, and a boot takes a fraction of this time. "
             "So the distance between VM and container here is an upper bound, not the price of "
-            "virtualization."
+            "virtualization. The hypervisor's own memory includes the translated code."
         )
     if fingerprint["kernel"]["virtual_machine"]:
         said.append(
@@ -127,7 +130,17 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
 
 def facts(fingerprint: dict[str, Any]) -> list[tuple[str, str]]:
     """Flatten the fingerprint: ("cpu model", "…")."""
-    return [(key, "not found" if value is None else str(value)) for key, value in _flat(fingerprint)]
+    return [(key, _fact(key, value)) for key, value in _flat(fingerprint)]
+
+
+def _fact(key: str, value: Any) -> str:
+    if value is None:
+        return "not found"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith(IN_BYTES):
+        return units.text(float(value), "B")
+    return str(value)
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
@@ -178,12 +191,12 @@ def _date(rows: Sequence[Observation]) -> str:
 
 def _accelerator(fingerprint: dict[str, Any]) -> str:
     found = fingerprint["accelerator"]
-    if found.get("accelerator") is None:
+    if found.get("accelerator") in (None, "none"):
         return f"No virtual machines: {found.get('reason', 'no accelerator was qualified')}"
-    said = {"tcg": "Virtual machines under TCG (software emulation)", "kvm": "Virtual machines under KVM"}
-    name = str(found["accelerator"])
+    names = {"tcg": "TCG (software emulation)", "kvm": "KVM"}
+    name = names.get(str(found["accelerator"]), str(found["accelerator"]))
     reason = f": {found['reason']}" if found.get("reason") else ""
-    return said.get(name, name) + reason
+    return f"Virtual machines under {name}{reason}"
 
 
 def _warnings(

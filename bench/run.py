@@ -1,10 +1,10 @@
 """One run from what the user asks for to a folder with rows, pictures and report.
 
-    results/RUN/
-        host.json            the machine's fingerprint, and the run's own facts under "run"
-        observations.jsonl   one row per sample, failures included
-        startup.png …        pictures of the rows
-        report.html          all of it in one file
+results/RUN/
+    host.json            the machine's fingerprint, and the run's own facts under "run"
+    observations.jsonl   one row per sample, failures included
+    startup.png …        pictures of the rows
+    report.html          all of it in one file
 """
 
 from __future__ import annotations

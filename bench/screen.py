@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -34,9 +35,9 @@ def _print(table: Table, console: Console) -> None:
     )
     for number, column in enumerate(table.columns):
         words = number == 0 or column in tables.WORDS
-        shown.add_column(
-            column, justify="left" if words else "right", overflow="fold", no_wrap=not words or number == 0
-        )
+        justify: Literal["left", "right"] = "left" if words else "right"
+        one_line = number == 0 or not words
+        shown.add_column(column, justify=justify, overflow="fold", no_wrap=one_line)
     for row in table.rows:
         shown.add_row(*(Text(cell) for cell in row))
     console.print(shown)

@@ -234,9 +234,7 @@ def memory_slope(rows: Sequence[Observation], subject: str) -> Slope | None:
     )
     if found is None:
         return None
-    return Slope(
-        -found.per_instance, -found.high, -found.low, found.intercept, found.n, found.unit
-    )
+    return Slope(-found.per_instance, -found.high, -found.low, found.intercept, found.n, found.unit)
 
 
 def memory_used(rows: Sequence[Observation]) -> list[tuple[int, float]]:
@@ -264,9 +262,7 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
     """Compare every other subject with the container (or with the first, if there is none)."""
     names = statistics.subjects(rows)
     base = "labrt" if "labrt" in names else names[0]
-    of = {
-        name: statistics.select(rows, subject=name, phase=phase, metric=metric) for name in names
-    }
+    of = {name: statistics.select(rows, subject=name, phase=phase, metric=metric) for name in names}
     said = []
     for name in names:
         if name == base or min(len(statistics.ok(of[each])) for each in (name, base)) < 2:
@@ -274,10 +270,10 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
         found = statistics.compare(of[name], of[base])
         if found.ratio < 1:
             found = statistics.compare(of[base], of[name])
+        a, b = statistics.title(rows, found.a), statistics.title(rows, found.b)
         said.append(
-            f"The {statistics.title(rows, found.a)} takes {units.digits(found.ratio)} times as long "
-            f"{verb} as the {statistics.title(rows, found.b)} (95 % interval "
-            f"{units.digits(found.low)} – {units.digits(found.high)}, {_p(found.p)})."
+            f"The {a} takes {units.digits(found.ratio)} times as long {verb} as the {b} (95 % "
+            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {_p(found.p)})."
         )
     return said
 

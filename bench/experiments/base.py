@@ -34,7 +34,9 @@ class Settings:
         reserve: no experiment starts an instance that could leave the host less than this.
         rungs, rung_seconds: the memory ramp has at most so many rungs and, from the fourth on,
             begins none after so long.
-        settle: how long instances idle before they are weighed.
+        settle: how long the host idles on each rung while its memory is read.
+        rest: how long the host idles before a ramp: the kernel takes a moment to account for what
+            the one before has freed.
         quick: the run is meant to be over in 90 s.
     """
 
@@ -44,15 +46,16 @@ class Settings:
     count: int = 64
     memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
-    rungs: int = 12
+    rungs: int = 8
     rung_seconds: float = 6.0
-    settle: float = 0.15
+    settle: float = 0.2
+    rest: float = 0.7
     quick: bool = True
 
 
 QUICK = Settings()
 FULL = Settings(
-    count=256, memory_budget=8 * GIB, rungs=32, rung_seconds=60.0, settle=1.0, quick=False
+    count=256, memory_budget=8 * GIB, rungs=24, rung_seconds=60.0, settle=1.0, rest=3.0, quick=False
 )
 
 
@@ -79,13 +82,25 @@ class Trial:
     instances: list[Instance] = field(default_factory=list)
 
     def record(
-        self, phase: str, metric: str, unit: str, value: float, sample: int | None = None, **also: Any
+        self,
+        phase: str,
+        metric: str,
+        unit: str,
+        value: float,
+        sample: int | None = None,
+        **also: Any,
     ) -> None:
         """Keep one measured value. `also` is added to this row's conditions."""
         self._keep(phase, metric, unit, value, "", sample, also)
 
     def fail(
-        self, phase: str, metric: str, unit: str, reason: str, sample: int | None = None, **also: Any
+        self,
+        phase: str,
+        metric: str,
+        unit: str,
+        reason: str,
+        sample: int | None = None,
+        **also: Any,
     ) -> None:
         """Keep one failure to measure, with its reason."""
         self._keep(phase, metric, unit, None, reason, sample, also)

@@ -7,11 +7,11 @@ from statistics import median
 from typing import ClassVar
 
 from bench import meminfo
-from bench.experiments.base import Experiment, Settings, Trial, seconds
+from bench.experiments.base import Experiment, Settings, Trial, idle, seconds
 from bench.subjects.base import InstanceFailed
 from bench.units import text
 
-# One start may be slow by chance; the middle of three isn't.
+# One start may be slow by chance, the middle of three seldom is, and still less after a rest.
 WINDOW = 3
 SLOWER = 2.0
 
@@ -25,6 +25,7 @@ class Ramp:
     settings: Settings
     memory_now: int = 0
     starts: list[float] = field(default_factory=list)
+    doubted: int | None = None  # number of starts when they first looked slow
 
     @property
     def used(self) -> int:
@@ -42,15 +43,30 @@ class Ramp:
         if self.memory_now - self.instance_memory < settings.reserve:
             reserve = text(settings.reserve, "B")
             return "host reserve", f"one more could leave the host less than {reserve}"
-        if len(self.starts) >= 2 * WINDOW:
+        if self.doubted is not None and len(self.starts) >= self.doubted + WINDOW and self.slow:
             first, last = median(self.starts[:WINDOW]), median(self.starts[-WINDOW:])
-            if last > SLOWER * first:
-                return (
-                    "slow start",
-                    f"the last {WINDOW} starts took {text(last, 's')} (median), "
-                    f"the first {WINDOW} {text(first, 's')}",
-                )
+            return (
+                "slow start",
+                f"the last {WINDOW} starts took {text(last, 's')} (median), "
+                f"the first {WINDOW} {text(first, 's')}",
+            )
         return None
+
+    @property
+    def slow(self) -> bool:
+        """True if starts now take more than twice as long as at first (medians)."""
+        if len(self.starts) < 2 * WINDOW:
+            return False
+        return median(self.starts[-WINDOW:]) > SLOWER * median(self.starts[:WINDOW])
+
+    def doubt(self) -> bool:
+        """Note when starts begin to look slow; True at that moment."""
+        if not self.slow:
+            self.doubted = None
+        elif self.doubted is None:
+            self.doubted = len(self.starts)
+            return True
+        return False
 
 
 class Density(Experiment):
@@ -61,8 +77,8 @@ class Density(Experiment):
         "Instances are added one after the other and all of them left running, until the first of "
         "these rules fires: a number of instances is reached; the host's MemAvailable has fallen "
         f"by the memory budget; the median of the last {WINDOW} start times is more than twice "
-        f"that of the first {WINDOW}; one more instance could leave the host less than its reserve; "
-        "a start fails. The rule that fired is part of the result. Then all are taken down."
+        f"that of the first {WINDOW}, and still so for the next {WINDOW} after a rest; one more "
+        "instance could leave the host less than its reserve; a start fails. The rule that fired is part of the result. Then all are taken down."
     )
     limits: ClassVar = (
         "The instances are idle, so this is a bound by memory and start-up, not by load. Where the "
@@ -71,6 +87,7 @@ class Density(Experiment):
     repeats: ClassVar = False
 
     def measure(self, trial: Trial) -> None:
+        idle(trial.settings.rest)
         before = meminfo.available()
         ramp = Ramp(before, trial.workload.memory, trial.settings, memory_now=before)
         trial.record("ramp", "mem_available", "B", before, sample=0, instances=0)
@@ -82,6 +99,8 @@ class Density(Experiment):
                 trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
                 rule = ("failed start", str(error))
                 break
+            if ramp.doubt():
+                idle(trial.settings.rest)
         trial.record(
             "reached",
             "instances",

@@ -5,13 +5,14 @@ memory with a guest kernel in it. PSS, USS, the cgroup's account and the fall of
 MemAvailable each see another part of that, and only together they are fair.
 
 The ramp goes up and down again. What else happens on the host meanwhile moves MemAvailable, too; on
-the way up alone such a drift would pass for the instances' memory, on the way up and down it cancels
-and shows as a wide interval.
+the way up alone such a drift would pass for the instances' memory, on the way up and down it
+cancels and shows as a wide interval.
 """
 
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import ClassVar
 
 from bench import meminfo
@@ -19,6 +20,9 @@ from bench.experiments.base import Experiment, Settings, Trial, idle
 from bench.subjects.base import Instance, InstanceFailed
 
 LEAST_RUNGS = 4  # a slope with an interval needs three points; one to spare
+PER_RUNG = 8  # the kernel hands out memory in lots; one process more or less doesn't show
+READINGS = 3  # of the host's memory on each rung: another program's short peak is outvoted
+RUNG_STARTS = 0.5  # seconds that the starts of one rung may take
 
 
 class Memory(Experiment):
@@ -26,8 +30,9 @@ class Memory(Experiment):
     title: ClassVar = "Memory"
     question: ClassVar = "How much memory does one more idle instance take?"
     method: ClassVar = (
-        "Instances are added one by one and taken away again one by one, each time with a moment "
-        "of idling before the host is read. "
+        f"Instances are added in rungs of at most {PER_RUNG} (as many as start in {RUNG_STARTS:g} "
+        "s) and taken away again, rung by rung, each time with a moment of idling before the host "
+        "is read. "
         "(1) PSS and USS of the processes that the host has because of an instance, from "
         "smaps_rollup; (2) what its cgroup is charged with: anon + shmem + kernel, and file (page "
         "cache, which the host takes back when it needs it) apart; (3) the slope of the host's "
@@ -38,34 +43,43 @@ class Memory(Experiment):
     limits: ClassVar = (
         "The instances are idle: a working service adds its own memory, the same everywhere. PSS "
         "and USS don't see kernel memory; the cgroup doesn't see what it shares with others and "
-        "somebody else was charged for; MemAvailable sees everything, other programs too, so its "
-        "interval is wide for things as small as a process. MemAvailable also counts a container's "
-        "own mount and network namespaces, which no process maps."
+        "somebody else was charged for. MemAvailable sees all of that, and other programs, too; "
+        "the kernel also keeps freed memory at hand for the next instance, so the first few seem "
+        "to cost nothing."
     )
     repeats: ClassVar = False
 
     def measure(self, trial: Trial) -> None:
+        idle(trial.settings.rest)
         _weigh_host(trial, 0, "up")
-        running: list[Instance] = []
-        began = time.monotonic()
-        while _another(len(running), time.monotonic() - began, trial.settings):
-            if meminfo.available() - trial.workload.memory < trial.settings.reserve:
-                trial.fail("ramp", "mem_available", "B", "one more could touch the host's reserve")
-                break
-            try:
-                running.append(trial.start_ready())
-            except InstanceFailed as error:
-                trial.fail("ramp", "mem_available", "B", str(error), sample=len(running) + 1)
-                break
-            _weigh_host(trial, len(running), "up")
+        rungs = _climb(trial)
+        running = [instance for rung in rungs for instance in rung]
         for index, instance in enumerate(running):
             _weigh(trial, instance, index, len(running))
-        while running:
-            running.pop().destroy()
-            _weigh_host(trial, len(running), "down")
+        while rungs:
+            for instance in rungs.pop():
+                instance.destroy()
+            _weigh_host(trial, sum(map(len, rungs)), "down")
 
     def failed_row(self) -> tuple[str, str, str]:
         return "ramp", "mem_available", "B"
+
+
+def _climb(trial: Trial) -> list[list[Instance]]:
+    """Add rung after rung; return the instances of each. The first that fails ends the climb."""
+    rungs: list[list[Instance]] = []
+    began = time.monotonic()
+    while _another(len(rungs), time.monotonic() - began, trial.settings):
+        if meminfo.available() - PER_RUNG * trial.workload.memory < trial.settings.reserve:
+            trial.fail("ramp", "mem_available", "B", "one more rung could touch the host's reserve")
+            break
+        try:
+            rungs.append(_rung(trial))
+        except InstanceFailed as error:
+            trial.fail("ramp", "mem_available", "B", str(error), sample=len(trial.instances))
+            break
+        _weigh_host(trial, sum(map(len, rungs)), "up")
+    return rungs
 
 
 def _another(count: int, elapsed: float, settings: Settings) -> bool:
@@ -75,9 +89,23 @@ def _another(count: int, elapsed: float, settings: Settings) -> bool:
     return count < LEAST_RUNGS or elapsed < settings.rung_seconds
 
 
+def _rung(trial: Trial) -> list[Instance]:
+    """Start one instance, and more for as long as there is room and time."""
+    began = time.monotonic()
+    rung = [trial.start_ready()]
+    each = time.monotonic() - began
+    while len(rung) < PER_RUNG and (len(rung) + 1) * each < RUNG_STARTS:
+        rung.append(trial.start_ready())
+    return rung
+
+
 def _weigh_host(trial: Trial, count: int, way: str) -> None:
-    idle(trial.settings.settle)
-    free = meminfo.available()
+    """Record the host's MemAvailable: the median of readings spread over the time of idling."""
+    readings = []
+    for _ in range(READINGS):
+        idle(trial.settings.settle / READINGS)
+        readings.append(meminfo.available())
+    free = median(readings)
     trial.record("ramp", "mem_available", "B", free, sample=count, instances=count, way=way)
 
 
@@ -97,9 +125,7 @@ def _weigh_processes(trial: Trial, instance: Instance, index: int, count: int) -
             trial.fail("idle", metric, "B", str(error), sample=index, instances=count)
         return
     for metric in ("pss", "uss", "rss"):
-        trial.record(
-            "idle", metric, "B", getattr(found, metric), sample=index, instances=count
-        )
+        trial.record("idle", metric, "B", getattr(found, metric), sample=index, instances=count)
 
 
 def _weigh_cgroup(trial: Trial, instance: Instance, index: int, count: int) -> None:
@@ -118,7 +144,7 @@ def _weigh_cgroup(trial: Trial, instance: Instance, index: int, count: int) -> N
         )
     if use.kernel is None:
         trial.fail(
-            "idle", "cgroup_used", "B", "this kernel doesn't tell kernel memory", index, instances=count
+            "idle", "cgroup_used", "B", "the kernel keeps no such count", index, instances=count
         )
         return
     trial.record("idle", "cgroup_kernel", "B", use.kernel, sample=index, instances=count)

@@ -33,15 +33,13 @@ class Startup(Experiment):
     repeats: ClassVar = True
 
     def trials(self, settings: Settings) -> int:
-        return settings.n or (8 if settings.quick else 30)
+        return settings.n or (7 if settings.quick else 30)
 
     def measure(self, trial: Trial) -> None:
         instance = trial.start_ready()
         for phase, begin, end in PHASES:
             stamps = instance.stamps
-            trial.record(
-                phase, "time", "s", seconds(getattr(stamps, begin), getattr(stamps, end))
-            )
+            trial.record(phase, "time", "s", seconds(getattr(stamps, begin), getattr(stamps, end)))
 
     def failed_row(self) -> tuple[str, str, str]:
         return "T0-T3", "time", "s"

@@ -94,4 +94,3 @@ class Labrt(Subject):
 
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""
-

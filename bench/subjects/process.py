@@ -30,7 +30,8 @@ JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; e
 
 def limits(workload: Workload) -> dict[str, str]:
     """Return the workload's limits as cgroup v2 files."""
-    return {"memory.max": str(workload.memory), "cpu.max": f"{round(workload.cpus * 100000)} 100000"}
+    quota = round(workload.cpus * 100_000)
+    return {"memory.max": str(workload.memory), "cpu.max": f"{quota} 100000"}
 
 
 def evidence(tail: str) -> str:
