@@ -109,6 +109,8 @@ def overlayfs() -> Finding:
         return Finding("overlayfs", "ok", f"mounted one in {place}")
     found = f"{failed.filename} in {place}: {errno_text(failed)}"
     remedy = "modprobe overlay; or set LAB_HOME to a folder on ext4, xfs or btrfs"
+    if failed.filename != "mount overlay":
+        remedy = "as for user namespaces"
     return Finding("overlayfs", "missing", found, remedy)
 
 
@@ -306,6 +308,8 @@ def _user_namespace_remedy(error: OSError) -> tuple[str, str]:
         return " (switched off)", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if error.errno == errno.ENOSPC:
         return " (none allowed)", "sudo sysctl -w user.max_user_namespaces=15000"
+    if not Path("/").samefile("/proc/1/root"):
+        return " (inside a chroot the kernel makes none)", "run outside it, or enter by pivot_root"
     return " (in a container, seccomp may forbid it)", "run on the host itself, or in a VM"
 
 

@@ -124,3 +124,19 @@ apt_update() { as_root apt-get update; }
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
 }
+
+# Run by root, libvirt starts QEMU as the user libvirt-qemu, and as nobody else. Debian makes that
+# user in libvirt-daemon-system, which would also bring services and firewall rules; the lab's
+# libvirt needs neither, so the user is made here, as Debian makes it.
+qemu_user_current() {
+    [[ $EUID -ne 0 ]] || getent passwd libvirt-qemu || getent passwd qemu
+} >/dev/null
+
+qemu_user_make() {
+    local group
+    for group in kvm libvirt-qemu; do
+        getent group "$group" || groupadd --system "$group"
+    done
+    useradd --system --gid kvm --groups libvirt-qemu --no-create-home --home-dir /var/lib/libvirt \
+        --shell /usr/sbin/nologin --comment "Libvirt Qemu" libvirt-qemu
+}

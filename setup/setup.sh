@@ -37,6 +37,7 @@ source "$root/setup/machines.sh"
 
 home_open
 need "system packages" packages "$with_tests"
+need "user for QEMU" qemu_user
 need "Python packages" venv
 need "guest kernel" kernel cloud
 need "base image" image
