@@ -155,8 +155,10 @@ def qemu() -> Finding:
 def libvirt_driver() -> Finding:
     """Look for the driver that qemu:///embed loads into the calling process."""
     name = "libvirt/connection-driver/libvirt_driver_qemu.so"
-    for found in [*Path("/usr/lib").glob(f"*-linux-gnu/{name}"), *Path("/usr").glob(f"lib*/{name}")]:
-        return Finding("libvirt driver", "ok", str(found))
+    places = [f"lib/*-linux-gnu/{name}", f"lib*/{name}"]  # Debian's, others'
+    found = [file for place in places for file in Path("/usr").glob(place)]
+    if found:
+        return Finding("libvirt driver", "ok", str(found[0]))
     return Finding("libvirt driver", "missing", "no QEMU driver of libvirt", SETUP)
 
 
