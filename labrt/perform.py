@@ -136,14 +136,14 @@ def _run_inside(
         report.close_reader()
         if go.read_all() != b"go":
             os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
-        trace: list[Timed] = []
+        times: list[tuple[int, int]] = []
         for index, step in enumerate(steps):
             if index == len(steps) - 1:
-                report.write({"exec": trace})
+                report.write({"exec": times})
             start = time.monotonic_ns()
             hook(step)
             step.do(context)
-            trace.append(Timed(step.name, step.side, start, time.monotonic_ns() - start))
+            times.append((start, time.monotonic_ns() - start))
     except OSError as error:
         report.write({"failed": index, "errno": error.errno})
     except LabError as error:
@@ -163,7 +163,8 @@ def _outcome(steps: list[Step], report: bytes) -> list[Timed]:
     for line in report.splitlines():
         message = json.loads(line)
         if "exec" in message:
-            trace = [Timed(*entry) for entry in message["exec"]]
+            times = zip(steps, message["exec"], strict=False)  # Exec itself has no end to time
+            trace = [Timed(step.name, step.side, *time) for step, time in times]
             continue
         step = steps[message["failed"]]
         if "told" in message:
