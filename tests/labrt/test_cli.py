@@ -81,7 +81,9 @@ def test_asked_to_end_it_ends_the_container(number: int) -> None:
         while process.stdout.readline() != "lab:ready\n":
             pass
         process.send_signal(number)
-        assert process.wait(timeout=60) == 0  # the workload exits 0 on SIGTERM
+        # 0: the workload's own answer to SIGTERM; 130: the signal came while the start was still
+        # being completed, which undoes it.
+        assert process.wait(timeout=60) in (0, 130)
 
 
 def test_killed_it_takes_the_container_along_and_clean_finds_the_rest() -> None:
