@@ -14,14 +14,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labrt.client import Container, output, run
     from labrt.errors import LabError
+    from labrt.lessons.checks import check, draw
+    from labrt.lessons.diagrams import compare_namespaces, diagram
+    from labrt.lessons.notebook import begin, clean_up
+    from labrt.lessons.predictions import outcome, predict
+    from labrt.lessons.recipes import recipe_table
 
-__all__ = ["Container", "LabError", "output", "run"]
+__all__ = [
+    "Container",
+    "LabError",
+    "begin",
+    "check",
+    "clean_up",
+    "compare_namespaces",
+    "diagram",
+    "draw",
+    "outcome",
+    "output",
+    "predict",
+    "recipe_table",
+    "run",
+]
 
 _HOMES = {
     "Container": "labrt.client",
     "LabError": "labrt.errors",
     "output": "labrt.client",
     "run": "labrt.client",
+    # For the notebooks.
+    "begin": "labrt.lessons.notebook",
+    "check": "labrt.lessons.checks",
+    "clean_up": "labrt.lessons.notebook",
+    "compare_namespaces": "labrt.lessons.diagrams",
+    "diagram": "labrt.lessons.diagrams",
+    "draw": "labrt.lessons.checks",
+    "outcome": "labrt.lessons.predictions",
+    "predict": "labrt.lessons.predictions",
+    "recipe_table": "labrt.lessons.recipes",
 }
 
 

@@ -184,3 +184,8 @@ class SetHostname(Step):
 
     def do(self, context: Context) -> None:
         syscalls.sethostname(self.hostname)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EPERM:
+            return "without a uts namespace of its own the name is the host's", 'keep "uts"'
+        return "", ""

@@ -1,0 +1,16 @@
+"""Lessons: what the notebooks use beside the runtime itself; no container needs it.
+
+    course/        one file per lesson: what is predicted, what is drawn, what is checked
+    lesson.py      what a lesson is made of, and finding its parts by their ids
+    notebook.py    begin and clean_up: the first and the last cell
+    needs.py       what a lesson needs of this host, found out by trying
+    predictions.py predict before anything runs, then see whether it came so
+    checks.py      exercises: values drawn per student, checks, hints
+    observe.py     the kernel's state of processes and containers, seen from the host
+    diagrams.py    pictures and tables drawn from that state
+    recipes.py     the steps of a container that runs, with their times
+    ledger.py      the student's record
+    shown.py       text for people, plain and as Markdown
+
+A check looks at the kernel, never at the student's code.
+"""

@@ -1,0 +1,1 @@
+"""The course: one file per lesson, one lesson per notebook."""

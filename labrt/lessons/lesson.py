@@ -1,0 +1,116 @@
+"""What a lesson is made of. Each lesson is declared in one file of `course/`.
+
+An id begins with its lesson's key: "uts-01" is a check, "uts-p1" a prediction of the lesson "uts".
+Notebook cells name these ids; where a cell stands doesn't matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from labrt.errors import LabError
+from labrt.lessons.needs import Need
+
+COURSE = ("first", "uts")  # the keys, in the order of the notebooks
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A question with fixed answers, asked before anything runs.
+
+    Attributes:
+        id: "uts-p1".
+        choices: letter → answer, word for word as the notebook has it.
+        judge: from what was observed (keyword arguments, see the lesson) to the letter it means.
+    """
+
+    id: str
+    choices: dict[str, str]
+    judge: Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: expected and seen, each in one line."""
+
+    passed: bool
+    expected: str
+    saw: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """An exercise's check.
+
+    Attributes:
+        id: "uts-01".
+        observe: looks at the kernel; given the value drawn for the student.
+        hints: what to think of next, one for each failed attempt, the last one for all that
+            follow. None holds the answer.
+        draw: from a number that is this student's to the value the exercise asks for.
+    """
+
+    id: str
+    observe: Callable[[str], Verdict]
+    hints: tuple[str, ...]
+    draw: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One notebook's lesson."""
+
+    key: str
+    title: str
+    needs: tuple[Need, ...]
+    predictions: tuple[Prediction, ...]
+    checks: tuple[Check, ...]
+
+
+def lesson(key: str) -> Lesson:
+    """Return the lesson declared in course/KEY.py.
+
+    Raises:
+        LabError: there is none.
+    """
+    if key not in COURSE:
+        raise _unknown("lesson", key, COURSE)
+    found = import_module(f"labrt.lessons.course.{key}").LESSON
+    assert isinstance(found, Lesson)
+    return found
+
+
+def prediction(identity: str) -> Prediction:
+    """Return the prediction of that id.
+
+    Raises:
+        LabError: there is none.
+    """
+    known = {item.id: item for item in lesson(_key(identity)).predictions}
+    if identity not in known:
+        raise _unknown("prediction", identity, tuple(known))
+    return known[identity]
+
+
+def check_of(identity: str) -> Check:
+    """Return the check of that id.
+
+    Raises:
+        LabError: there is none.
+    """
+    known = {item.id: item for item in lesson(_key(identity)).checks}
+    if identity not in known:
+        raise _unknown("check", identity, tuple(known))
+    return known[identity]
+
+
+def _key(identity: str) -> str:
+    return identity.rpartition("-")[0]
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...]) -> LabError:
+    return LabError(
+        f"find the {kind} {name!r}", "there is none", remedy=f"write one of {', '.join(known)}"
+    )

@@ -1,0 +1,61 @@
+"""What a lesson needs of this host. The best way to know is to try: each probe does the thing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labrt.errors import LabError
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing a lesson needs.
+
+    Attributes:
+        what: "start a container".
+        purpose: which part of the lesson needs it.
+        probe: raises LabError, with cause and remedy, if this host hasn't got it.
+    """
+
+    what: str
+    purpose: str
+    probe: Callable[[], None]
+
+
+def linux() -> None:
+    if sys.platform != "linux":
+        raise LabError(
+            "begin", f"this is {sys.platform}", "containers are Linux processes", "vagrant up"
+        )
+
+
+def container() -> None:
+    """Start one and let it end. Builds the image where it is missing."""
+    from labrt import client
+    from labrt.images import base
+
+    base.ensure("busybox")
+    client.output("busybox", ["true"])
+
+
+def limits() -> None:
+    from labrt import cgroups
+
+    if reason := cgroups.unavailable():
+        why, _, remedy = reason.rpartition("; ")
+        raise LabError("limit a container", why, remedy=remedy)
+
+
+def commands() -> None:
+    missing = [name for name in ("nsenter", "unshare", "hostname") if shutil.which(name) is None]
+    if missing:
+        remedy = "install the packages util-linux and hostname"
+        raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
+
+
+CONTAINER = Need("start a container", "the whole lesson", container)
+LIMITS = Need("limit a container", "one cell about memory", limits)
+COMMANDS = Need("nsenter, unshare, hostname", "looking in from outside; exercise uts-02", commands)

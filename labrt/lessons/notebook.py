@@ -1,0 +1,113 @@
+"""The first and the last cell of a notebook: what this host can do, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from types import TracebackType
+from typing import Any
+
+from labrt.errors import LabError
+from labrt.lessons import ledger, needs
+from labrt.lessons.lesson import Lesson, lesson
+from labrt.lessons.shown import Shown, paragraph, table, told
+
+WAIT_SECONDS = 5.0  # for a killed process to end
+
+
+def begin(key: str) -> Shown:
+    """Begin a lesson: try what it needs and tell what is missing, with the remedy.
+
+    From here on a LabError in this notebook is told in one line.
+
+    Raises:
+        LabError: not Linux, no such lesson, or the ledger can't be written.
+    """
+    _tell_errors_in_one_line()
+    needs.linux()
+    found = lesson(key)
+    ledger.record("begin", key)
+    rows = _tried(found)
+    missing = [what for what, state, *_ in rows if state == "missing"]
+    verdict = "everything it needs is here" if not missing else f"missing: {', '.join(missing)}"
+    kept = f"Your predictions and checks are kept in {ledger.path()}, on this machine only."
+    return (
+        told(f"Lesson {key}, {found.title}: {verdict}", [])
+        + table(("need", "here", "for", "remedy"), rows)
+        + paragraph(kept)
+    )
+
+
+def clean_up() -> Shown:
+    """End what this notebook started: its containers, and processes in namespaces of their own."""
+    from labrt import client
+    from labrt.lessons import observe
+
+    started = set(observe.descendants(os.getpid()))
+    containers = started & set(observe.containers())
+    client.close_launcher()
+    others = _in_own_namespaces()
+    for pid in others:
+        _kill(pid)
+    left = sorted(started & set(observe.containers())) + _in_own_namespaces()
+    facts = [
+        ("containers ended", str(len(containers))),
+        ("other processes ended", str(len(others))),
+        ("left", ", ".join(map(str, left)) or "nothing"),
+    ]
+    return told("Clean-up", facts)
+
+
+def _tried(found: Lesson) -> list[tuple[str, str, str, str]]:
+    """Try each need; return (what, "ok" or "missing", what for, the remedy)."""
+    rows = []
+    for need in found.needs:
+        try:
+            need.probe()
+            rows.append((need.what, "ok", need.purpose, ""))
+        except LabError as error:
+            rows.append((need.what, "missing", need.purpose, str(error)))
+    return rows
+
+
+def _in_own_namespaces() -> list[int]:
+    """Return this process's descendants that don't share all its namespaces."""
+    from labrt.lessons import observe
+
+    ours = observe.namespaces_of("self")
+    theirs = {pid: observe.namespaces_of(pid) for pid in observe.descendants(os.getpid())}
+    return [pid for pid, its in theirs.items() if its not in (None, ours)]
+
+
+def _kill(pid: int) -> None:
+    """Kill a process and wait for its end (pidfd_open(2))."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(WAIT_SECONDS * 1000)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except (ProcessLookupError, ChildProcessError):
+        pass  # ended meanwhile; or another process's child, which reaps it
+    finally:
+        os.close(pidfd)
+
+
+def _tell_errors_in_one_line() -> None:
+    """Have IPython, where this runs in it, print a LabError instead of a traceback."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None:
+        shell.set_custom_exc((LabError,), _tell)
+
+
+def _tell(
+    shell: Any, kind: type, error: LabError, trace: TracebackType, tb_offset: int | None = None
+) -> None:
+    print(f"labrt: {error}", file=sys.stderr)

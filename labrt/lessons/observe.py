@@ -1,0 +1,145 @@
+"""The kernel's state of processes and containers, seen from the host.
+
+Everything is read from /proc (proc(5)) at the moment it is asked for. A process may end at any
+time, and other users' processes hide their namespaces: both answer None.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from labrt import namespaces, state
+
+
+class HasPid(Protocol):
+    """Anything with a pid: a labrt container, a subprocess.Popen."""
+
+    @property
+    def pid(self) -> int: ...
+
+
+def pid_of(process: int | HasPid) -> int:
+    return process if isinstance(process, int) else process.pid
+
+
+def containers() -> list[int]:
+    """Return the host pids of the first processes of this LAB_HOME's containers, whoever started
+    them: the children of a container's owner that have a pid namespace of their own."""
+    found = set()
+    for owner in _owners():
+        ours = namespace(owner, "pid")
+        theirs = {pid: namespace(pid, "pid") for pid in _children(owner)}
+        found |= {pid for pid, its in theirs.items() if its is not None and its != ours}
+    return sorted(found)
+
+
+def _owners() -> set[int]:
+    """Return the pids that hold a container's record locked (labrt/state.py)."""
+    folder = state.containers_dir()
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    records = {entry: state.read_record(entry) for entry in entries}
+    return {record.owner for entry, record in records.items() if record and _locked(entry)}
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        with (folder / "record").open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass  # undone meanwhile
+    return False
+
+
+def namespace(pid: int | str, kind: str) -> str | None:
+    """Return a namespace's identity as namespaces(7) writes it, "uts:[4026531838]".
+
+    Args:
+        pid: host pid, or "self".
+        kind: its name in /proc/PID/ns.
+    """
+    try:
+        return os.readlink(f"/proc/{pid}/ns/{kind}")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+
+
+def namespaces_of(pid: int | str) -> dict[str, str] | None:
+    """Return all its namespaces, kind → identity."""
+    try:
+        return namespaces.read(pid)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+
+
+def hostname(pid: int) -> str | None:
+    """Return the host name that a process sees: `uname -n`, run in its uts namespace.
+
+    /proc/sys/kernel/hostname would tell the reader's own name, so nsenter(1) goes in. Who isn't
+    root needs the process's user namespace first, for the right to enter the other.
+    """
+    command = ["nsenter", "--target", str(pid), "--uts"]
+    if namespace(pid, "user") != namespace("self", "user"):
+        command += ["--user", "--preserve-credentials"]
+    done = subprocess.run([*command, "uname", "-n"], capture_output=True, text=True, timeout=10)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def command(pid: int) -> list[str]:
+    """Return a process's arguments; [] if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def name(pid: int) -> str:
+    """Return a process's short name, "" if it has ended (proc_pid_comm(5))."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def pids(process: int | HasPid) -> list[int]:
+    """Return a process's pids, the host's first, then one for each nested pid namespace (NSpid in
+    proc_pid_status(5)); [] if it has ended."""
+    try:
+        status = Path(f"/proc/{pid_of(process)}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+    return [int(word) for word in line.split()[1:]]
+
+
+def processes() -> list[int]:
+    """Return every pid of the host that this process can see."""
+    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the pids of a process's children, their children, and so on."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        children = _children(waiting.pop())
+        found += children
+        waiting += children
+    return sorted(found)
+
+
+def _children(parent: int) -> list[int]:
+    return [pid for pid in processes() if _parent(pid) == parent]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(text.rpartition(")")[2].split()[1])
