@@ -8,11 +8,12 @@ wrong; 128 + n: ended by signal n (130: Ctrl-C).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from labrt.errors import LabError, errno_text
 
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain("standard output was closed")
     except OSError as error:
         return complain(f"{error.filename or 'bench'}: {errno_text(error)}")
+    except Exception as error:
+        if "LAB_DEBUG" in os.environ:
+            raise
+        said = f"{type(error).__name__}: {error}"
+        return complain(f"a fault of the lab itself: {said}. Remedy: LAB_DEBUG=1 shows where")
 
 
 def complain(text: str, status: int = 1) -> int:
@@ -50,9 +56,16 @@ def complain(text: str, status: int = 1) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. Remedy: {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="lab bench",
         description="Compare a plain process, a container and a virtual machine on this host.",
     )
@@ -112,12 +125,14 @@ def measure(options: argparse.Namespace) -> int:
         )
     )
     run.show(folder, run.conclude(folder))
-    if ended is None:
-        return 0
-    return complain(
-        f"interrupted ({ended}): everything was taken down; {folder} has the samples so far",
-        ended.status,
-    )
+    if ended is not None:
+        return complain(
+            f"interrupted ({ended}): everything was taken down; {folder} has the samples so far",
+            ended.status,
+        )
+    if not run.succeeded(folder):
+        return complain(f"nothing could be measured; {folder / 'report.html'} says why")
+    return 0
 
 
 def settings(options: argparse.Namespace) -> Settings:

@@ -6,17 +6,19 @@ On a terminal a bar; anywhere else (a log, a pipe) one line as each experiment b
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
 from bench.runner import Planned
 
 # First guesses, seconds, by (kind, experiment repeats); replaced by what this run has measured.
 _GUESS = {"vm": 3.0, "container": 0.1, "process": 0.1}
-_GUESS_RAMP = {"vm": 13.0, "container": 5.0, "process": 5.0}
+_GUESS_RAMP = {"vm": 14.0, "container": 4.0, "process": 4.0}
 
 
 class TimeLeft:
@@ -32,15 +34,30 @@ class TimeLeft:
         if trial.sample >= 0 and duration is not None:
             self._took.setdefault(trial.key, []).append(duration)
 
-    def seconds(self) -> float:
-        """Return the estimate."""
-        return sum(self._expected(trial) for trial in self._left)
+    def seconds(self, elapsed: float = 0.0) -> float:
+        """Return the estimate; `elapsed` seconds of the trial at hand are already over."""
+        if not self._left:
+            return 0.0
+        expected = [self._expected(trial) for trial in self._left]
+        return sum(expected) - min(elapsed, expected[0])
 
     def _expected(self, trial: Planned) -> float:
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
         guesses = _GUESS if trial.experiment.repeats else _GUESS_RAMP
         return guesses.get(trial.subject.kind, 1.0)
+
+
+class _LeftColumn(ProgressColumn):
+    """The time left, as it is whenever the bar is drawn."""
+
+    def __init__(self, seconds_left: Callable[[], float | None]) -> None:
+        super().__init__()
+        self._seconds_left = seconds_left
+
+    def render(self, task: Task) -> Text:
+        left = self._seconds_left()
+        return Text("" if left is None else _about(left))
 
 
 class Reporter:
@@ -51,20 +68,23 @@ class Reporter:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[count]}"),
+            _LeftColumn(self.seconds_left),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task: TaskID = self._bar.add_task("getting ready", total=None, left="")
+        self._task: TaskID = self._bar.add_task("getting ready", total=None, count="")
         self._left = TimeLeft([])
         self._began: float | None = None
         self._said: set[str] = set()
+        self._done = 0
+        self._total = 0
 
     def begin(self, planned: list[Planned]) -> None:
         self._left = TimeLeft(planned)
-        self._bar.update(self._task, total=len(planned))
+        self._total = len(planned)
+        self._bar.update(self._task, total=self._total)
         self._show()
 
     def doing(self, trial: Planned) -> None:
@@ -79,6 +99,7 @@ class Reporter:
         took = None if self._began is None else time.monotonic() - self._began
         self._left.took(trial, took)
         self._began = None
+        self._done += 1
         self._bar.advance(self._task)
         self._show()
 
@@ -87,7 +108,13 @@ class Reporter:
         self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
-        self._bar.update(self._task, left=_about(self._left.seconds()))
+        self._bar.update(self._task, count=f"{self._done}/{self._total}")
+
+    def seconds_left(self) -> float | None:
+        """Return the estimate at this moment, or None before the run has begun."""
+        if self._total == 0:
+            return None
+        return self._left.seconds(0.0 if self._began is None else time.monotonic() - self._began)
 
     def __enter__(self) -> Self:
         self._bar.start()

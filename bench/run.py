@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import interrupts
+from bench import interrupts, statistics
 from bench.experiments.base import Settings
 from bench.observations import Log, read
 from bench.runner import Plan, Runner
@@ -128,7 +128,7 @@ def check_available(subject: Subject, asked_for: bool) -> None:
     reason = subject.unavailable()
     if reason is None or (subject.kind == "vm" and not asked_for):
         return
-    remedy = "leave it out with --subjects"
+    remedy = "" if "Remedy:" in reason else "leave it out with --subjects"
     if subject.kind != "vm" and os.geteuid() != 0:
         reason += "; without a cgroup it would not get the same limits as the VM"
         remedy = "run with sudo"
@@ -224,6 +224,11 @@ def conclude(folder: Path) -> list[Path]:
     finally:
         give_to_caller(folder)
     return [*pictures.values(), folder / "report.html"]
+
+
+def succeeded(folder: Path) -> bool:
+    """True if a run has measured anything at all."""
+    return bool(statistics.ok(read(folder / ROWS)[0]))
 
 
 def read_host(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ and the order within a round is random, so a slow minute of the host hits all al
 
 from __future__ import annotations
 
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -137,8 +138,7 @@ class Trial:
         Raises:
             InstanceFailed: it could not be started; nothing is left behind.
         """
-        number = len(self.instances)
-        name = f"lab-{self.subject.name}-{self.experiment}-{max(self.sample, 0)}-{number}"
+        name = f"lab-{self.subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
         with interrupts.held():
             instance = self.subject.start(self.workload, name)
             self.instances.append(instance)
