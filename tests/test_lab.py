@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -157,6 +158,19 @@ def test_run_passes_on_to_labrt() -> None:
     assert (done.stdout, done.returncode) == ("42\n", 3)
 
 
+def wait_until_listening(address: str) -> None:
+    """JupyterLab tells its address a moment before it listens there."""
+    deadline = time.monotonic() + 30
+    host, _, port = address.removeprefix("http://").partition(":")
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nothing listens at {address}"
+            time.sleep(0.1)
+
+
 @pytest.fixture
 def notebooks() -> Iterator[str]:
     """Start `./lab notebooks`; give the address with the token; end it as Ctrl-C twice does."""
@@ -183,6 +197,7 @@ def notebooks() -> Iterator[str]:
 @set_up
 def test_notebooks_are_served_to_this_machine_with_a_token_only(notebooks: str) -> None:
     address, _, token = notebooks.partition("/lab?token=")
+    wait_until_listening(address)
     with urllib.request.urlopen(f"{address}/api/contents?token={token}", timeout=20) as answer:
         names = [entry["name"] for entry in json.load(answer)["content"]]
     assert {path.name for path in (ROOT / "notebooks").glob("*.ipynb")} <= set(names)

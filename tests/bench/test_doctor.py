@@ -14,13 +14,15 @@ from bench import checks, doctor
 from bench.checks import Finding
 
 ROOT = Path(__file__).parent.parent.parent
+# The supervisor that the tests run under has told them of a hidden /dev/kvm; the doctor isn't told.
+UNTOLD = {name: value for name, value in os.environ.items() if name != "LAB_KVM_HIDDEN"}
 
 
 def run(*arguments: str, prefix: tuple[str, ...] = (), **environment: str) -> str:
     """Run the doctor as users do, in another process; return what it prints."""
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "bench.doctor", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**UNTOLD, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         timeout=60,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +29,7 @@ def home() -> Iterator[Path]:
             del os.environ[name]
         else:
             os.environ[name] = value
-    state.remove_tree(folder / "home" / "layers")
-    shutil.rmtree(folder)
+    state.remove_tree(folder)
 
 
 CONTAINER = re.compile(r"labrt/lab-[0-9a-f]{8}")  # not the bench's own, which may run beside
