@@ -11,7 +11,8 @@ from typing import Any
 
 from labrt.errors import LabError
 from labrt.lessons import ledger, needs
-from labrt.lessons.lesson import Lesson, lesson
+from labrt.lessons.lesson import lesson
+from labrt.lessons.needs import Need
 from labrt.lessons.shown import Shown, paragraph, table, told
 
 WAIT_SECONDS = 5.0  # for a killed process to end
@@ -29,15 +30,19 @@ def begin(key: str) -> Shown:
     needs.linux()
     found = lesson(key)
     ledger.record("begin", key)
-    rows = _tried(found)
-    missing = [what for what, state, *_ in rows if state == "missing"]
-    verdict = "everything it needs is here" if not missing else f"missing: {', '.join(missing)}"
+    failures = [_tried(need) for need in found.needs]
+    missing = sum(failure is not None for failure in failures)
+    verdict = f"{missing} needs missing" if missing else "everything it needs is here"
+    rows = [
+        (need.what, "missing" if failure else "ok", need.purpose)
+        for need, failure in zip(found.needs, failures, strict=True)
+    ]
+    shown = told(f"Lesson {key}, {found.title}: {verdict}", [])
+    shown += table(("need", "here", "for"), rows)
+    for failure in filter(None, failures):
+        shown += paragraph(str(failure))
     kept = f"Your predictions and checks are kept in {ledger.path()}, on this machine only."
-    return (
-        told(f"Lesson {key}, {found.title}: {verdict}", [])
-        + table(("need", "here", "for", "remedy"), rows)
-        + paragraph(kept)
-    )
+    return shown + paragraph(kept)
 
 
 def clean_up() -> Shown:
@@ -60,16 +65,13 @@ def clean_up() -> Shown:
     return told("Clean-up", facts)
 
 
-def _tried(found: Lesson) -> list[tuple[str, str, str, str]]:
-    """Try each need; return (what, "ok" or "missing", what for, the remedy)."""
-    rows = []
-    for need in found.needs:
-        try:
-            need.probe()
-            rows.append((need.what, "ok", need.purpose, ""))
-        except LabError as error:
-            rows.append((need.what, "missing", need.purpose, str(error)))
-    return rows
+def _tried(need: Need) -> LabError | None:
+    """Try a need; return what is missing, with the remedy, or None."""
+    try:
+        need.probe()
+    except LabError as error:
+        return error
+    return None
 
 
 def _in_own_namespaces() -> list[int]:

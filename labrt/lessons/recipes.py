@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from labrt.client import Container
-from labrt.lessons.shown import Shown, paragraph, table
+from labrt.lessons.shown import Shown, paragraph, table, told
 from labrt.perform import Timed
 from labrt.recipe import recipe
 from labrt.step import Step
@@ -25,12 +25,22 @@ class Line:
 
 
 def recipe_table(container: Container) -> Shown:
-    """Return the container's recipe as a table, with the time that each part of it took."""
+    """Return the container's recipe as two tables, with the time that each part of it took."""
     lines = merged(recipe(container.spec), container.trace)
-    rows = [(line.side, _counted(line), line.reason, line.man, _spent(line)) for line in lines]
     steps = sum(line.count for line in lines)
     total = f"{steps} steps, {start_milliseconds(container):.1f} ms from the call to the program."
-    return table(("side", "step", "why", "man page", "µs"), rows) + paragraph(total)
+    return (
+        told("On the host, up to the new process", [])
+        + _table([line for line in lines if line.side == "host"])
+        + told("In the new process, up to the program", [])
+        + _table([line for line in lines if line.side == "container"])
+        + paragraph(total)
+    )
+
+
+def _table(lines: list[Line]) -> Shown:
+    rows = [(_counted(line), _spent(line), line.man, line.reason) for line in lines]
+    return table(("step", "µs", "man page", "why"), rows)
 
 
 def start_milliseconds(container: Container) -> float:

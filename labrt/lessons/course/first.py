@@ -67,7 +67,7 @@ LESSON = Lesson(
             id="first-01",
             observe=_sleep,
             hints=(
-                "Look at how the container named box was started, two sections above.",
+                "Look at how the container in the variable box was started, in section 3.",
                 "The list holds the program and then its arguments, each a string of its own.",
                 "A container ends when nothing refers to it any more: keep it in a variable.",
             ),

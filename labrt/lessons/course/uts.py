@@ -34,9 +34,9 @@ def _host_program(said: str, host: str, container: str) -> str:
     return "a" if said == host else "b"
 
 
-def _without(refused: bool, host_before: str, host_after: str) -> str:
-    """Judge uts-p3. What became of a container without a uts namespace, and of the host's name."""
-    if host_before != host_after:
+def _without(refused: bool, before: str, after: str) -> str:
+    """Judge uts-p3. Whether a container without a uts namespace was refused; the host's names."""
+    if before != after:
         return "b"
     return "c" if refused else "a"
 
@@ -138,7 +138,7 @@ LESSON = Lesson(
             id="uts-01",
             observe=_container_named,
             hints=(
-                "Compare with how the container named box was started: what gave it its name?",
+                "Compare with the container in the variable box: what gave that one its name?",
                 "The container must be running while the check looks: does its program last?",
                 "A container ends when nothing refers to it any more: keep it in a variable.",
             ),
