@@ -130,7 +130,8 @@ def _no_ledger(file: Path, answer: str) -> LabError:
 
 def _replace(file: Path, ledger: Entry) -> None:
     aside = file.with_suffix(".new")
-    with aside.open("w") as handle:
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w") as handle:
         json.dump(ledger, handle, indent=1)
         handle.write("\n")
         handle.flush()
