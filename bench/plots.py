@@ -49,16 +49,16 @@ def draw_all(rows: Sequence[Observation], host: str, folder: Path) -> dict[str, 
         folder: where the files go.
     """
     drawn = {}
-    for name, draw in PICTURES.items():
+    for name, (draw, drawable) in PICTURES.items():
         mine = [row for row in rows if row.experiment == name]
-        if statistics.ok(mine):
+        if groups := [group for group in statistics.fair_groups(mine) if drawable(group)]:
             drawn[name] = folder / f"{name}.png"
-            _draw(mine, host, drawn[name], draw)
+            _draw(groups, host, drawn[name], draw)
     return drawn
 
 
 def _draw(
-    rows: Sequence[Observation],
+    groups: Sequence[Sequence[Observation]],
     host: str,
     file: Path,
     draw: Callable[[Any, Sequence[Observation]], None],
@@ -69,7 +69,6 @@ def _draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    groups = statistics.fair_groups(rows)
     with pyplot.rc_context(_style()):
         figure = pyplot.figure(figsize=(SIZE[0], SIZE[1] * len(groups)), layout="constrained")
         bands = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
@@ -135,12 +134,14 @@ def startup(band: Any, rows: Sequence[Observation]) -> None:
     """Phases on a logarithmic axis, where 2 ms and 2 s both read; below, the same to scale."""
     names = statistics.subjects(rows)
     marks = {name: _marks(rows, name) for name in names}
-    everything = statistics.ok(statistics.select(rows, phase="T0-T3"))
-    earliest = min(mark[1] for mark in marks.values() if mark) / 4
+    drawn = [mark for mark in marks.values() if mark]
+    totals = statistics.ok(statistics.select(rows, phase="T0-T3"))
+    earliest = min(mark[1] for mark in drawn) / 4
+    latest = max([*totals, *(mark[-1] for mark in drawn)])
     above, below = band.subplots(2, 1, height_ratios=(3, 1.1))
     above.set_xscale("log")
-    above.set_xlim(earliest, max(everything) * 4)
-    below.set_xlim(0, max(everything) * 1.02)
+    above.set_xlim(earliest, latest * 4)
+    below.set_xlim(0, latest * 1.02)
     for place, subject in enumerate(names):
         if marks[subject]:
             _phases(above, place, marks[subject], earliest / 10)
@@ -439,8 +440,24 @@ def _budget(axes: Any, size: int) -> None:
     )
 
 
-PICTURES: dict[str, Callable[[Any, Sequence[Observation]], None]] = {
-    "startup": startup,
-    "memory": memory,
-    "density": density,
+def _has_whole_starts(rows: Sequence[Observation]) -> bool:
+    return any(_marks(rows, subject) for subject in statistics.subjects(rows))
+
+
+def _has_sizes(rows: Sequence[Observation]) -> bool:
+    return bool(statistics.ok(statistics.select(rows, phase="idle")))
+
+
+def _has_starts(rows: Sequence[Observation]) -> bool:
+    return bool(statistics.ok(statistics.select(rows, phase="T0-T3")))
+
+
+# Experiment → how it is drawn, and whether some rows are enough for a picture.
+PICTURES: dict[
+    str,
+    tuple[Callable[[Any, Sequence[Observation]], None], Callable[[Sequence[Observation]], bool]],
+] = {
+    "startup": (startup, _has_whole_starts),
+    "memory": (memory, _has_sizes),
+    "density": (density, _has_starts),
 }

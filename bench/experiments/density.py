@@ -78,8 +78,8 @@ class Density(Experiment):
         "these rules fires: a number of instances is reached; the host's MemAvailable has fallen "
         f"by the memory budget; the median of the last {WINDOW} start times is more than twice "
         f"that of the first {WINDOW}, and still so for the next {WINDOW} after a rest; one more "
-        "instance could leave the host less than its reserve; a start fails. The rule that fired is "
-        "part of the result. Then all are taken down."
+        "instance could leave the host less than its reserve; a start fails. The rule that fired "
+        "is part of the result. Then all are taken down."
     )
     limits: ClassVar = (
         "The instances are idle, so this is a bound by memory and start-up, not by load. Where the "

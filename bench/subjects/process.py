@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,50 +55,56 @@ class ProcessInstance(Instance):
     def __init__(self, name: str, workload: Workload, command: list[str], path: str) -> None:
         self.name = name
         self.stamps = Stamps(t0=time.monotonic_ns())
-        self._process: subprocess.Popen[bytes] | None = None
-        self._marks: MarkReader | None = None
         self._pidfd = -1
+        self._reaped = True  # there is nothing to reap yet
         self._cgroup = Cgroup(f"{TOP}/{name}")
+        ours, theirs = os.pipe()
+        self._marks = MarkReader(ours)
         try:
             Cgroup.create(self._cgroup.name, limits(workload))
-            self._spawn(command, path)
+            self._spawn(command, path, theirs)
         except (OSError, LabError) as error:
             self.destroy()
             raise InstanceFailed(f"start {command[0]}: {error}") from error
         except BaseException:
             self.destroy()
             raise
-
-    def _spawn(self, command: list[str], path: str) -> None:
-        ours, theirs = os.pipe()
-        self._marks = MarkReader(ours)
-        try:
-            self._process = subprocess.Popen(
-                [command[0], "-c", JOIN, "join", *_doors(self._cgroup), "--", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=theirs,
-                stderr=theirs,
-                start_new_session=True,
-                env={"PATH": path},
-            )
-            self.stamps.t1 = time.monotonic_ns()
         finally:
             os.close(theirs)
-        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def _spawn(self, command: list[str], path: str, output: int) -> None:
+        """posix_spawn(3) returns once the child has called execve(2)."""
+        pid = os.posix_spawn(
+            command[0],
+            [command[0], "-c", JOIN, "join", *_doors(self._cgroup), "--", *command],
+            {"PATH": path},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM],
+        )
+        self.stamps.t1 = time.monotonic_ns()
+        self._reaped = False
+        self._pidfd = os.pidfd_open(pid)
 
     def wait_ready(self, timeout: float) -> None:
-        assert self._marks is not None, "made before the process"
         try:
             self.stamps.t3 = self._marks.wait(READY, timeout)
         except InstanceFailed as error:
             raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
         self.stamps.t2 = self._marks.stamp(INIT)
+        # This process may learn that the child runs only after the child's first line has come.
+        if self.stamps.t1 and self.stamps.t2 and self.stamps.t2 < self.stamps.t1:
+            self.stamps.t1 = self.stamps.t2
 
     def stop(self, timeout: float) -> None:
-        try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
-        except OSError as error:
-            raise InstanceFailed(f"it had ended before it was asked to: {error}") from error
+        if self._reaped:
+            raise InstanceFailed("it had ended before it was asked to")
+        signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(timeout * 1000):
@@ -107,16 +112,16 @@ class ProcessInstance(Instance):
         self.destroy()
 
     def destroy(self) -> None:
-        if self._process is not None:
-            self._process.kill()  # no error if it has ended and been waited for
-            self._process.wait()
-        self._cgroup.kill()  # what the program left behind
-        self._cgroup.remove()
-        if self._marks is not None:
-            self._marks.close()
+        if not self._reaped:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # a zombie takes it, too
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+            self._reaped = True
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+        self._cgroup.kill()  # what the program left behind
+        self._cgroup.remove()
+        self._marks.close()
 
     def pids(self) -> list[int]:
         return self._cgroup.pids()
@@ -151,7 +156,8 @@ class Process(Subject):
         image = store.resolve(workload.image)
         roots = layers.unpacked(image)
         script = _find(roots, image.command[0])
-        first = script.open("rb").readline().decode(errors="replace").strip()
+        with script.open("rb") as file:
+            first = file.readline().decode(errors="replace").strip()
         if not first.startswith("#!/"):
             raise LabError(
                 f"run {image.command[0]} of {image.name} as a plain process",

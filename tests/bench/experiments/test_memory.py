@@ -1,0 +1,59 @@
+"""bench/experiments/memory.py: four numbers, never one, and each failure is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.experiments.base import QUICK
+from bench.experiments.memory import LEAST_RUNGS, PER_RUNG, Memory
+from bench.subjects.base import Workload
+from tests.bench.conftest import needs_cgroups
+from tests.bench.test_runner import plan_of, run
+from tests.bench.toy_subject import Toy
+
+SETTINGS = replace(QUICK, rungs=5, rung_seconds=0.0, settle=0.03, rest=0.0)
+
+
+@needs_cgroups
+def test_every_instance_is_weighed_in_every_way(
+    workload: Workload, nothing_left: None, tmp_path: Path
+) -> None:
+    from bench.subjects.process import Process
+
+    plan = replace(plan_of([Process()], [Memory()], settings=SETTINGS), workload=workload)
+    rows, _ = run(plan, tmp_path)
+    assert [row.reason for row in rows if row.status == "failed"] == []
+    count = len({row.sample for row in rows if row.phase == "idle"})
+    assert LEAST_RUNGS <= count <= LEAST_RUNGS * PER_RUNG
+    for metric in ("pss", "uss", "cgroup_anon", "cgroup_file", "cgroup_used"):
+        values = [row.value for row in rows if row.metric == metric]
+        assert len(values) == count
+        assert all(value is not None and value < workload.memory for value in values)
+
+
+def test_the_ramp_goes_up_and_down_again(tmp_path: Path) -> None:
+    toy = Toy()
+    rows, _ = run(plan_of([toy], [Memory()], settings=SETTINGS), tmp_path)
+    steps = [
+        (row.conditions["way"], row.conditions["instances"])
+        for row in rows
+        if row.metric == "mem_available"
+    ]
+    up = [("up", PER_RUNG * rung) for rung in range(LEAST_RUNGS + 1)]
+    down = [("down", PER_RUNG * rung) for rung in reversed(range(LEAST_RUNGS))]
+    assert steps == up + down
+    assert toy.alive == {}
+
+
+def test_without_a_cgroup_that_number_is_a_failure_and_not_zero(tmp_path: Path) -> None:
+    rows, _ = run(plan_of([Toy()], [Memory()], settings=SETTINGS), tmp_path)
+    assert {row.status for row in rows if row.metric == "cgroup_used"} == {"failed"}
+
+
+def test_the_hosts_reserve_is_not_touched(tmp_path: Path) -> None:
+    toy = Toy()
+    settings = replace(SETTINGS, reserve=2**60)
+    rows, _ = run(plan_of([toy], [Memory()], settings=settings), tmp_path)
+    assert toy.started == 0
+    assert any("reserve" in row.reason for row in rows if row.status == "failed")

@@ -1,0 +1,149 @@
+"""bench/statistics.py: failures are never times, and only like is compared with like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bench import statistics
+from bench.observations import Observation
+from bench.statistics import Unfair, compare, fair_groups, slope, summarise
+from labrt.errors import LabError
+
+Row = Callable[..., Observation]
+
+
+def rows_of(row: Row, values: list[float], **given: object) -> list[Observation]:
+    return [row(value, sample=sample, **given) for sample, value in enumerate(values)]
+
+
+def test_the_median_lies_in_its_interval(row: Row) -> None:
+    found = summarise(rows_of(row, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0]))
+    assert found.median == 1.3
+    assert found.low is not None and found.high is not None
+    assert 1.0 <= found.low <= 1.3 <= found.high <= 9.0
+    assert found.n == 7
+
+
+def test_the_same_rows_always_give_the_same_interval(row: Row) -> None:
+    rows = rows_of(row, [1.0, 1.2, 1.5, 1.1, 1.9, 1.3])
+    assert summarise(rows) == summarise(rows)
+
+
+def test_failures_are_counted_and_never_timed(row: Row) -> None:
+    found = summarise([*rows_of(row, [1.0, 2.0, 3.0]), row(None), row(None)])
+    assert (found.n, found.failed, found.median) == (3, 2, 2.0)
+
+
+def test_with_nothing_but_failures_there_is_no_number(row: Row) -> None:
+    found = summarise([row(None), row(None)])
+    assert (found.n, found.failed, found.median, found.low) == (0, 2, None, None)
+    assert found.warnings
+
+
+def test_warm_ups_are_left_out(row: Row) -> None:
+    rows = [row(99.0, warmup=True), *rows_of(row, [1.0, 1.0])]
+    assert statistics.ok(rows) == [1.0, 1.0]
+    assert statistics.select(rows, subject="labrt") == rows[1:]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_too_few_samples_are_told(row: Row, count: int) -> None:
+    assert any("only" in w for w in summarise(rows_of(row, [1.0] * count)).warnings)
+    assert not summarise(rows_of(row, [1.0] * statistics.ENOUGH)).warnings
+
+
+def test_an_unsteady_host_is_told(row: Row) -> None:
+    found = summarise(rows_of(row, [1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0]))
+    assert any("unsteady" in warning for warning in found.warnings)
+
+
+DIFFERENT = {
+    "digest": "sha256:" + "cd" * 32,
+    "cpus": 2.0,
+    "memory": 512 * 2**20,
+    "workload": "hash",
+    "accelerator": "kvm",
+    "host": "another host",
+}
+
+
+def test_every_condition_of_fairness_is_tried_below() -> None:
+    assert set(DIFFERENT) == set(statistics.FAIR)
+
+
+@pytest.mark.parametrize("condition", DIFFERENT)
+def test_a_comparison_refuses_by_name_what_differs(row: Row, condition: str) -> None:
+    ours = rows_of(row, [1.0, 2.0, 3.0])
+    theirs = rows_of(row, [1.0, 2.0], subject="vm", **{condition: DIFFERENT[condition]})
+    with pytest.raises(Unfair) as caught:
+        compare(ours, theirs)
+    assert caught.value.condition == condition
+    assert condition in str(caught.value)
+    assert str(DIFFERENT[condition]) in str(caught.value)
+
+
+@pytest.mark.parametrize("condition", DIFFERENT)
+def test_a_condition_that_is_missing_differs_too(row: Row, condition: str) -> None:
+    without = rows_of(row, [1.0, 2.0])
+    for each in without:
+        del each.conditions[condition]
+    with pytest.raises(Unfair):
+        compare(rows_of(row, [1.0, 2.0]), without)
+
+
+@pytest.mark.parametrize("condition", DIFFERENT)
+def test_no_median_is_taken_over_different_conditions(row: Row, condition: str) -> None:
+    with pytest.raises(Unfair):
+        summarise([row(1.0), row(2.0, **{condition: DIFFERENT[condition]})])
+
+
+def test_start_and_stop_times_are_not_compared(row: Row) -> None:
+    with pytest.raises(Unfair):
+        compare(rows_of(row, [1.0, 2.0]), rows_of(row, [1.0, 2.0], experiment="stop"))
+
+
+def test_a_comparison_is_a_ratio_of_medians(row: Row) -> None:
+    slow = rows_of(row, [2.0, 2.1, 1.9, 2.0, 2.2, 1.8, 2.0], subject="vm")
+    fast = rows_of(row, [0.010, 0.011, 0.009, 0.010, 0.012, 0.008, 0.010])
+    found = compare(slow, fast)
+    assert found.ratio == pytest.approx(200)
+    assert 150 < found.low <= 200 <= found.high < 260
+    assert found.p < 0.05
+    assert (found.a, found.b) == ("vm", "labrt")
+
+
+def test_equal_samples_are_not_told_apart(row: Row) -> None:
+    values = [1.0, 1.1, 0.9, 1.05, 0.95, 1.0]
+    found = compare(rows_of(row, values, subject="vm"), rows_of(row, values))
+    assert found.ratio == 1.0
+    assert found.p > 0.5
+
+
+def test_one_sample_is_no_comparison(row: Row) -> None:
+    with pytest.raises(LabError, match="--n"):
+        compare([row(1.0)], rows_of(row, [1.0, 2.0]))
+
+
+def test_the_slope_is_found_within_its_interval(row: Row) -> None:
+    noise = [3, -2, 1, -1, 2, -3, 0, 1]
+    rows = [
+        row(1000.0 - 50 * n + noise[n], instances=n, metric="mem_available", unit="B")
+        for n in range(8)
+    ]
+    found = slope(rows)
+    assert found is not None
+    assert found.low < -50 < found.high
+    assert found.high - found.low < 5
+    assert found.n == 8
+
+
+def test_two_numbers_of_instances_have_no_slope_with_an_interval(row: Row) -> None:
+    assert slope([row(1.0, instances=0), row(2.0, instances=1), row(2.1, instances=1)]) is None
+
+
+def test_tcg_and_kvm_never_share_a_group(row: Row) -> None:
+    rows = [row(1.0), row(2.0, accelerator="kvm"), row(3.0), row(4.0, accelerator="kvm")]
+    groups = fair_groups(rows)
+    assert [[each.value for each in group] for group in groups] == [[1.0, 3.0], [2.0, 4.0]]

@@ -1,0 +1,119 @@
+"""bench/tables.py: what stands in a table is what the rows say, with n and failures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench import tables
+from bench.observations import Observation
+
+Row = Callable[..., Observation]
+VM = {"subject": "vm", "kind": "vm", "title": "libvirt VM"}
+
+
+def starts(row: Row, total: float, **given: object) -> list[Observation]:
+    """Seven starts whose phases take a tenth, four tenths and half of `total`."""
+    parts = {"T0-T1": 0.1, "T1-T2": 0.4, "T2-T3": 0.5, "T0-T3": 1.0}
+    return [
+        row(total * part, phase=phase, sample=sample, **given)
+        for phase, part in parts.items()
+        for sample in range(7)
+    ]
+
+
+def test_a_line_has_the_phases_the_total_n_and_failures(row: Row) -> None:
+    rows = [*starts(row, 0.005), *starts(row, 2.0, **VM), row(None, sample=7, **VM)]
+    table = tables.startup(rows)
+    assert table.rows[0] == [
+        "labrt container", "500 µs", "2 ms", "2.50 ms", "5 ms", "5 – 5 ms", "7", "0"
+    ]  # fmt: skip
+    assert table.rows[1][-2:] == ["7", "1"]
+    assert table.rows[1][4] == "2 s"
+
+
+def test_the_vm_is_compared_with_the_container(row: Row) -> None:
+    notes = tables.startup([*starts(row, 0.005), *starts(row, 2.0, **VM)]).notes
+    assert "The libvirt VM takes 400 times as long to start as the labrt container" in notes[0]
+
+
+def test_the_larger_is_named_first(row: Row) -> None:
+    quick = {"subject": "process", "kind": "process", "title": "plain process"}
+    notes = tables.startup([*starts(row, 0.005), *starts(row, 0.001, **quick)]).notes
+    assert "The labrt container takes 5 times as long to start as the plain process" in notes[0]
+
+
+def test_tcg_and_kvm_stand_in_two_tables_that_say_which(row: Row) -> None:
+    rows = [*starts(row, 2.0, **VM), *starts(row, 0.2, accelerator="kvm", **VM)]
+    found = tables.tables(rows)
+    assert [table.rows[0][4] for table in found] == ["2 s", "200 ms"]
+    assert ["tcg" in found[0].title, "kvm" in found[1].title] == [True, True]
+
+
+def test_what_fails_stands_in_a_table_of_its_own(row: Row) -> None:
+    rows = [row(0.1), row(None, reason="hung"), row(None, reason="hung"), row(None, reason="died")]
+    table = tables.tables(rows)[-1]
+    assert table.rows == [
+        ["labrt container", "startup", "2", "hung"],
+        ["labrt container", "startup", "1", "died"],
+    ]
+
+
+def test_an_experiment_the_tables_do_not_know_is_shown_all_the_same(row: Row) -> None:
+    rows = [row(float(n), experiment="disk", phase="write", metric="rate") for n in range(1, 8)]
+    (table,) = tables.tables(rows)
+    assert table.title == "disk"
+    assert table.rows[0][:4] == ["labrt container", "write", "rate", "4 s"]
+
+
+def memory_rows(row: Row, each: int) -> list[Observation]:
+    ramp = [
+        row(
+            10e9 - each * n,
+            experiment="memory",
+            phase="ramp",
+            metric="mem_available",
+            unit="B",
+            sample=n,
+            instances=n,
+        )
+        for n in range(5)
+    ]
+    sizes = {"pss": 3, "uss": 2, "cgroup_used": 1, "cgroup_file": 0}
+    return ramp + [
+        row(size * 2**20, experiment="memory", phase="idle", metric=metric, unit="B", sample=n)
+        for metric, size in sizes.items()
+        for n in range(4)
+    ]
+
+
+def test_memory_is_four_numbers_and_its_slope_is_what_one_more_takes(row: Row) -> None:
+    (line,) = tables.memory(memory_rows(row, 4 * 2**20)).rows
+    assert line[1:5] == ["3 MiB", "2 MiB", "1 MiB", "0 B"]
+    assert line[5].startswith("4 ± 0")
+    assert line[6] == "4"
+
+
+def test_density_says_which_rule_stopped_it(row: Row) -> None:
+    density = {"experiment": "density", "sample": 0}
+    rows = [
+        row(9e9, phase="ramp", metric="mem_available", unit="B", instances=0, **density),
+        row(8e9, phase="ramp", metric="mem_available", unit="B", instances=1, **density),
+        row(0.02, instances=1, **density),
+        row(
+            1,
+            phase="reached",
+            metric="instances",
+            unit="1",
+            rule="memory budget",
+            rule_text="enough",
+            **density,
+        ),
+    ]
+    table = tables.density(rows)
+    assert table.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "954 MiB"]
+    assert table.notes == ["labrt container: enough."]
+
+
+def test_at_a_glance_a_number_nobody_measured_is_a_dash(row: Row) -> None:
+    (line,) = tables.overview(starts(row, 0.005)).rows
+    assert line == ["labrt container", "5 ms", "–", "–", "–", "–", "0"]
