@@ -1,0 +1,171 @@
+"""`./lab clean`: stops and removes what the lab made, and only that; it lists what it removed.
+
+    python -m bench.clean [--all]
+
+What it finds even after a kill -9: containers (their folders in LAB_HOME tell how to undo them),
+virtual machines, the lab's cgroups, the run folder. `--all` also removes what the lab keeps:
+LAB_HOME, if it carries the lab's mark, and .venv. Results are the user's and stay.
+Host side; standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bench import leftover_vms
+from labrt import cgroups, container, paths, state
+from labrt.errors import LabError, errno_text
+
+ROOT = Path(__file__).parent.parent
+MARK = ".made-by-the-lab"  # as in setup/home.sh
+KEPT = (
+    "accelerator.json",
+    "containers",
+    "guests",
+    "images",
+    "kernels",
+    "layers",
+    "logs",
+    "setup.lock",
+    "stamps",
+)
+
+
+def containers() -> Iterator[str]:
+    """End and undo every container."""
+    for name in container.remove_all():
+        yield f"container {name}"
+
+
+def machines() -> Iterator[str]:
+    """End every virtual machine."""
+    for name in leftover_vms.remove_leftover_vms(living=True):
+        yield f"virtual machine {name}"
+
+
+def groups() -> Iterator[str]:
+    """Kill what is still in the lab's cgroups, and remove them."""
+    for group in cgroups.all_cgroups():
+        group.kill()
+        group.remove()
+        yield f"cgroup {group.name}"
+    cgroups.remove_top()
+
+
+def run_folder() -> Iterator[str]:
+    """Remove sockets and libvirt's state from the run folder, and the folder if it is empty then.
+
+    What a living process has locked there is its own to remove.
+    """
+    folder = paths.run_dir()
+    for entry in sorted(folder.iterdir()):
+        if not _in_use(entry):
+            _remove(entry)
+            yield str(entry)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def home() -> Iterator[str]:
+    """Remove from LAB_HOME what the lab puts there, and the folder if nothing else is in it.
+
+    Raises:
+        LabError: it lacks the lab's mark.
+    """
+    folder = paths.home()
+    if not folder.is_dir():
+        return
+    mark = folder / MARK
+    if not mark.exists():
+        raise LabError(
+            f"remove {folder}",
+            f"it has no file {MARK}",
+            "the lab did not make it, or set-up never finished",
+            "look into it and remove it by hand",
+        )
+    for name in KEPT:
+        if (folder / name).exists():
+            _remove(folder / name)
+            yield str(folder / name)
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry != mark)
+    if foreign:
+        yield f"({folder} stays: {', '.join(foreign)} is not the lab's)"
+        return
+    mark.unlink()
+    folder.rmdir()
+
+
+def environment() -> Iterator[str]:
+    """Remove .venv, perhaps the one this very process runs in."""
+    folder = ROOT / ".venv"
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        yield str(folder)
+
+
+# In this order: what lives is ended before what it uses is removed.
+RUNNING: tuple[Callable[[], Iterator[str]], ...] = (containers, machines, groups, run_folder)
+KEPT_THINGS: tuple[Callable[[], Iterator[str]], ...] = (home, environment)
+
+
+def clean(everything: bool, tell: Callable[[str], None]) -> bool:
+    """Remove all that can be removed, telling each; False if something could not be.
+
+    One kind's failure doesn't keep the others from being removed.
+    """
+    whole = True
+    for remove in RUNNING + (KEPT_THINGS if everything else ()):
+        try:
+            for removed in remove():
+                tell(removed)
+        except LabError as error:
+            whole = False
+            print(f"lab: {error}", file=sys.stderr)
+        except OSError as error:
+            whole = False
+            print(f"lab: remove {error.filename}: {errno_text(error)}", file=sys.stderr)
+    return whole
+
+
+def _in_use(path: Path) -> bool:
+    """Whether a living process holds the folder's lock."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    lock = state.try_lock(path)
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        state.remove_tree(path)
+    else:
+        path.unlink()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Clean, and print one line for each thing removed."""
+    parser = argparse.ArgumentParser(prog="lab clean", description="Remove what the lab made.")
+    parser.add_argument("--all", action="store_true", help="also LAB_HOME and .venv")
+    options = parser.parse_args(arguments)
+    removed: list[str] = []
+
+    def tell(what: str) -> None:
+        removed.append(what)
+        print(f"removed {what}")
+
+    whole = clean(options.all, tell)
+    if not removed:
+        print("nothing to remove")
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""`./lab clean` removes what the lab made, whoever was killed on the way, and nothing else.
+
+It is run on a host of its own: a copy of the lab, a LAB_HOME and run folder of its own, and a mount
+namespace where the cgroup hierarchies begin at a cgroup made for this test. Otherwise it would end
+whatever else of the lab runs on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labrt import cgroups
+
+ROOT = Path(__file__).parent.parent.parent
+TOP = "lab-test-clean"
+
+pytestmark = pytest.mark.skipif(
+    cgroups.unavailable() is not None or os.geteuid() != 0,
+    reason=f"needs root and cgroups: {cgroups.unavailable()}",
+)
+
+
+class Host:
+    """Runs commands in the mount namespace of a holder process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lab = folder / "lab"
+        self.home = folder / "home"
+        self.run_dir = folder / "run"
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.lab),
+            "LAB_HOME": str(self.home),
+            "LAB_RUN": str(self.run_dir),
+        }
+        for name in ("bench", "labrt"):
+            shutil.copytree(ROOT / name, self.lab / name)
+        points = sorted({str(point) for point in cgroups.layout().controllers.values()})
+        self.tops = [Path(point) / TOP for point in points]
+        script = 'for p; do mkdir -p "$p/$0"; mount --bind "$p/$0" "$p"; done; echo; exec sleep inf'
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-ec", script, TOP, *points], stdout=subprocess.PIPE
+        )
+        assert self.holder.stdout is not None
+        assert self.holder.stdout.readline() == b"\n"
+
+    def close(self) -> None:
+        self.clean()
+        self.holder.kill()
+        self.holder.communicate()
+        for top in self.tops:
+            top.rmdir()
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        inside = ("nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", "--", *command)
+        return subprocess.Popen(
+            inside,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def python(self, *arguments: str) -> subprocess.Popen[str]:
+        return self.start(sys.executable, *arguments)
+
+    def container(self) -> subprocess.Popen[str]:
+        """Start `labrt run` and wait until its program is ready."""
+        owner = self.python("-m", "labrt.cli", "run", "busybox")
+        assert owner.stdout is not None
+        assert any(line == "lab:ready\n" for line in owner.stdout), "it ended before it was ready"
+        return owner
+
+    def clean(self, *arguments: str) -> tuple[int, str]:
+        """Run the verb; return exit status and output."""
+        verb = self.python("-m", "bench.clean", *arguments)
+        output, _ = verb.communicate(timeout=60)
+        return verb.returncode, output
+
+    def groups(self) -> list[str]:
+        """The lab's cgroups that are left."""
+        return [group.name for top in self.tops for group in (top / cgroups.TOP).glob("*/")]
+
+
+@pytest.fixture(scope="module")
+def shared_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    host = Host(tmp_path_factory.mktemp("host"))
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def host(shared_host: Host) -> Host:
+    """The host with the base image, and nothing running."""
+    build = shared_host.python("-m", "labrt.cli", "image", "base", "busybox")
+    output, _ = build.communicate(timeout=60)
+    assert build.returncode == 0, output
+    shared_host.clean()
+    return shared_host
+
+
+def test_where_there_is_nothing_it_says_so(host: Host) -> None:
+    assert host.clean() == (0, "nothing to remove\n")
+
+
+def test_a_container_whose_owner_was_killed_is_found(host: Host) -> None:
+    owner = host.container()
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate(timeout=10)
+    (left,) = (host.home / "containers").iterdir()
+    status, output = host.clean()
+    assert status == 0
+    assert f"removed container {left.name}\n" in output
+    assert list((host.home / "containers").iterdir()) == []
+    assert host.groups() == []
+
+
+def test_a_living_container_is_ended(host: Host) -> None:
+    owner = host.container()
+    status, output = host.clean()
+    assert status == 0
+    assert "removed container lab-" in output
+    owner.communicate(timeout=10)
+    assert owner.poll() is not None
+    assert host.groups() == []
+
+
+def test_a_process_in_a_forgotten_cgroup_is_ended(host: Host) -> None:
+    code = (
+        "import os; from labrt.cgroups import Cgroup\n"
+        "Cgroup.create('labrt/lab-forgotten').add(os.getpid())\n"
+        "os.execvp('sleep', ['sleep', 'inf'])"
+    )
+    sleeper = host.python("-c", code)
+    while not host.groups():
+        assert sleeper.poll() is None
+    status, output = host.clean()
+    assert (status, output) == (0, "removed cgroup labrt/lab-forgotten\n")
+    sleeper.communicate(timeout=10)
+    assert sleeper.returncode == -signal.SIGKILL
+
+
+def test_what_is_in_the_run_folder_goes(host: Host) -> None:
+    (host.run_dir / "launcher-x").mkdir(parents=True)
+    (host.run_dir / "launcher-x" / "socket").touch()
+    assert host.clean() == (0, f"removed {host.run_dir}/launcher-x\n")
+    assert not host.run_dir.exists()
+
+
+def test_what_the_lab_keeps_stays_unless_all_is_asked_for(host: Host) -> None:
+    host.clean()
+    assert (host.home / "images").is_dir()
+
+
+def test_all_refuses_a_home_without_the_labs_mark(host: Host) -> None:
+    status, output = host.clean("--all")
+    assert status == 1
+    assert ".made-by-the-lab" in output
+    assert (host.home / "images").is_dir()
+
+
+def test_all_removes_home_and_environment_but_no_file_of_others(host: Host) -> None:
+    (host.home / ".made-by-the-lab").touch()
+    (host.home / "thesis.odt").touch()
+    (host.lab / ".venv" / "bin").mkdir(parents=True)
+    (host.lab / "results").mkdir()
+    status, output = host.clean("--all")
+    assert status == 0
+    assert f"{host.home}/images\n" in output
+    assert sorted(path.name for path in host.home.iterdir()) == [".made-by-the-lab", "thesis.odt"]
+    assert not (host.lab / ".venv").exists()
+    assert (host.lab / "results").is_dir()
+
+    (host.home / "thesis.odt").unlink()
+    host.clean("--all")
+    assert not host.home.exists()
