@@ -83,6 +83,8 @@ def hostname(pid: int) -> str | None:
     /proc/sys/kernel/hostname would tell the reader's own name, so nsenter(1) goes in. Who isn't
     root needs the process's user namespace first, for the right to enter the other.
     """
+    if namespace(pid, "uts") == namespace("self", "uts"):
+        return os.uname().nodename
     command = ["nsenter", "--target", str(pid), "--uts"]
     if namespace(pid, "user") != namespace("self", "user"):
         command += ["--user", "--preserve-credentials"]

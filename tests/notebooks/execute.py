@@ -2,8 +2,8 @@
 
     python -m tests.notebooks.execute NOTEBOOK OUTPUT
 
-A process of its own, so that a test can run it as another user. The notebook's folder is the
-working folder. Ends at the first cell that fails.
+A process of its own, so that a test can run it as another user. Ends at the first cell that fails,
+with its message; what was executed by then is written all the same.
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 CELL_SECONDS = 60
 
 
-def main(source: str, target: str) -> None:
-    """Execute `source`; write it with its outputs to `target`, also where a cell failed."""
+def main(source: str, target: str) -> int:
+    """Execute `source` in the folder of the notebooks; write it with its outputs to `target`."""
     notebook = nbformat.read(source, as_version=4)
-    folder = str(Path(__file__).parent.parent.parent / "notebooks")
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
-        resources={"metadata": {"path": folder}},
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
     try:
         client.execute()
+    except CellExecutionError as error:
+        print(error, file=sys.stderr)
+        return 1
     finally:
         nbformat.write(notebook, target)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Tests of the notebooks: executed as a student gets them, and solved."""

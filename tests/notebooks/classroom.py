@@ -1,0 +1,179 @@
+"""A student at a machine: a home of their own, notebooks executed there, and what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from labrt import cgroups, state
+
+ROOT = Path(__file__).parent.parent.parent
+SOLUTIONS = Path(__file__).parent / "solutions"
+NOBODY = 65534
+NOTEBOOK_SECONDS = 60  # each must execute within this time
+GONE_SECONDS = 5.0  # what is ending gets this long to be gone
+CONTAINER = re.compile(r"labrt/lab-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Student:
+    """Somebody with a LAB_HOME of their own.
+
+    Attributes:
+        folder: holds all that they write.
+        uid: who they are on the host.
+    """
+
+    folder: Path
+    uid: int
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def environment(self) -> dict[str, str]:
+        own = {"HOME": self.folder, "LAB_HOME": self.home, "LAB_RUN": self.folder / "run"}
+        fixed = {"LAB_STUDENT": "student", "PYTHONDONTWRITEBYTECODE": "1"}
+        paths = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+        return {name: str(path) for name, path in own.items()} | fixed | paths
+
+    def execute(self, notebook: NotebookNode) -> NotebookNode:
+        """Execute a notebook from top to bottom; fail the test if a cell fails."""
+        source, target = self.folder / "source.ipynb", self.folder / "executed.ipynb"
+        nbformat.write(notebook, source)
+        source.chmod(0o644)
+        command = [sys.executable, "-m", "tests.notebooks.execute", str(source), str(target)]
+        done = subprocess.run(
+            command,
+            env=self.environment(),
+            cwd=ROOT,
+            user=self.uid,
+            group=self.uid,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=NOTEBOOK_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return nbformat.read(target, as_version=4)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return the entries of the ledger."""
+        text = (self.home / "ledgers" / "student.json").read_text()
+        entries: list[dict[str, Any]] = json.loads(text)["entries"]
+        return entries
+
+    def left(self, cgroups_before: set[str]) -> list[str]:
+        """Return what is left of them on the host: containers, cgroups, processes."""
+        folder = self.home / "containers"
+        containers = [str(path) for path in folder.iterdir()] if folder.is_dir() else []
+        return containers + sorted(container_cgroups() - cgroups_before) + self._processes()
+
+    def _processes(self) -> list[str]:
+        """Find processes by their environment, which names this LAB_HOME."""
+        mark = f"LAB_HOME={self.home}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    found.append(f"process {entry.name}: {(entry / 'cmdline').read_text()}")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it ended; or it is another user's
+        return found
+
+
+@contextmanager
+def student(uid: int) -> Iterator[Student]:
+    """A student who has never been here before; they must leave nothing but files of their own."""
+    if uid != os.geteuid() and os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    if reason := containers_unavailable(uid):
+        pytest.skip(f"uid {uid}: {reason}")
+    # Not pytest's tmp_path: nobody else may pass through that one.
+    folder = Path(tempfile.mkdtemp(prefix="lab-class-"))
+    os.chown(folder, uid, uid if uid != os.geteuid() else -1)
+    folder.chmod(0o755)
+    before = container_cgroups()
+    someone = Student(folder, uid)
+    try:
+        yield someone
+        assert gone(someone, before) == []
+    finally:
+        state.remove_tree(folder)
+
+
+@cache
+def containers_unavailable(uid: int) -> str:
+    """Return why that user can't follow the lessons on this host, or ""."""
+    ask = "from bench.checks import user_namespaces; print(user_namespaces().remedy)"
+    command = [sys.executable, "-c", ask]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, user=uid, group=uid, extra_groups=[],
+            capture_output=True, text=True,
+        )  # fmt: skip
+    except PermissionError as error:
+        return f"may not read the lab's folder: {error}"
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def gone(someone: Student, before: set[str]) -> list[str]:
+    """Wait a little for what is ending; return what is left."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while (left := someone.left(before)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def container_cgroups() -> set[str]:
+    """Return the cgroups of labrt's containers (the bench's own are named otherwise)."""
+    return {group.name for group in cgroups.all_cgroups() if CONTAINER.fullmatch(group.name)}
+
+
+def solved(notebook: NotebookNode) -> NotebookNode:
+    """Put the hidden solutions where the cells' tags say."""
+    predictions = json.loads((SOLUTIONS / "predictions.json").read_text())
+    for cell in notebook.cells:
+        kind, identity = tag_of(cell)
+        if kind == "exercise":
+            file = SOLUTIONS / f"{identity.replace('-', '_')}.py"
+            cell.source = file.read_text()
+        elif kind == "predict":
+            cell.source = f'labrt.predict("{identity}", "{predictions[identity]}")'
+    return notebook
+
+
+def tag_of(cell: NotebookNode) -> tuple[str, str]:
+    """Return a cell's tag: ("exercise" or "predict" or "check", id), or ("", "")."""
+    for tag in cell.metadata.get("tags", []):
+        kind, _, identity = tag.partition(":")
+        return kind, identity
+    return "", ""
+
+
+def tagged(notebook: NotebookNode, kind: str) -> dict[str, str]:
+    """Return what the cells of a kind show: id → text."""
+    return {tag_of(cell)[1]: text_of(cell) for cell in notebook.cells if tag_of(cell)[0] == kind}
+
+
+def text_of(cell: NotebookNode) -> str:
+    """Return all that a code cell's outputs show, as plain text."""
+    parts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs]
+    return "\n".join(parts)
