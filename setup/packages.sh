@@ -5,13 +5,13 @@
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
     busybox-static)
-apt_test_packages=(kmod shellcheck) # virtme-ng looks for modules with modprobe
+apt_test_packages=(shellcheck kmod file) # virtme-ng calls modprobe and file
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox kmod ShellCheck)
-pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox kmod shellcheck)
+    python3-devel busybox kmod file ShellCheck)
+pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox kmod file shellcheck)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static kmod ShellCheck)
+    busybox-static kmod file ShellCheck)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
 families() (

@@ -56,7 +56,7 @@ def unavailable() -> str | None:
     """Return why no guest can be started here, with the remedy, or None if one can."""
     if kernel() is None:
         return "no kernel for the guest; run ./lab setup --test (Debian and Ubuntu)"
-    for tool in ("qemu-system-x86_64", "modprobe"):
+    for tool in ("qemu-system-x86_64", "modprobe", "file"):
         if shutil.which(tool, path=_path()) is None:
             return f"no {tool}; run ./lab setup --test"
     return None
