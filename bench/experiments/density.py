@@ -78,9 +78,9 @@ class Density(Experiment):
         "Instances are added one after the other and all of them left running, until the first of "
         "these rules fires: a number of instances is reached; the host's MemAvailable has fallen "
         f"by the memory budget; the fastest of the last {WINDOW} starts took more than "
-        f"twice the median of the first {WINDOW}, and so did the next {WINDOW} after a rest; one more "
-        "instance could leave the host less than its reserve; a start fails. The rule that fired "
-        "is part of the result. Then all are taken down."
+        f"twice the median of the first {WINDOW}, and so did the next {WINDOW} after a rest; one "
+        "more instance could leave the host less than its reserve; a start fails. The rule that "
+        "fired is part of the result. Then all are taken down."
     )
     limits: ClassVar = (
         "The instances are idle, so this is a bound by memory and start-up, not by load. Where the "

@@ -6,7 +6,8 @@ MemAvailable each see another part of that, and only together they are fair.
 
 The ramp goes up and down again. What else happens on the host meanwhile moves MemAvailable, too; on
 the way up alone such a drift would pass for the instances' memory, on the way up and down it
-cancels and shows as a wide interval.
+cancels and shows as a wide interval. The host without any instance is read at the end only: before
+the first, it is still giving back what the trial before has freed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ class Memory(Experiment):
 
     def measure(self, trial: Trial) -> None:
         idle(trial.settings.rest)
-        _weigh_host(trial, 0, "up")
         rungs = _climb(trial)
         running = [instance for rung in rungs for instance in rung]
         for index, instance in enumerate(running):

@@ -40,7 +40,7 @@ def test_the_ramp_goes_up_and_down_again(tmp_path: Path) -> None:
         for row in rows
         if row.metric == "mem_available"
     ]
-    up = [("up", PER_RUNG * rung) for rung in range(LEAST_RUNGS + 1)]
+    up = [("up", PER_RUNG * rung) for rung in range(1, LEAST_RUNGS + 1)]
     down = [("down", PER_RUNG * rung) for rung in reversed(range(LEAST_RUNGS))]
     assert steps == up + down
     assert toy.alive == {}
