@@ -79,9 +79,10 @@ def run(
     """
     output = shared / "output"
     output.touch()
+    _lay_out(shared)
     inside = f"{shlex.join(command)} >{output} 2>&1 </dev/null; echo $? >{shared}/status"
     started = time.monotonic()
-    with _Terminal(_command(shared, inside)) as terminal:
+    with _Terminal(_command(shared, inside), _path(shared / "bin")) as terminal:
         seen = 0
         while terminal.running() and time.monotonic() - started < deadline:
             time.sleep(0.1)  # the guest's output is a file: nothing is measured here
@@ -96,10 +97,25 @@ def run(
     )
 
 
+def _lay_out(shared: Path) -> None:
+    """Put links to .venv and kernel into `shared`.
+
+    virtme-ng hands their paths to the guest in the kernel's command line, where a blank would end
+    them; and the user's folders may have blanks.
+    """
+    (shared / "venv").symlink_to(sys.prefix)
+    (shared / "kernels").symlink_to(paths.home() / "kernels")
+    (shared / "bin").mkdir()
+    virtme_run = shared / "bin" / "virtme-run"  # which virtme-ng looks for in PATH
+    virtme_run.write_text(f'#!/bin/sh\nexec {shared}/venv/bin/python -m virtme.commands.run "$@"\n')
+    virtme_run.chmod(0o755)
+
+
 def _command(shared: Path, inside: str) -> list[str]:
+    image = kernel()
+    assert image is not None, "asked by unavailable()"
     return [
-        sys.executable,
-        str(Path(sys.executable).with_name("vng")),
+        *(f"{shared}/venv/bin/python", "-m", "virtme_ng.run"),
         # One path for every host: TCG, q35 and 9p are slower than KVM, microvm and virtiofs, but
         # the same everywhere, and a microvm under TCG sometimes hangs.
         "--disable-kvm",
@@ -108,16 +124,13 @@ def _command(shared: Path, inside: str) -> list[str]:
         *("--cpus", str(CPUS), "--memory", MEMORY, "--user", "root"),
         f"--rwdir={shared}",
         "--verbose",  # the kernel's messages, into the console's text
-        *("--run", str(kernel())),
+        *("--run", f"{shared}/kernels/{image.relative_to(paths.home() / 'kernels')}"),
         *("--exec", inside),
     ]
 
 
-def _path() -> str:
-    """vng looks for virtme-run, which stands beside it, and for modprobe."""
-    return os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
-    )
+def _path(*first: Path) -> str:
+    return os.pathsep.join([*map(str, first), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 def _tell(output: Path, seen: int, on_line: Callable[[str], None]) -> int:
@@ -133,7 +146,7 @@ def _tell(output: Path, seen: int, on_line: Callable[[str], None]) -> int:
 class _Terminal:
     """A process with a terminal of its own, which virtme-ng insists on; killed with its group."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], path: str) -> None:
         self._chunks: list[bytes] = []
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
@@ -142,7 +155,7 @@ class _Terminal:
             stdout=theirs,
             stderr=theirs,
             cwd="/",
-            env={**os.environ, "PATH": _path()},
+            env={**os.environ, "PATH": path},
             start_new_session=True,
         )
         os.close(theirs)
