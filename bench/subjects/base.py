@@ -78,7 +78,7 @@ class Instance(ABC):
 
     @abstractmethod
     def destroy(self) -> None:
-        """End it by force and release everything. May be called at any time, any number of times."""
+        """End it by force and release everything. May be called at any time, and again."""
 
     @abstractmethod
     def pids(self) -> list[int]:

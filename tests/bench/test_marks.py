@@ -87,6 +87,8 @@ def test_one_thread_serves_many_sockets() -> None:
     assert stamps == sorted(stamps, reverse=True)
     for reader in readers:
         reader.close()
+    for _, theirs in pairs:
+        theirs.close()
 
 
 def test_endless_output_keeps_only_its_tail(pipe: tuple[MarkReader, int]) -> None:
