@@ -39,8 +39,8 @@ def recipe_table(container: Container) -> Shown:
 
 
 def _table(lines: list[Line]) -> Shown:
-    rows = [(_counted(line), _spent(line), line.man, line.reason) for line in lines]
-    return table(("step", "µs", "man page", "why"), rows)
+    rows = [(f"{_counted(line)}, {line.man}", _spent(line), line.reason) for line in lines]
+    return table(("step, man page", "µs", "why"), rows)
 
 
 def start_milliseconds(container: Container) -> float:
@@ -70,7 +70,7 @@ def _line(group: list[tuple[Step, float]]) -> Line:
 
 
 def _spent(line: Line) -> str:
-    return f"{line.microseconds:.0f}" if line.microseconds else "not timed"
+    return f"{line.microseconds:.0f}" if line.microseconds else "?"
 
 
 def _counted(line: Line) -> str:
