@@ -159,14 +159,14 @@ class Cgroup:
         """
         controller = file.partition(".")[0]
         found = layout()
-        if controller in found.v2:
+        if controller in found.v2 and controller in CONTROLLERS:  # those that _delegate hands down
             return {found.v2[controller] / self.name / file: value}
         if controller in found.v1 and file in _V1:
             folder = found.v1[controller] / self.name
             return {folder / v1_file: text for v1_file, text in _V1[file](value).items()}
         raise LabError(
             f"set {file}",
-            f"this host's cgroup layout ({found.kind}) has no controller for it",
+            f"the lab has no controller for it in this host's cgroup layout ({found.kind})",
             remedy="leave the limit out, or boot with the controller enabled",
         )
 
