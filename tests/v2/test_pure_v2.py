@@ -20,7 +20,7 @@ from tests.v2.guest import Outcome
 ROOT = Path(__file__).parent.parent.parent
 INSIDE = Path(__file__).with_name("inside.sh")
 TESTS = "tests/labrt"
-DEADLINE = 420.0  # seconds, boot included; software emulation is some ten times slower
+DEADLINE = 600.0  # seconds, boot included; software emulation is some ten times slower
 
 pytestmark = pytest.mark.timeout(DEADLINE + 60)
 
