@@ -145,6 +145,8 @@ def settings(options: argparse.Namespace) -> Settings:
         "memory_budget": options.budget and options.budget * MIB,
     }
     asked = {key: value for key, value in given.items() if value is not None}
+    if options.n is not None:
+        asked["round_seconds"] = None  # so many were asked for, so many are done
     return replace(FULL if options.full else QUICK, **asked)
 
 

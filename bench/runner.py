@@ -8,6 +8,7 @@ it, everything that was started is taken down.
 from __future__ import annotations
 
 import random
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from labrt.errors import LabError
 # After so many failures in a row the remaining trials of a subject and experiment aren't tried: a
 # guest that never boots would otherwise cost one deadline for each of them.
 GIVE_UP_AFTER = 3
+
+LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,9 @@ class Runner:
     progress: Progress
     _stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
     _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
+    _began: float = 0.0
+    _round: int = 0
+    _rounds_over: bool = False
 
     def run(self) -> None:
         """Do all trials. Everything that was started or opened is gone when this returns.
@@ -112,11 +118,29 @@ class Runner:
             subjects = [s for s in self.plan.subjects if self._prepare(s, opened)]
             planned = schedule(self.plan, subjects)
             self.progress.begin(planned)
+            self._began = time.monotonic()
             for position, trial in enumerate(planned):
-                if self._in_a_row.get(trial.key, 0) < GIVE_UP_AFTER:
+                given_up = self._in_a_row.get(trial.key, 0) >= GIVE_UP_AFTER
+                if not given_up and not self._out_of_time(trial):
                     self.progress.doing(trial)
                     self._do(trial, position, planned)
                 self.progress.done(trial)
+
+    def _out_of_time(self, trial: Planned) -> bool:
+        """True if this trial's round isn't begun any more. All subjects or none."""
+        limit = self.plan.settings.round_seconds
+        if limit is None or not trial.experiment.repeats:
+            return False
+        if trial.sample > self._round and not self._rounds_over:
+            self._round = trial.sample
+            late = time.monotonic() - self._began > limit
+            self._rounds_over = late and trial.sample >= LEAST_ROUNDS
+            if self._rounds_over:
+                self.progress.note(
+                    f"this host is slow: {trial.sample} rounds took {limit:.0f} s, the others are "
+                    "left out; --n or --full takes the time"
+                )
+        return self._rounds_over
 
     def _prepare(self, subject: Subject, opened: ExitStack) -> bool:
         """Make a subject ready; False, and a failed row, if it can't be."""

@@ -30,10 +30,13 @@ class Settings:
     Attributes:
         n: trials per subject of the experiments that repeat; None = each experiment's own.
         start_deadline, stop_deadline: after which an instance counts as failed.
+        round_seconds: no round begins later than this after the first, but at least three are
+            done. None: all rounds, however long they take.
         count: density adds at most so many instances.
+        ramp_seconds: density adds none later than this after the first.
         memory_budget: density stops when the host's MemAvailable has fallen by so much.
         reserve: no experiment starts an instance that could leave the host less than this.
-        rungs, rung_seconds: the memory ramp has at most so many rungs and, from the fourth on,
+        rungs, rung_seconds: the memory ramp has at most so many rungs and, from the third on,
             begins none after so long.
         settle: how long the host idles on each rung while its memory is read.
         rest: how long the host idles before a ramp: the kernel takes a moment to account for what
@@ -44,7 +47,9 @@ class Settings:
     n: int | None = None
     start_deadline: float = 30.0
     stop_deadline: float = 15.0
+    round_seconds: float | None = 40.0
     count: int = 64
+    ramp_seconds: float = 15.0
     memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
     rungs: int = 8
@@ -56,7 +61,15 @@ class Settings:
 
 QUICK = Settings()
 FULL = Settings(
-    count=256, memory_budget=8 * GIB, rungs=24, rung_seconds=60.0, settle=1.0, rest=3.0, quick=False
+    round_seconds=None,
+    ramp_seconds=300.0,
+    count=256,
+    memory_budget=8 * GIB,
+    rungs=24,
+    rung_seconds=60.0,
+    settle=1.0,
+    rest=3.0,
+    quick=False,
 )
 
 

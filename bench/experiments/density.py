@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from statistics import median
 from typing import ClassVar
@@ -25,6 +26,7 @@ class Ramp:
     instance_memory: int
     settings: Settings
     memory_now: int = 0
+    elapsed: float = 0.0  # seconds since the ramp began
     starts: list[float] = field(default_factory=list)
     doubted: int | None = None  # number of starts when they first looked slow
 
@@ -44,6 +46,8 @@ class Ramp:
         if self.memory_now - self.instance_memory < settings.reserve:
             reserve = text(settings.reserve, "B")
             return "host reserve", f"one more could leave the host less than {reserve}"
+        if self.elapsed >= settings.ramp_seconds:
+            return "time", f"the ramp has lasted {text(settings.ramp_seconds, 's')}"
         if self.doubted is not None and len(self.starts) >= self.doubted + WINDOW and self.slow:
             first, last = median(self.starts[:WINDOW]), min(self.starts[-WINDOW:])
             return (
@@ -76,8 +80,8 @@ class Density(Experiment):
     question: ClassVar = "How many idle instances does this host take until a declared rule fires?"
     method: ClassVar = (
         "Instances are added one after the other and all of them left running, until the first of "
-        "these rules fires: a number of instances is reached; the host's MemAvailable has fallen "
-        f"by the memory budget; the fastest of the last {WINDOW} starts took more than "
+        "these rules fires: a number of instances or a time is reached; the host's MemAvailable "
+        f"has fallen by the memory budget; the fastest of the last {WINDOW} starts took more than "
         f"twice the median of the first {WINDOW}, and so did the next {WINDOW} after a rest; one "
         "more instance could leave the host less than its reserve; a start fails. The rule that "
         "fired is part of the result. Then all are taken down."
@@ -93,6 +97,7 @@ class Density(Experiment):
         before = meminfo.available()
         ramp = Ramp(before, trial.workload.memory, trial.settings, memory_now=before)
         trial.record("ramp", "mem_available", "B", before, sample=0, instances=0)
+        began = time.monotonic()
         while (rule := ramp.stop_rule()) is None:
             try:
                 _add(trial, ramp)
@@ -101,6 +106,7 @@ class Density(Experiment):
                 trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
                 rule = ("failed start", str(error))
                 break
+            ramp.elapsed = time.monotonic() - began
             if ramp.doubt():
                 idle(trial.settings.rest)
         trial.record(
@@ -111,6 +117,7 @@ class Density(Experiment):
             rule=rule[0],
             rule_text=rule[1],
             count=trial.settings.count,
+            ramp_seconds=trial.settings.ramp_seconds,
             memory_budget=trial.settings.memory_budget,
             reserve=trial.settings.reserve,
         )

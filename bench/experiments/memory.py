@@ -20,7 +20,7 @@ from bench import meminfo
 from bench.experiments.base import Experiment, Settings, Trial, idle
 from bench.subjects.base import Instance, InstanceFailed
 
-LEAST_RUNGS = 4  # a slope with an interval needs three points; one to spare
+LEAST_RUNGS = 3  # up and down again that makes six points for the slope
 PER_RUNG = 8  # the kernel hands out memory in lots; one process more or less doesn't show
 READINGS = 3  # of the host's memory on each rung: another program's short peak is outvoted
 RUNG_STARTS = 0.5  # seconds that the starts of one rung may take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,8 @@ from bench.experiments.startup import Startup
 from bench.experiments.stop import Stop
 from bench.interrupts import Interrupted
 from bench.observations import Log, Observation, Unwritable, read
-from bench.runner import GIVE_UP_AFTER, Plan, Planned, Runner, schedule
-from bench.subjects.base import Subject, Workload
+from bench.runner import GIVE_UP_AFTER, LEAST_ROUNDS, Plan, Planned, Runner, schedule
+from bench.subjects.base import Instance, Subject, Workload
 from tests.bench.toy_subject import Toy, fails_at
 
 SETTINGS = replace(QUICK, n=4, rest=0.0, count=5)
@@ -105,6 +106,32 @@ def test_every_row_says_under_which_conditions_it_was_taken(tmp_path: Path) -> N
             assert row.conditions[key] is not None
         assert row.conditions["seed"] == 7
     assert sorted({row.conditions["order"] for row in rows}) == [0, 1, 2, 3, 4]
+
+
+class Slow(Toy):
+    """Takes its time to start."""
+
+    def start(self, workload: Workload, name: str) -> Instance:
+        time.sleep(0.02)
+        return super().start(workload, name)
+
+
+def test_a_slow_host_gets_fewer_rounds_but_whole_ones_and_never_less_than_three(
+    tmp_path: Path,
+) -> None:
+    settings = replace(SETTINGS, n=50, round_seconds=0.0)
+    plan = plan_of([Slow("slow"), Toy("quick")], [Startup(), Stop()], settings=settings)
+    rows, notes = run(plan, tmp_path)
+    counted = Counter(
+        (row.subject, row.experiment) for row in rows if row.phase in ("T0-T3", "stop")
+    )
+    warm_ups = {("slow", "startup"), ("quick", "startup")}
+    assert {key: n - (key in warm_ups) for key, n in counted.items()} == {
+        (subject, experiment): LEAST_ROUNDS
+        for subject in ("slow", "quick")
+        for experiment in ("startup", "stop")
+    }
+    assert "--full" in notes[0]
 
 
 # Faults

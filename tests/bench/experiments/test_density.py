@@ -50,6 +50,11 @@ def test_the_host_keeps_its_reserve_even_if_the_next_takes_all_it_may() -> None:
     assert rule(ramp(**small, memory_now=2 * GIB + 255 * MIB)) == "host reserve"
 
 
+def test_the_time_stops_it() -> None:
+    assert rule(ramp(elapsed=QUICK.ramp_seconds - 0.1)) == ""
+    assert rule(ramp(elapsed=QUICK.ramp_seconds)) == "time"
+
+
 def test_one_slow_start_does_not_stop_it() -> None:
     it = ramp(starts=[0.1, 0.1, 0.1, 0.1, 0.1, 9.0])
     assert not it.doubt()
