@@ -1,9 +1,11 @@
 #!/bin/sh
-# Guest side, as root: inside.sh SHARED LAB TESTS
+# Guest side, as root: inside.sh SHARED LAB TESTS…
 #
 # Runs TESTS of the lab at LAB twice, as root and as a user without rights. Each run leaves a JUnit
 # file in SHARED, the one folder that the host sees afterwards.
-shared=$1 lab=$2 tests=$3
+shared=$1 lab=$2
+shift 2
+tests=$*
 
 cat /sys/fs/cgroup/cgroup.controllers >"$shared/controllers"
 
@@ -20,10 +22,11 @@ run() { # run NAME COMMAND-PREFIX…
     shift
     mkdir -m 777 "$shared/$name" "/run/lab-tests/$name"
     here=/run/lab-tests/$name
+    # shellcheck disable=SC2086 # the tests' names have no blanks
     "$@" env HOME="$here" TMPDIR="$here" XDG_DATA_HOME="$here" LAB_RUN="$here/run" \
         LAB_HOME="$here/home" PYTHONPATH=/mnt PYTHONDONTWRITEBYTECODE=1 \
         .venv/bin/python -m pytest -q -p no:cacheprovider -o timeout=300 \
-        --junitxml="$shared/$name/junit.xml" "$tests"
+        --junitxml="$shared/$name/junit.xml" $tests
     echo $? >"$shared/$name/status"
 }
 
