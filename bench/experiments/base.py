@@ -53,7 +53,7 @@ class Settings:
     memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
     rungs: int = 8
-    rung_seconds: float = 6.0
+    rung_seconds: float = 8.0
     settle: float = 0.2
     rest: float = 0.7
     quick: bool = True
