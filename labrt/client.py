@@ -30,6 +30,15 @@ from labrt.launcher import receive, send
 from labrt.perform import Timed
 from labrt.spec import Spec
 
+# No start and no undoing takes that long on a host that works; a run must not wait for ever.
+ANSWER_SECONDS = 60.0
+_SILENT = (
+    "wait for the launcher",
+    f"no answer within {ANSWER_SECONDS:g} s",
+    "the host is overloaded, or a process can't be killed",
+    "./lab clean, then retry",
+)
+
 # -I -S: no site packages, no environment; a small launcher clones fast.
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from labrt.launcher import main; main()"
 
@@ -127,6 +136,8 @@ class Container:
             self._connection.connect(launcher().address)
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             send(self._connection, {"spec": spec}, stdio)
+            if not self._readable(ANSWER_SECONDS):
+                raise LabError(*_SILENT)
             message, fds = receive(self._connection)
             self._started(message, fds)
         except BaseException:
@@ -170,27 +181,32 @@ class Container:
         """Wait until it has ended and nothing of it is left on the host.
 
         Raises:
-            LabError: something could not be undone.
+            LabError: something could not be undone, or the launcher doesn't answer.
         """
         self.wait()
         if self._undone:
             return
-        message = self._next(None)
-        assert message is not None, "no time-out was given"
+        message = self._next(ANSWER_SECONDS)
+        if message is None:
+            self._lost = True
+            raise LabError(*_SILENT)
         self._undone = True
         if message["undone"]:
             raise LabError(*message["undone"])
 
     def _next(self, timeout: float | None) -> dict[str, Any] | None:
-        poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+        if not self._readable(timeout):
             return None
         message, _fds = receive(self._connection)
         if message is None:
             self._lost = True
             raise LabError("wait for a container", "the launcher ended", remedy="./lab clean")
         return message
+
+    def _readable(self, timeout: float | None) -> bool:
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
 
     def signal(self, number: int) -> None:
         """Send a signal to its first process; content to find it ended."""
@@ -214,6 +230,8 @@ class Container:
         """End it by force where it still runs, wait until nothing is left; return the exit code."""
         if self.exit_code is None:
             self.signal(signal.SIGKILL)
+            if self.wait(ANSWER_SECONDS) is None:
+                raise LabError(*_SILENT)
         self.wait_undone()
         assert self.exit_code is not None
         return self.exit_code
