@@ -24,7 +24,6 @@ import os
 import selectors
 import signal
 import socket
-from types import FrameType
 from typing import Any
 
 from labrt import container
@@ -112,10 +111,8 @@ class Launcher:
         """Serve until the lifeline closes or SIGTERM comes; then end every container."""
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.selector.register(self.lifeline, selectors.EVENT_READ, None)
-        try:
-            self._serve()
-        except KeyboardInterrupt:
-            pass  # SIGTERM, by `_interrupt`
+        self.selector.register(_sigterm_pipe(), selectors.EVENT_READ, None)
+        self._serve()
         self._end_all()
 
     def _serve(self) -> None:
@@ -164,14 +161,18 @@ class Launcher:
             self._hang_up(served)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _sigterm_pipe() -> int:
+    """Return a descriptor that becomes readable when SIGTERM comes: an event like the others, so
+    that it interrupts no step half-way."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    return reader
 
 
 def main() -> None:
     """Entry point: file descriptor 3 is the listening socket, 0 the lifeline."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
-    signal.signal(signal.SIGTERM, _interrupt)
     container.remove_dead()
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     with socket.socket(fileno=3) as listener:
