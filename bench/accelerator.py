@@ -17,6 +17,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,8 +99,15 @@ def qualify(deadline: float = DEADLINE) -> Verdict:
     return Verdict("kvm", why, module(), seconds)
 
 
-def boot(accelerator: Accelerator, deadline: float) -> float:
+def boot(
+    accelerator: Accelerator,
+    deadline: float,
+    command: Callable[[Machine], list[str]] = qemu.arguments,
+) -> float:
     """Boot the lab's guest once in plain QEMU; return the seconds from the call to its ready mark.
+
+    Args:
+        command: gives the QEMU command that starts a machine.
 
     Raises:
         InstanceFailed: QEMU ended, or the deadline passed. Nothing is left running.
@@ -123,9 +131,10 @@ def boot(accelerator: Accelerator, deadline: float) -> float:
             vcpus=1,
             accelerator=accelerator,
         )
+        arguments = command(machine)
         called = time.monotonic_ns()
         process = subprocess.Popen(
-            qemu.arguments(machine),
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

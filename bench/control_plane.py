@@ -2,19 +2,25 @@
 
     python -m bench.supervisor -- python -m bench.control_plane [--n 8]
 
-The two take turns, in one run, so a drift of the machine's speed meets both. Machine type, CPU,
-memory, kernel, initramfs and serial ports are the same (`bench/qemu.py` says them twice); libvirt
-adds its monitor, its sandbox and its own checks, which is what is being measured.
+The two take turns, in one run, so a drift of the machine's speed meets both. The bare QEMU gets the
+arguments that libvirt itself makes of the domain (`virsh domxml-to-native`), its sandbox and its
+monitor included. What remains is the control plane: libvirt's checks, its conversation with QEMU.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import statistics
 import sys
 from collections import defaultdict
+from contextlib import ExitStack
+from functools import partial
 
-from bench import accelerator
+from bench import accelerator, qemu
+from bench.hypervisor import Hypervisor
+from bench.qemu import Machine
 from bench.subjects.base import InstanceFailed, Workload
 from bench.subjects.vm import Vm
 from labrt.errors import LabError
@@ -46,11 +52,13 @@ def measure(n: int) -> dict[str, list[float]]:
     workload = Workload(image.name, image.digest)
     chosen = accelerator.verdict().accelerator
     seconds: dict[str, list[float]] = defaultdict(list)
-    with Vm() as subject:
+    with ExitStack() as stack:
+        subject = stack.enter_context(Vm())
         subject.prepare(workload)
+        host = stack.enter_context(Hypervisor())
         for number in range(-1, n):
             sample = {**through_libvirt(subject, workload, number)}
-            sample["qemu"] = accelerator.boot(chosen, DEADLINE)
+            sample["qemu"] = accelerator.boot(chosen, DEADLINE, partial(libvirts_command, host))
             for name, value in sample.items() if number >= 0 else ():
                 seconds[name].append(value)
     return seconds
@@ -66,6 +74,20 @@ def through_libvirt(subject: Vm, workload: Workload, number: int) -> dict[str, f
             "createXML": (instance.created - stamps.t0) / 1e9,
             "libvirt": (stamps.t3 - stamps.t0) / 1e9,
         }
+
+
+def libvirts_command(host: Hypervisor, machine: Machine) -> list[str]:
+    """Return the command by which libvirt would start a machine, made to run without libvirt.
+
+    Left out: -S (libvirt's own "begin paused") and its key file. The monitor's socket moves.
+    """
+    words = shlex.split(host.native_arguments(qemu.domain_xml(machine)))
+    command = words[words.index(qemu.binary()) :]
+    command.remove("-S")
+    secret = next(place for place, word in enumerate(command) if "masterKey0" in word)
+    del command[secret - 1 : secret + 1]
+    monitor = machine.stdio.with_name("monitor")
+    return [re.sub("path=.*/monitor.sock", f"path={monitor}", word) for word in command]
 
 
 def print_figures(seconds: dict[str, list[float]]) -> None:

@@ -44,6 +44,8 @@ QEMU_USERS = {"libvirt-qemu", "qemu"}  # Debian's, Fedora's: whom root's libvirt
 # one more cost and clashes with a hidden /dev/kvm. stdio_handler: no virtlogd here.
 # security_driver: the profiles of AppArmor and SELinux know only the system's libvirt.
 # dynamic_ownership: files get their owner from us; libvirt changes none.
+# capability_filters: with "cpu-unavailable-features" libvirt asks QEMU about the CPU's features one
+# by one, some 270 questions that QEMU reads byte by byte: 0.18 s of each start. Without, in two.
 QEMU_CONF = """\
 cgroup_controllers = []
 namespaces = []
@@ -51,6 +53,7 @@ stdio_handler = "file"
 security_driver = "none"
 dynamic_ownership = 0
 remember_owner = 0
+capability_filters = [ "cpu-unavailable-features" ]
 """
 
 
