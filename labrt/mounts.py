@@ -103,9 +103,10 @@ class MountOverlay(Step):
 
     @property
     def options(self) -> str:
-        # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write
+        # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write. volatile:
+        # nobody waits for the disk at the end, for the changes are thrown away with the container
         # (https://docs.kernel.org/filesystems/overlayfs.html).
-        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr"
+        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr,volatile"
 
     def describe(self) -> str:
         return f"mount overlay on merged: {self.options}"
@@ -236,11 +237,9 @@ class MaskPath(Step):
         return f"hide {self.path} under /dev/null or an empty read-only tmpfs"
 
     def do(self, context: Context) -> None:
-        try:
-            folder = stat.S_ISDIR(os.stat(self.path).st_mode)
-        except FileNotFoundError:
+        if not os.access(self.path, os.F_OK):
             return  # this kernel has no such file
-        if folder:
+        if os.path.isdir(self.path):
             syscalls.mount("tmpfs", self.path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
         else:
             syscalls.mount("/dev/null", self.path, None, MS_BIND)

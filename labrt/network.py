@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from labrt.step import Context, Step
 
-_SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
@@ -28,7 +27,4 @@ class RaiseLoopback(Step):
 
     def do(self, context: Context) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
-            request = struct.pack("16sh14x", b"lo", 0)
-            answer = fcntl.ioctl(handle, _SIOCGIFFLAGS, request)
-            (flags,) = struct.unpack_from("h", answer, 16)
-            fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+            fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))

@@ -25,6 +25,19 @@ class NewSession(Step):
         os.setsid()
 
 
+class WaitForHost(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "pipe(2)"
+    reason: ClassVar = "only the host may write the id maps; before that, the child is nobody"
+
+    def describe(self) -> str:
+        return "read the pipe from the host until it says go"
+
+    def do(self, context: Context) -> None:
+        if os.read(context.go, 2) != b"go":
+            os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
+
+
 class DieWithParent(Step):
     side: ClassVar = "container"
     man: ClassVar = "PR_SET_PDEATHSIG(2const)"
@@ -77,8 +90,11 @@ class ChangeDirectory(Step):
         return f"chdir {self.cwd}"
 
     def do(self, context: Context) -> None:
-        os.makedirs(self.cwd, exist_ok=True)
-        os.chdir(self.cwd)
+        try:
+            os.chdir(self.cwd)
+        except FileNotFoundError:
+            os.makedirs(self.cwd)
+            os.chdir(self.cwd)
 
 
 class SwitchUser(Step):
@@ -116,7 +132,8 @@ class Exec(Step):
 
     def do(self, context: Context) -> None:
         environment = dict(entry.partition("=")[::2] for entry in self.process.env)
-        os.execvpe(self.process.args[0], self.process.args, environment)
+        program = find_program(self.process.args[0], environment.get("PATH", os.defpath))
+        os.execve(program, self.process.args, environment)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         program = self.process.args[0]
@@ -127,3 +144,19 @@ class Exec(Step):
         if error.errno == errno.ENOEXEC:
             return f"{program!r} is not for this kind of processor, or has no #! line", ""
         return "", ""
+
+
+def find_program(name: str, path: str) -> str:
+    """Return where a program is, as execvp(3) would find it; asking is cheaper than trying.
+
+    Returns:
+        The first executable file below `path`'s folders; else one that is there at all; else
+        `name`. execve(2) then tells what is wrong with it.
+    """
+    if "/" in name:
+        return name
+    places = [f"{folder or '.'}/{name}" for folder in path.split(":")]
+    for place in places:
+        if os.access(place, os.X_OK) and os.path.isfile(place):
+            return place
+    return next(filter(os.path.exists, places), name)

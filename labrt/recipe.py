@@ -29,6 +29,7 @@ from labrt.process import (
     NewSession,
     ResetSignals,
     SwitchUser,
+    WaitForHost,
 )
 from labrt.spec import Spec
 from labrt.state import CreateStateDir
@@ -42,12 +43,13 @@ def recipe(spec: Spec) -> list[Step]:
         *_cgroup(spec),
         Clone(spec.namespaces, _birth_cgroup(spec)),
         *_identity(spec),
-        # From here on, in the child.
+        # From here on, in the child; side by side with the host until WaitForHost.
         NewSession(),
         *_join_v1(spec),
         UnshareCgroupNamespace(),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
+        WaitForHost(),
         BecomeContainerRoot(),
         SetHostname(spec.hostname),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),

@@ -24,6 +24,7 @@ class Context:
         pid: host pid of the first process, 0 before `Clone`. In the child it stays 0.
         pidfd: a file descriptor for that process (pidfd_open(2)), -1 before `Clone`.
         lock: the open lock file that tells others this container has a living owner, or -1.
+        go: in the child, the pipe through which the host says that it has done its part, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         stdio: the file descriptors that become the container's 0, 1 and 2.
     """
@@ -32,6 +33,7 @@ class Context:
     pid: int = 0
     pidfd: int = -1
     lock: int = -1
+    go: int = -1
     host_root: int = -1
     stdio: tuple[int, int, int] = (0, 1, 2)
 
