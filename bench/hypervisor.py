@@ -125,6 +125,8 @@ class Domain:
             gone = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
             if error.get_error_code() not in gone:
                 raise InstanceFailed(f"end the VM {self.name}: {_first_line(error)}") from error
+        # QEMU is gone when destroy returns; the event that tells so may still be on its way.
+        self.on_event(libvirt.VIR_DOMAIN_EVENT_STOPPED, time.monotonic_ns())
 
 
 class Hypervisor:
