@@ -147,7 +147,7 @@ def boot(
         except InstanceFailed as failure:
             process.kill()
             told = process.stderr.read().decode(errors="replace") if process.stderr else ""
-            evidence = " ".join(told.split())[:200] or ports.evidence()
+            evidence = told.partition("\n")[0][:120] or ports.evidence()
             raise InstanceFailed(f"{failure} ({evidence})") from None
 
 

@@ -26,6 +26,7 @@ from labrt.step import Context, Step
 
 TOP = "labrt"
 CONTROLLERS = ("cpu", "memory", "pids")
+KILL_SECONDS = 30.0
 
 Kind = Literal["v2", "v1", "hybrid", "none"]
 
@@ -228,8 +229,20 @@ class Cgroup:
         )
 
     def kill(self) -> None:
-        """Kill every process in it and wait, by pidfd, until all have ended."""
+        """Kill every process in it and wait, by pidfd, until all have ended.
+
+        Raises:
+            LabError: one still lives after `KILL_SECONDS`.
+        """
+        deadline = time.monotonic() + KILL_SECONDS
         while pids := self.pids():
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"end the processes of the cgroup {self.name}",
+                    f"process {pids[0]} still lives {KILL_SECONDS:g} s after SIGKILL",
+                    "it hangs in the kernel, waiting for a device or a file server (state D)",
+                    "mend what it waits for, then run ./lab clean",
+                )
             for pidfd in [fd for fd in map(_pidfd_or_none, pids) if fd is not None]:
                 try:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
