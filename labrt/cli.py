@@ -19,6 +19,7 @@ from labrt.container import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED, Running
 from labrt.declare import declare
 from labrt.errors import LabError, errno_text
 from labrt.images import base, store
+from labrt.options import add_arguments, parsed
 from labrt.perform import StepFailed, Timed
 from labrt.recipe import recipe
 from labrt.spec import Spec
@@ -55,12 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="labrt", description="A container runtime to read.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="run a program in a new container and wait for it")
+    run = commands.add_parser("run", add_help=False, help="run a program in a new container")
     _container_options(run)
     run.add_argument("--trace", action="store_true", help="print each step with its time")
     run.set_defaults(command=_run)
 
-    explain = commands.add_parser("explain", help="print the steps of a container; do nothing")
+    explain = commands.add_parser("explain", add_help=False, help="print the steps; do nothing")
     _container_options(explain)
     explain.set_defaults(command=_explain)
 
@@ -78,27 +79,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _container_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--memory", "-m", metavar="SIZE", help="memory.max: 256m, 1g")
-    parser.add_argument("--cpus", metavar="N", help="cpu.max: 0.5, 1")
-    parser.add_argument("--pids-limit", metavar="N", help="pids.max: 64")
-    parser.add_argument("--hostname", metavar="NAME", help="default: the container's id")
-    parser.add_argument("--env", "-e", metavar="NAME=VALUE", action="append", default=[])
-    parser.add_argument("--read-only", action="store_true", help="a root that can't be written")
+    add_arguments(parser)
+    parser.add_argument("--help", action="help", help="show this text")
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument("args", metavar="CMD", nargs=argparse.REMAINDER)
 
 
 def _spec(options: argparse.Namespace) -> Spec:
-    return declare(
-        store.resolve(options.image),
-        options.args,
-        env=options.env,
-        hostname=options.hostname,
-        memory=options.memory,
-        cpus=options.cpus,
-        pids=options.pids_limit,
-        read_only=options.read_only,
-    )
+    return declare(store.resolve(options.image), options.args, parsed(options))
 
 
 def _run(options: argparse.Namespace) -> int:

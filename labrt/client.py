@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any
 
 from labrt import paths
@@ -27,6 +28,7 @@ from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
 from labrt.launcher import receive, send
+from labrt.options import given
 from labrt.perform import Timed
 from labrt.spec import Spec
 
@@ -39,8 +41,8 @@ _SILENT = (
     "./lab clean, then retry",
 )
 
-# -I -S: no site packages, no environment; a small launcher clones fast.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from labrt.launcher import main; main()"
+# -I -S: no environment, no site packages but those named; a small launcher clones fast.
+_START = "import sys; sys.path[:0] = sys.argv[1:]; from labrt.launcher import main; main()"
 
 
 class LauncherProcess:
@@ -60,7 +62,7 @@ class LauncherProcess:
         # The child gets the listener as descriptor 3, whatever its number is here.
         move = f"import os; os.dup2({listener.fileno()}, 3); " if listener.fileno() != 3 else ""
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", move + _START, root],
+            [sys.executable, "-I", "-S", "-c", move + _START, root, get_path("purelib")],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
             process_group=0,
@@ -258,38 +260,24 @@ def run(
     image: str,
     args: Sequence[str] = (),
     *,
-    env: Sequence[str] = (),
-    hostname: str | None = None,
-    memory: str | None = None,
-    cpus: float | str | None = None,
-    pids: int | str | None = None,
-    read_only: bool = False,
     stdin: int | None = None,
     stdout: int | None = None,
     stderr: int | None = None,
+    **options: Any,
 ) -> Container:
     """Start a container and return at once.
 
     Args:
         image: its name in the store.
         args: program and arguments; default: what the image runs.
-        memory, cpus, pids: limits ("256m", 1.0, 64).
         stdin, stdout, stderr: descriptors; default: /dev/null for input, this process's for output.
+        options: any of `labrt.options.Options`: memory="256m", cpus=1, read_only=True, …
 
     Raises:
         LabError: it could not be started; nothing is left behind.
     """
     called = time.monotonic_ns()
-    spec = declare(
-        store.resolve(image),
-        args,
-        env=env,
-        hostname=hostname,
-        memory=memory,
-        cpus=None if cpus is None else str(cpus),
-        pids=None if pids is None else str(pids),
-        read_only=read_only,
-    )
+    spec = declare(store.resolve(image), args, given(**options))
     with open(os.devnull, "rb") as null:
         chosen = (
             null.fileno() if stdin is None else stdin,
@@ -299,7 +287,7 @@ def run(
         return Container(spec, chosen, called)
 
 
-def output(image: str, args: Sequence[str], timeout: float = 30.0, **options: object) -> str:
+def output(image: str, args: Sequence[str], timeout: float = 30.0, **options: Any) -> str:
     """Run a container to its end and return what it wrote (standard output and error).
 
     Raises:
@@ -307,7 +295,7 @@ def output(image: str, args: Sequence[str], timeout: float = 30.0, **options: ob
     """
     with tempfile.TemporaryFile() as file:
         fd = file.fileno()
-        with run(image, args, stdout=fd, stderr=fd, **options) as container:  # type: ignore[arg-type]
+        with run(image, args, stdout=fd, stderr=fd, **options) as container:
             if container.wait(timeout) is None:
                 raise LabError(f"run {' '.join(args)}", f"still running after {timeout:g} s")
         file.seek(0)

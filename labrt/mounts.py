@@ -17,6 +17,8 @@ from typing import ClassVar
 
 from labrt import syscalls
 from labrt.errors import LabError
+from labrt.options import Options
+from labrt.spec import Mount
 from labrt.step import Context, Step
 from labrt.syscalls import (
     MNT_DETACH,
@@ -30,7 +32,7 @@ from labrt.syscalls import (
     MS_REMOUNT,
 )
 
-_FLAG_NAMES = {MS_RDONLY: "ro", MS_NOSUID: "nosuid", MS_NODEV: "nodev", MS_NOEXEC: "noexec"}
+_FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 
 # What runtimes hide by default: kernel settings and secrets that procfs and sysfs show to root.
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#masked-paths
@@ -158,71 +160,66 @@ class DetachOldRoot(Step):
         os.chdir("/")
 
 
+def kernel_filesystems(wishes: Options, cgroup2: bool) -> tuple[Mount, ...]:
+    """Return the mounts that every container has.
+
+    Args:
+        cgroup2: whether the host's controllers are in the v2 hierarchy alone.
+    """
+    safe = ("nosuid", "nodev", "noexec")
+    terminals = ("newinstance", "ptmxmode=0666", "mode=620")
+    found = [
+        Mount("/proc", "proc", "proc", safe),
+        Mount("/sys", "sysfs", "sysfs", (*safe, "ro")),
+        Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "noexec", "mode=755", "size=64k")),
+        Mount("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", *terminals)),
+        Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", "size=64m")),
+    ]
+    if cgroup2:
+        found.append(Mount("/sys/fs/cgroup", "cgroup2", "cgroup", (*safe, "ro")))
+    return tuple(found)
+
+
+# Why a container has each kernel file system.
+_REASONS = {
+    "proc": "ps and /proc show the container's processes",
+    "sysfs": "shows the container's own network",
+    "devpts": "terminals of its own (pts(4))",
+    "cgroup2": "the container can read its own limits",
+    "tmpfs": "files in memory that end with the container: /dev, /dev/shm (shm_overview(7))",
+}
+
+
 class MountFilesystem(Step):
     """Mount a kernel file system on a folder of the container."""
 
     side: ClassVar = "container"
     man: ClassVar = "mount(2)"
 
-    def __init__(self, fstype: str, target: str, flags: int, data: str, reason: str) -> None:
-        self.fstype = fstype
-        self.target = target
-        self.flags = flags
-        self.data = data
-        self.reason = reason  # type: ignore[misc]  # each instance has its own
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+        self.reason = _REASONS.get(mount.type, "asked for")  # type: ignore[misc]  # one each
 
     def describe(self) -> str:
-        options = [name for flag, name in _FLAG_NAMES.items() if self.flags & flag]
-        options += [self.data] if self.data else []
-        return f"mount -t {self.fstype} -o {','.join(options)} on {self.target}"
+        mount = self.mount
+        return f"mount -t {mount.type} -o {','.join(mount.options)} on {mount.destination}"
 
     def do(self, context: Context) -> None:
-        _mount_point(self.target)
-        syscalls.mount(self.fstype, self.target, self.fstype, self.flags, self.data or None)
+        mount = self.mount
+        flags = sum(flag for name, flag in _FLAGS.items() if name in mount.options)
+        data = ",".join(option for option in mount.options if option not in _FLAGS)
+        _mount_point(mount.destination)
+        syscalls.mount(mount.source, mount.destination, mount.type, flags, data or None)
 
     def likely(self, error: OSError) -> tuple[str, str]:
-        if error.errno == errno.EPERM and self.fstype in ("proc", "sysfs"):
+        kind = self.mount.type
+        if error.errno == errno.EPERM and kind in ("proc", "sysfs"):
             return (
-                f"the kernel gives a user namespace a new {self.fstype} only where the host's own "
+                f"the kernel gives a user namespace a new {kind} only where the host's own "
                 "is wholly visible; inside another container it is masked",
                 "run on the host itself, or make the outer container privileged",
             )
         return "", ""
-
-
-def kernel_filesystems(cgroup2: bool) -> list[Step]:
-    """Return the mounts every container has.
-
-    Args:
-        cgroup2: whether the host's controllers are in the v2 hierarchy alone.
-    """
-    safe = MS_NOSUID | MS_NODEV | MS_NOEXEC
-    terminals = "newinstance,ptmxmode=0666,mode=620"
-    steps: list[Step] = [
-        MountFilesystem("proc", "/proc", safe, "", "ps and /proc show the container's processes"),
-        MountFilesystem("sysfs", "/sys", safe | MS_RDONLY, "", "shows the container's own network"),
-        MountFilesystem(
-            "tmpfs",
-            "/dev",
-            MS_NOSUID | MS_NOEXEC,
-            "mode=755,size=64k",
-            "a /dev with a few harmless nodes instead of the host's",
-        ),
-        MountFilesystem(
-            "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, terminals, "terminals of its own (pts(4))"
-        ),
-        MountFilesystem(
-            "tmpfs",
-            "/dev/shm",
-            safe,
-            "mode=1777,size=64m",
-            "POSIX shared memory of its own (shm_overview(7))",
-        ),
-    ]
-    if cgroup2:
-        reason = "the container can read its own limits"
-        steps.append(MountFilesystem("cgroup2", "/sys/fs/cgroup", safe | MS_RDONLY, "", reason))
-    return steps
 
 
 class MaskPath(Step):

@@ -12,11 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths, syscalls
-from labrt.spec import IdMapping, NamespaceType
+from labrt.options import Options
+from labrt.spec import ALL_NAMESPACES, IdMapping, Namespace, NamespaceType
 from labrt.step import Context, Step
 
 CLONE_FLAGS: dict[NamespaceType, int] = {
@@ -35,15 +37,34 @@ ROOT_ID_BASE = 0x70000000
 ROOT_ID_COUNT = 65536
 
 
-def default_mappings() -> tuple[IdMapping, IdMapping]:
-    """Return the (uid, gid) mapping for containers of this user (user_namespaces(7)).
+def chosen(wishes: Options, find: Callable[[str], int]) -> tuple[Namespace, ...]:
+    """Return the container's namespaces: its own, unless --pid and its like name others.
+
+    Args:
+        find: gives the pid of a running container's first process by the container's name.
+    """
+    return tuple(Namespace(name) for name in ALL_NAMESPACES)
+
+
+def mappings(spaces: tuple[Namespace, ...]) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]]:
+    """Return the (uid, gid) mappings for containers of this user (user_namespaces(7)).
 
     Root maps 65,536 ids; a normal user may map exactly one without help: its own.
     """
     if os.geteuid() == 0:
-        mapping = IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT)
-        return mapping, mapping
-    return IdMapping(0, os.geteuid(), 1), IdMapping(0, os.getegid(), 1)
+        both = (IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT),)
+        return both, both
+    return (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
+
+
+def sysctl(wishes: Options) -> dict[str, str]:
+    """Return the settings of --sysctl, only those of the container's own namespaces."""
+    return {}
+
+
+def time_offsets(wishes: Options) -> dict[str, float]:
+    """Return the clocks of --time-offset → seconds."""
+    return {}
 
 
 def read(pid: int | str = "self") -> dict[str, str]:
@@ -57,9 +78,9 @@ class Clone(Step):
     man: ClassVar = "clone3(2)"
     reason: ClassVar = "the child begins life with names of its own"
 
-    def __init__(self, namespaces: tuple[NamespaceType, ...], cgroup: Path | None) -> None:
+    def __init__(self, namespaces: tuple[Namespace, ...], cgroup: Path | None) -> None:
         """`cgroup` is the v2 cgroup's folder that the child is born in, where there is one."""
-        self.namespaces = [name for name in namespaces if name in CLONE_FLAGS]
+        self.namespaces = [ns.type for ns in namespaces if ns.type in CLONE_FLAGS and not ns.path]
         self.cgroup = cgroup
 
     def describe(self) -> str:

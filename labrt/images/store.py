@@ -66,6 +66,10 @@ class Image:
         return tuple(self.config["config"].get("Env") or ())
 
     @property
+    def user(self) -> str:
+        return self.config["config"].get("User") or ""
+
+    @property
     def working_dir(self) -> str:
         return self.config["config"].get("WorkingDir") or "/"
 

@@ -85,7 +85,7 @@ def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> lis
 def main() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     image = store.resolve("busybox")
-    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids": "32"}
+    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
     for index in range(len(recipe(declare(image, ["true"], **limits)))):
         for way in ("fail", "kill"):
             signal.alarm(DEADLINE)

@@ -156,7 +156,7 @@ def test_a_program_that_cannot_run_is_an_error_with_the_cause(program: str, answ
         ({"cpus": "two"}, "set the CPU limit to 'two': not a number"),
         ({"cpus": "nan"}, "not a number"),
         ({"cpus": "-1"}, "not a number"),
-        ({"pids": "1.5"}, "not a whole number"),
+        ({"pids_limit": "1.5"}, "not a whole number"),
         ({"hostname": "no spaces"}, "not a host name"),
     ],
 )
@@ -172,7 +172,7 @@ def test_its_limits_are_in_force_and_too_much_memory_kills() -> None:
     with labrt.run("busybox", ["sh", "-c", "head -c 100m /dev/zero | tail"], memory="16m") as c:
         assert c.cgroup is not None
         assert c.wait(60) != 0
-    with labrt.run("busybox", ["sleep", "60"], memory="16m", pids=5) as c:
+    with labrt.run("busybox", ["sleep", "60"], memory="16m", pids_limit=5) as c:
         assert c.cgroup is not None
         assert c.cgroup.pids() == [c.pid]
         assert c.cgroup.read("pids.max").strip() == "5"

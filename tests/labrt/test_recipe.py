@@ -26,8 +26,8 @@ DRIVER = Path(__file__).with_name("fault_driver.py")
 
 @pytest.fixture(scope="module")
 def spec(home: Path) -> Spec:
-    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids": "32"}
-    return declare(store.resolve("busybox"), ["true"], **limits)  # type: ignore[arg-type]
+    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
+    return declare(store.resolve("busybox"), ["true"], **limits)
 
 
 def test_every_step_tells_what_it_does_with_a_man_page_and_a_reason(spec: Spec) -> None:
