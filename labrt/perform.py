@@ -109,6 +109,20 @@ def _finish(
     return trace + _outcome(inside, report.read_all())
 
 
+def do_all(steps: list[Step], context: Context) -> None:
+    """Do host-side steps that need no clone.
+
+    Raises:
+        StepFailed: all that had been done is undone.
+    """
+    try:
+        for step in steps:
+            _do(step, context, _no_hook)
+    except BaseException:
+        undo(steps, context)
+        raise
+
+
 def undo(steps: list[Step], context: Context) -> None:
     """Undo the steps backwards, not to be interrupted. Every one is tried; the first failure is
     raised at the end.

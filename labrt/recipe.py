@@ -32,7 +32,7 @@ from labrt.process import (
     WaitForHost,
 )
 from labrt.spec import Spec
-from labrt.state import CreateStateDir
+from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
 
 
@@ -40,8 +40,10 @@ def recipe(spec: Spec) -> list[Step]:
     """Return the steps that make `spec` a running container."""
     return [
         CreateStateDir(spec),
+        *_name(spec),
         *_cgroup(spec),
         Clone(spec.namespaces, _birth_cgroup(spec)),
+        RecordStart(spec),
         *_identity(spec),
         # From here on, in the child; side by side with the host until WaitForHost.
         NewSession(),
@@ -71,6 +73,10 @@ def recipe(spec: Spec) -> list[Step]:
         ConnectStdio(),
         Exec(spec.process),
     ]
+
+
+def _name(spec: Spec) -> list[Step]:
+    return [ClaimName(spec.life.name, spec.id)] if spec.life.name != spec.id else []
 
 
 def _cgroup(spec: Spec) -> list[Step]:

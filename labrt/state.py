@@ -1,14 +1,19 @@
-"""The container's folder on the host: its declared form, its writable layer, its lock.
+"""The container's folder on the host: its declared form, its writable layer, its lock, its fate.
 
+    LAB_HOME/names/NAME     a link to the container's id, which makes the name its own
     LAB_HOME/containers/ID/
         record      {"owner": pid, "spec": …}, locked (flock(2)) by the process that owns the
                     container for as long as it lives. The recipe, and so every undo, follows from
                     the spec
+        status      what can't be asked of the kernel: when it started, as which process, how it
+                    ended
+        log         what a detached container wrote
         upper/      what the container changed (the overlay's upper layer)
         work/       overlayfs's own
         merged/     where the root is mounted, in the container's mount namespace only
 
-Whether an owner still lives is asked of the kernel: a lock that can be taken has none.
+Whether an owner still lives is asked of the kernel: a lock that can be taken has none. Whether a
+container runs, too: its first process is known by its pid and its start time, in this boot.
 """
 
 from __future__ import annotations
@@ -16,18 +21,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from labrt import paths
 from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
 
+State = Literal["created", "running", "exited"]
+
 
 def containers_dir() -> Path:
     return paths.home() / "containers"
+
+
+def names_dir() -> Path:
+    return paths.home() / "names"
 
 
 @dataclass(frozen=True)
@@ -38,13 +51,55 @@ class Record:
     spec: Spec
 
 
-def first_pid(name: str) -> int:
-    """Return the host pid of a running container's first process, by the container's name or id.
+@dataclass(frozen=True)
+class Status:
+    """How a container fares.
 
-    Raises:
-        LabError: none of this name runs.
+    Attributes:
+        pid: host pid of its first process, 0 before the first start.
+        birth: that process's start time, clock ticks since boot (proc_pid_stat(5)); with the pid
+            and the boot it names one process for ever.
+        boot: id of the boot it was started in (/proc/sys/kernel/random/boot_id).
+        started, finished: seconds since the epoch; 0.0 for not yet.
+        exit_code: None while it runs, and if nobody was there to learn it.
+        oom_killed: whether its memory limit killed a process of it.
+        restarts: how often it was started again by its restart policy.
+        stopping: somebody asked for its end; its restart policy doesn't hold.
+        health: "", "starting", "healthy" or "unhealthy".
     """
-    raise LabError(f"find the container {name!r}", "none of this name runs")
+
+    pid: int = 0
+    birth: int = 0
+    boot: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int | None = None
+    oom_killed: bool = False
+    restarts: int = 0
+    stopping: bool = False
+    health: str = ""
+
+    @property
+    def state(self) -> State:
+        if not self.pid:
+            return "created"
+        alive = not self.finished and self.boot == boot_id() and birth(self.pid) == self.birth
+        return "running" if alive else "exited"
+
+
+@cache
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def birth(pid: int) -> int:
+    """Return a process's start time in clock ticks since boot, 0 if it is no more or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def try_lock(folder: Path) -> int | None:
@@ -62,6 +117,13 @@ def try_lock(folder: Path) -> int | None:
     return fd
 
 
+def own(lock: int, spec: Spec) -> None:
+    """Write into a locked record whose it is from now on: this process's."""
+    text = json.dumps(Record(os.getpid(), spec), default=vars).encode()
+    os.pwrite(lock, text, 0)
+    os.ftruncate(lock, len(text))
+
+
 def read_record(folder: Path) -> Record | None:
     """Return a container's record, or None where its owner died before it was whole."""
     try:
@@ -69,6 +131,101 @@ def read_record(folder: Path) -> Record | None:
         return Record(data["owner"], Spec.from_json(data["spec"]))
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
+
+
+def read_status(folder: Path) -> Status:
+    """Return how a container fares; a folder without a status is one never started."""
+    try:
+        return Status(**json.loads((folder / "status").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return Status()
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Write the status whole (rename(2)); content to find the folder gone."""
+    aside = folder / f".status-{os.getpid()}"
+    try:
+        aside.write_text(json.dumps(vars(status)))
+        os.replace(aside, folder / "status")
+    except FileNotFoundError:
+        pass  # removed meanwhile
+
+
+def update_status(folder: Path, **changes: object) -> Status:
+    """Change some of the status; return all of it."""
+    status = replace(read_status(folder), **changes)  # type: ignore[arg-type]
+    write_status(folder, status)
+    return status
+
+
+def folders() -> list[Path]:
+    """Return the folder of every container of this LAB_HOME, oldest first."""
+    parent = containers_dir()
+    return sorted(parent.iterdir(), key=_made) if parent.is_dir() else []
+
+
+def _made(folder: Path) -> float:
+    try:
+        return folder.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0
+
+
+def find(name: str) -> Path:
+    """Return a container's folder by its name, its id, or the id's unique beginning.
+
+    Raises:
+        LabError: there is none of this name, or more than one.
+    """
+    link = names_dir() / name
+    if "/" not in name and link.is_symlink():
+        return containers_dir() / link.readlink()
+    known = [
+        folder
+        for folder in folders()
+        if name and (folder.name.startswith(name) or folder.name.startswith(f"lab-{name}"))
+    ]
+    if len(known) == 1:
+        return known[0]
+    answer = "several begin like this" if known else "there is none of this name"
+    raise LabError(f"find the container {name!r}", answer, remedy="labrt ps -a lists them")
+
+
+def running(name: str) -> tuple[Spec, Status]:
+    """Return a running container's spec and status.
+
+    Raises:
+        LabError: there is none of this name, or it doesn't run.
+    """
+    folder = find(name)
+    record, status = read_record(folder), read_status(folder)
+    if record is None or status.state != "running":
+        raise LabError(f"reach into the container {name!r}", f"it is {status.state}, not running")
+    return record.spec, status
+
+
+def first_pid(name: str) -> int:
+    """Return the host pid of a running container's first process.
+
+    Raises:
+        LabError: none of this name runs.
+    """
+    return running(name)[1].pid
+
+
+def record_event(spec: Spec, what: str) -> None:
+    """Append one line to the run folder's events: when, whose, what."""
+    line = json.dumps({"time": time.time(), "id": spec.id, "name": spec.life.name, "event": what})
+    events = events_file()
+    fd = os.open(events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line.encode() + b"\n")
+    finally:
+        os.close(fd)
+
+
+def events_file() -> Path:
+    return paths.run_dir() / "events"
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:
@@ -93,6 +250,7 @@ class CreateStateDir(Step):
     side: ClassVar = "host"
     man: ClassVar = "flock(2)"
     reason: ClassVar = "the writable layer, and what clean-up needs after a crash"
+    keeps: ClassVar = True
 
     def __init__(self, spec: Spec) -> None:
         self.folder = Path(spec.state_dir)
@@ -105,8 +263,7 @@ class CreateStateDir(Step):
         lock = try_lock(self.folder)
         assert lock is not None, "nobody else knows this folder yet"
         context.lock = lock
-        record = Record(os.getpid(), context.spec)
-        os.write(lock, json.dumps(record, default=vars).encode())
+        own(lock, context.spec)
         for name in ("upper", "work", "merged"):
             self._make(f"{self.folder}/{name}", context.spec)
 
@@ -123,3 +280,53 @@ class CreateStateDir(Step):
         if context.lock >= 0:
             os.close(context.lock)
             context.lock = -1
+
+
+class ClaimName(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "symlink(2)"
+    reason: ClassVar = "one name, one container: the kernel lets only one process make the link"
+    keeps: ClassVar = True
+
+    def __init__(self, name: str, container_id: str) -> None:
+        self.link = names_dir() / name
+        self.id = container_id
+
+    def describe(self) -> str:
+        return f"link {self.link} to {self.id}"
+
+    def do(self, context: Context) -> None:
+        paths.make_passable(self.link.parent)
+        try:
+            os.symlink(self.id, self.link)
+        except FileExistsError:
+            holder = os.readlink(self.link)
+            if (containers_dir() / holder).exists():
+                raise LabError(
+                    f"call the container {self.link.name!r}",
+                    f"{holder} has that name",
+                    remedy=f"choose another, or labrt rm {self.link.name}",
+                ) from None
+            os.unlink(self.link)  # its container is gone
+            os.symlink(self.id, self.link)
+
+    def undo(self, context: Context) -> None:
+        if self.link.is_symlink() and os.readlink(self.link) == self.id:
+            self.link.unlink()
+
+
+class RecordStart(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "proc_pid_stat(5)"
+    reason: ClassVar = "others find the process, and after a crash it can be ended"
+
+    def __init__(self, spec: Spec) -> None:
+        self.folder = Path(spec.state_dir)
+
+    def describe(self) -> str:
+        return f"write the child's pid, its start time and this boot's id into {self.folder}/status"
+
+    def do(self, context: Context) -> None:
+        pid = context.pid
+        write_status(self.folder, Status(pid, birth(pid), boot_id(), time.time()))
+        record_event(context.spec, "start")

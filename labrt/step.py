@@ -45,6 +45,7 @@ class Step:
         side: which process does it.
         man: the man page, "mount(2)".
         reason: why a container needs it, one sentence.
+        keeps: what it makes outlives the container's end, until the container is removed.
 
     `undo` may be called for a step that was never done, or done in another process, long ago: it
     looks at the machine, puts back what it finds, and is content to find nothing.
@@ -53,6 +54,7 @@ class Step:
     side: ClassVar[Side]
     man: ClassVar[str]
     reason: ClassVar[str]
+    keeps: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
