@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrt import cgroups, mounts
-from labrt.capabilities import DropCapabilities, SetNoNewPrivileges
+from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.namespaces import (
     BecomeContainerRoot,
@@ -65,8 +65,9 @@ def recipe(spec: Spec) -> list[Step]:
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         RaiseLoopback(),
         ChangeDirectory(spec.process.cwd),
-        *_capabilities(spec),
+        *([DropBoundingSet(sets)] if (sets := spec.process.capabilities) else []),
         *_user(spec),
+        *([SetCapabilities(sets)] if sets else []),
         *([SetNoNewPrivileges()] if spec.process.no_new_privileges else []),
         DieWithParent(),
         ResetSignals(),
@@ -105,8 +106,3 @@ def _identity(spec: Spec) -> list[Step]:
 def _user(spec: Spec) -> list[Step]:
     process = spec.process
     return [SwitchUser(process.user, process.additional_gids)] if process.user else []
-
-
-def _capabilities(spec: Spec) -> list[Step]:
-    sets = spec.process.capabilities
-    return [DropCapabilities(sets)] if sets else []

@@ -41,15 +41,25 @@ MNT_DETACH = 2
 
 # prctl(2)
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+
+# seccomp(2)
+SECCOMP_SET_MODE_FILTER = 1
 
 # close_range(2)
 CLOSE_RANGE_CLOEXEC = 4
 
 _SYS_clone3 = 435  # the same number on every architecture
 _SIGCHLD = 17
+# The few architectures that Python and libseccomp both know (linux/unistd.h of each).
+_SYS_seccomp = {"x86_64": 317, "s390x": 348, "ppc64le": 358}.get(os.uname().machine, 277)
 
 
 class _CloneArgs(ctypes.Structure):
@@ -79,6 +89,12 @@ class _CapHeader(ctypes.Structure):
 
 class _CapData(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+
+
+class _SockFprog(ctypes.Structure):
+    """struct sock_fprog (seccomp(2))."""
+
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -160,9 +176,9 @@ def sethostname(name: str) -> None:
     _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
 
 
-def prctl(option: int, arg2: int = 0) -> int:
-    """prctl(2), for the options that take one argument."""
-    return _checked(_libc.prctl(option, arg2, 0, 0, 0))
+def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
+    """prctl(2), for the options that take no more than two arguments."""
+    return _checked(_libc.prctl(option, arg2, arg3, 0, 0))
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
@@ -178,6 +194,26 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     )
     data = (_CapData * 2)(low, high)
     _checked(_libc.capset(ctypes.byref(header), data))
+
+
+def capget() -> tuple[int, int, int]:
+    """capget(2) of the calling thread: (effective, permitted, inheritable) as bit masks."""
+    header = _CapHeader(version=_CAPABILITY_VERSION_3, pid=0)
+    data = (_CapData * 2)()
+    _checked(_libc.capget(ctypes.byref(header), data))
+    low, high = data
+    return (
+        low.effective | high.effective << 32,
+        low.permitted | high.permitted << 32,
+        low.inheritable | high.inheritable << 32,
+    )
+
+
+def seccomp(program: bytes, flags: int = 0) -> None:
+    """seccomp(2), SECCOMP_SET_MODE_FILTER with a program of struct sock_filter (8 bytes each)."""
+    filter_program = _SockFprog(len(program) // 8, program)
+    arguments = (SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_program))
+    _checked(_libc.syscall(_SYS_seccomp, *arguments))
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:
