@@ -24,26 +24,21 @@ from labrt.spec import Capabilities
 from labrt.step import Context, Step
 
 # In the order of linux/capability.h: the place is the number.
-NAMES = tuple(
-    f"CAP_{name}"
-    for name in """
+_ALL = """
     CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
     NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
     SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
     SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
     WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-    """.split()
-)
-NUMBERS = {name: number for number, name in enumerate(NAMES)}
-
+"""
 # https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities
-DEFAULT = tuple(
-    f"CAP_{name}"
-    for name in """
+_DOCKERS = """
     CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT
     MKNOD AUDIT_WRITE SETFCAP
-    """.split()
-)
+"""
+NAMES = tuple(f"CAP_{name}" for name in _ALL.split())
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+DEFAULT = tuple(f"CAP_{name}" for name in _DOCKERS.split())
 
 
 def chosen(wishes: Options) -> Capabilities:
