@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from labrt.cgroups import Cgroup, layout
+from labrt.cgroups import Cgroup, own_folders
 
 
 @contextmanager
@@ -32,16 +31,3 @@ def born_in(cgroup: Cgroup | None) -> Iterator[None]:
     finally:
         for folder in home:
             (folder / "cgroup.procs").write_text(str(os.getpid()))
-
-
-def own_folders() -> list[Path]:
-    """Return this process's cgroup in each hierarchy the lab uses, from /proc/self/cgroup."""
-    paths: dict[str, str] = {}  # controller → path; "" stands for the v2 hierarchy
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            paths[controller] = path.lstrip("/")
-    found = layout()
-    folders = {point / paths[controller] for controller, point in found.v1.items()}
-    folders |= {point / paths[""] for point in found.v2.values()}
-    return sorted(folders)

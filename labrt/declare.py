@@ -43,8 +43,8 @@ def declare(
     container_id = f"lab-{secrets.token_hex(4)}"
     resources = limits.resources(wishes)
     no_cgroups = cgroups.unavailable()
-    if resources and no_cgroups:
-        raise LabError(f"limit {', '.join(resources)}", no_cgroups)
+    if resources and (reason := cgroups.refusal(resources)):
+        raise LabError(f"limit {', '.join(resources)}", reason)
     life = _life(wishes, container_id, image)
     chosen = namespaces.chosen(wishes, state.first_pid)
     uid_mappings, gid_mappings = namespaces.mappings(chosen)

@@ -90,7 +90,7 @@ def _cgroup(spec: Spec) -> list[Step]:
 
 
 def _birth_cgroup(spec: Spec) -> Path | None:
-    return cgroups.Cgroup(spec.cgroup).v2_folder() if spec.cgroup else None
+    return cgroups.Cgroup(spec.cgroup).birth_folder() if spec.cgroup else None
 
 
 def _join_v1(spec: Spec) -> list[Step]:
