@@ -189,11 +189,25 @@ def _refused(file: str) -> str | None:
     translation = cgroup_v1.translation(file)
     if controller in found.v1 and (translation is None or translation.write is None):
         return "cgroup v1, where this host has the controller, has nothing like it; boot with v2"
+    if file == "io.weight" and not _bfq() and not _iocost():
+        return "no disk of this host heeds weights; echo bfq > /sys/block/DISK/queue/scheduler"
     _make_top()
     for path in Cgroup(TOP)._paths(file):
         if not path.exists() or not path.stat().st_mode & 0o200:
             return f"this kernel has no {path.name} to write; leave the limit out"
     return None
+
+
+def _bfq() -> bool:
+    """Whether a disk's scheduler is bfq, which heeds weights (bfq-iosched.rst)."""
+    schedulers = Path("/sys/block").glob("*/queue/scheduler")
+    return any("[bfq]" in file.read_text() for file in schedulers)
+
+
+def _iocost() -> bool:
+    """Whether io.cost, which heeds weights, is switched on for a disk (cgroup-v2.rst)."""
+    file = (layout().unified or Path()) / "io.cost.qos"
+    return file.exists() and "enable=1" in file.read_text()
 
 
 @dataclass(frozen=True)
@@ -430,7 +444,8 @@ class Cgroup:
         found = layout()
         in_every = file.startswith("cgroup.") or file.endswith(".pressure")
         if found.unified and (in_every or file.partition(".")[0] in found.v2):
-            return found.unified / self.name / file
+            name = "io.bfq.weight" if file == "io.weight" and _bfq() else file
+            return found.unified / self.name / name
         return None
 
     def _translation(self, file: str) -> cgroup_v1.Translation:
