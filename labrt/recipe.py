@@ -31,6 +31,7 @@ from labrt.process import (
     SwitchUser,
     WaitForHost,
 )
+from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
@@ -42,6 +43,7 @@ def recipe(spec: Spec) -> list[Step]:
         CreateStateDir(spec),
         *_name(spec),
         *_cgroup(spec),
+        *([CompileSeccomp(spec)] if spec.seccomp else []),
         Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordStart(spec),
         *_identity(spec),
@@ -65,6 +67,7 @@ def recipe(spec: Spec) -> list[Step]:
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         RaiseLoopback(),
         ChangeDirectory(spec.process.cwd),
+        *([LoadSeccomp()] if spec.seccomp and not spec.process.no_new_privileges else []),
         *([DropBoundingSet(sets)] if (sets := spec.process.capabilities) else []),
         *_user(spec),
         *([SetCapabilities(sets)] if sets else []),
@@ -72,6 +75,7 @@ def recipe(spec: Spec) -> list[Step]:
         DieWithParent(),
         ResetSignals(),
         ConnectStdio(),
+        *([LoadSeccomp()] if spec.seccomp and spec.process.no_new_privileges else []),
         Exec(spec.process),
     ]
 
