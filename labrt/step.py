@@ -26,7 +26,9 @@ class Context:
         lock: the open lock file that tells others this container has a living owner, or -1.
         go: in the child, the pipe through which the host says that it has done its part, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
+        console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
+        filter: flags and program for seccomp(2), from `CompileSeccomp` on.
     """
 
     spec: Spec
@@ -35,7 +37,9 @@ class Context:
     lock: int = -1
     go: int = -1
     host_root: int = -1
+    console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
+    filter: tuple[int, bytes] = (0, b"")
 
 
 class Step:
@@ -45,6 +49,7 @@ class Step:
         side: which process does it.
         man: the man page, "mount(2)".
         reason: why a container needs it, one sentence.
+        vital: why it can't be left out (`--skip`), "" where it can.
         keeps: what it makes outlives the container's end, until the container is removed.
 
     `undo` may be called for a step that was never done, or done in another process, long ago: it
@@ -54,6 +59,7 @@ class Step:
     side: ClassVar[Side]
     man: ClassVar[str]
     reason: ClassVar[str]
+    vital: ClassVar[str] = ""
     keeps: ClassVar[bool] = False
 
     @property
