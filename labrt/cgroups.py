@@ -501,7 +501,7 @@ def _make(base: Path, name: str) -> None:
     for part in Path(name).parts:
         _delegate(folder)
         folder = folder / part
-        folder.mkdir(exist_ok=folder.name == TOP)
+        folder.mkdir(exist_ok=name == TOP or folder != base / name)
     if base == layout().v1.get("cpuset"):
         _fill_cpuset(folder)
 
