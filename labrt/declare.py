@@ -16,6 +16,7 @@ from labrt import (
     namespaces,
     network,
     process,
+    rlimits,
     seccomp,
     state,
     volumes,
@@ -90,7 +91,7 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
         terminal=wishes.tty,
         no_new_privileges=process.no_new_privileges(wishes),
         capabilities=capabilities.chosen(wishes),
-        rlimits=process.rlimits(wishes),
+        rlimits=rlimits.chosen(wishes),
         oom_score_adj=process.oom_score_adj(wishes),
     )
 

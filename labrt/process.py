@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
+import stat
 from typing import ClassVar
 
-from labrt import syscalls
+from labrt import paths, syscalls
 from labrt.errors import LabError
 from labrt.options import Options
-from labrt.spec import Process, Rlimit
+from labrt.spec import Process
 from labrt.step import Context, Step
 
 
@@ -61,6 +63,12 @@ class ConnectStdio(Step):
         return "dup2 onto 0, 1 and 2; every other descriptor is closed on exec"
 
     def do(self, context: Context) -> None:
+        if any(stat.S_ISDIR(os.fstat(fd).st_mode) for fd in context.stdio):
+            raise LabError(
+                "pass on standard input, output and error",
+                "one of them is a folder, and /proc/self/fd/0/.. would lead on to the host's files",
+                remedy="mount the folder with --volume",
+            )
         moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio]
         for target, fd in enumerate(moved):
             os.dup2(fd, target)
@@ -97,6 +105,57 @@ class ChangeDirectory(Step):
         except FileNotFoundError:
             os.makedirs(self.cwd)
             os.chdir(self.cwd)
+        if not _is_inside():
+            raise LabError(
+                f"start in {self.cwd}",
+                "it is not in the container",
+                "a link through /proc/self/fd leads out of it (CVE-2024-21626)",
+                "name a folder of the image",
+            )
+
+
+def _is_inside() -> bool:
+    """Whether the working directory is below the root (getcwd(2)): libc answers ENOENT, or the
+    kernel's "(unreachable)", where it isn't."""
+    try:
+        return os.getcwd().startswith("/")
+    except FileNotFoundError:
+        return False
+
+
+class SetUmask(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "umask(2)"
+    reason: ClassVar = "what files it makes doesn't depend on who started it"
+
+    def __init__(self, umask: int) -> None:
+        self.umask = umask
+
+    def describe(self) -> str:
+        return f"umask({self.umask:04o})"
+
+    def do(self, context: Context) -> None:
+        os.umask(self.umask)
+
+
+class SetOomScoreAdj(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "proc_pid_oom_score_adj(5)"
+    reason: ClassVar = "asked for; only who has CAP_SYS_RESOURCE over the host may lower it"
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def describe(self) -> str:
+        return f"write {self.value} into /proc/CHILD/oom_score_adj"
+
+    def do(self, context: Context) -> None:
+        paths.write(f"/proc/{context.pid}/oom_score_adj", str(self.value))
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EACCES:
+            return "below the lab's own value, which takes CAP_SYS_RESOURCE", "ask for a higher one"
+        return "", ""
 
 
 class SwitchUser(Step):
@@ -168,16 +227,40 @@ def groups(wishes: Options) -> tuple[int, ...]:
     return ()
 
 
-def rlimits(wishes: Options) -> tuple[Rlimit, ...]:
-    """Return the limits of --ulimit (getrlimit(2))."""
-    return ()
-
-
 def no_new_privileges(wishes: Options) -> bool:
-    """Return whether setuid programs are to lose their power; --security-opt may say no."""
-    return True
+    """Return whether setuid programs are to lose their power; --security-opt may say no, and
+    --privileged does unless it says yes.
+
+    Raises:
+        LabError: a security option that is none.
+    """
+    chosen = not wishes.privileged
+    for option in wishes.security_opt:
+        name, _, value = option.replace(":", "=", 1).partition("=")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            chosen = value != "false"
+        elif name != "seccomp" or not value:
+            raise LabError(
+                f"use the security option {option!r}",
+                "there is none of this kind",
+                remedy="no-new-privileges[=true|false], seccomp=unconfined or seccomp=FILE",
+            )
+    return chosen
 
 
 def oom_score_adj(wishes: Options) -> int | None:
-    """Return --oom-score-adj (proc_pid_oom_score_adj(5))."""
-    return None
+    """Return --oom-score-adj (proc_pid_oom_score_adj(5)).
+
+    Raises:
+        LabError: not a whole number from -1000 to 1000.
+    """
+    if wishes.oom_score_adj is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,4}", wishes.oom_score_adj) or (
+        abs(int(wishes.oom_score_adj)) > 1000
+    ):
+        raise LabError(
+            f"set oom_score_adj to {wishes.oom_score_adj!r}",
+            "not a whole number from -1000 to 1000",
+        )
+    return int(wishes.oom_score_adj)

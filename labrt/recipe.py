@@ -13,6 +13,8 @@ from pathlib import Path
 from labrt import cgroups, mounts
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
+from labrt.init import StayAsInit
+from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.namespaces import (
     BecomeContainerRoot,
     Clone,
@@ -28,9 +30,12 @@ from labrt.process import (
     Exec,
     NewSession,
     ResetSignals,
+    SetOomScoreAdj,
+    SetUmask,
     SwitchUser,
     WaitForHost,
 )
+from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
@@ -43,10 +48,13 @@ def recipe(spec: Spec) -> list[Step]:
         CreateStateDir(spec),
         *_name(spec),
         *_cgroup(spec),
+        CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordStart(spec),
         *_identity(spec),
+        *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
+        *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
         # From here on, in the child; side by side with the host until WaitForHost.
         NewSession(),
         *_join_v1(spec),
@@ -54,6 +62,7 @@ def recipe(spec: Spec) -> list[Step]:
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
+        ShieldProcess(),
         BecomeContainerRoot(),
         SetHostname(spec.hostname),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
@@ -66,6 +75,7 @@ def recipe(spec: Spec) -> list[Step]:
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         RaiseLoopback(),
+        SetUmask(spec.process.umask),
         ChangeDirectory(spec.process.cwd),
         *([LoadSeccomp()] if spec.seccomp and not spec.process.no_new_privileges else []),
         *([DropBoundingSet(sets)] if (sets := spec.process.capabilities) else []),
@@ -75,7 +85,9 @@ def recipe(spec: Spec) -> list[Step]:
         DieWithParent(),
         ResetSignals(),
         ConnectStdio(),
+        *([SetRlimits(rlimits)] if rlimits else []),
         *([LoadSeccomp()] if spec.seccomp and spec.process.no_new_privileges else []),
+        *([StayAsInit()] if spec.init else []),
         Exec(spec.process),
     ]
 
