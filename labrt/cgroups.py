@@ -243,6 +243,8 @@ class Cgroup:
         """
         if not name.startswith(f"{TOP}/"):
             raise ValueError(f"the lab's cgroups begin with {TOP}/, not {name!r}")
+        if reason := unavailable():
+            raise LabError(f"make the cgroup {name}", reason)
         cgroup = Cgroup(name)
         try:
             for base in layout().folders:
@@ -251,8 +253,7 @@ class Cgroup:
                 cgroup.write(file, value)
         except OSError as error:
             cgroup.remove()
-            cause = unavailable() or ""
-            raise LabError(f"make the cgroup {name}", errno_text(error), cause) from error
+            raise LabError(f"make the cgroup {name}", errno_text(error)) from error
         except LabError:
             cgroup.remove()
             raise
