@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import leftover_vms
-from labrt import cgroups, container, paths, state
+from labrt import cgroups, paths, removal, state
 from labrt.errors import LabError, errno_text
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ KEPT = (
 
 def containers() -> Iterator[str]:
     """End and undo every container."""
-    for name in container.remove_all():
+    for name in removal.remove_all():
         yield f"container {name}"
 
 

@@ -3,8 +3,9 @@
 cgroup v2's file names are the only language spoken here: "memory.max", "cpu.max", "pids.max"
 (https://docs.kernel.org/admin-guide/cgroup-v2.html). Where a controller lives in a v1 hierarchy,
 `cgroup_v1` translates. The layout is read from /proc/self/mountinfo, never assumed. Cgroups are
-made only below one of the lab's own, `labrt`: at the top of every hierarchy, or, for a user without
-root, in the highest cgroup above this process that the user may write (systemd delegates it).
+made only below one of the lab's own, `labrt…`: at the top of every hierarchy, or, for a user
+without root, in the highest cgroup above this process that the user may write (systemd delegates
+it).
 
 A v2 hierarchy that is mounted beside v1's ("hybrid") has few controllers or none, yet every cgroup
 there can be frozen, killed and asked for its pressure and CPU time. So it is always used.
@@ -102,6 +103,12 @@ def _kind(hierarchies: list[_Hierarchy]) -> Kind:
     return "v1" if "v1" in versions else "v2" if versions else "none"
 
 
+def top() -> str:
+    """Return the name of the lab's own cgroup: another for each LAB_HOME, so that two labs on one
+    host don't clean up each other's."""
+    return f"{TOP}{paths.lab_suffix()}"
+
+
 def own_folders() -> list[Path]:
     """Return the cgroup this process is in, in each hierarchy that the lab uses."""
     return [each.own for each in _hierarchies()]
@@ -192,7 +199,7 @@ def _refused(file: str) -> str | None:
     if file == "io.weight" and not _bfq() and not _iocost():
         return "no disk of this host heeds weights; echo bfq > /sys/block/DISK/queue/scheduler"
     _make_top()
-    for path in Cgroup(TOP)._paths(file):
+    for path in Cgroup(top())._paths(file):
         if not path.exists() or not path.stat().st_mode & 0o200:
             return f"this kernel has no {path.name} to write; leave the limit out"
     return None
@@ -241,8 +248,8 @@ class Cgroup:
         Raises:
             LabError: no controller for a limit, or the kernel refused; nothing is left behind.
         """
-        if not name.startswith(f"{TOP}/"):
-            raise ValueError(f"the lab's cgroups begin with {TOP}/, not {name!r}")
+        if not name.startswith(TOP):
+            raise ValueError(f"the lab's cgroups begin with {TOP}, not {name!r}")
         if reason := unavailable():
             raise LabError(f"make the cgroup {name}", reason)
         cgroup = Cgroup(name)
@@ -476,16 +483,16 @@ class Cgroup:
 
 def all_cgroups() -> list[Cgroup]:
     """Return every cgroup directly below the lab's own, in any hierarchy."""
-    tops = [base / TOP for base in layout().folders]
+    tops = [base / top() for base in layout().folders]
     entries = [entry for top in tops if top.is_dir() for entry in top.iterdir() if entry.is_dir()]
-    return [Cgroup(name) for name in sorted({f"{TOP}/{entry.name}" for entry in entries})]
+    return [Cgroup(name) for name in sorted({f"{top()}/{entry.name}" for entry in entries})]
 
 
 def remove_top() -> None:
     """Remove the lab's own top-level cgroup where it is empty."""
     for base in layout().folders:
         try:
-            (base / TOP).rmdir()
+            (base / top()).rmdir()
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EBUSY):
                 raise
@@ -493,7 +500,7 @@ def remove_top() -> None:
 
 def _make_top() -> None:
     for base in layout().folders:
-        _make(base, TOP)
+        _make(base, top())
 
 
 def _make(base: Path, name: str) -> None:
@@ -502,7 +509,7 @@ def _make(base: Path, name: str) -> None:
     for part in Path(name).parts:
         _delegate(folder)
         folder = folder / part
-        folder.mkdir(exist_ok=name == TOP or folder != base / name)
+        folder.mkdir(exist_ok="/" not in name or folder != base / name)
     if base == layout().v1.get("cpuset"):
         _fill_cpuset(folder)
 

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from labrt import container
-from labrt.container import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED, Running
+from labrt import container, removal
+from labrt.container import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED, Started
 from labrt.declare import declare
 from labrt.errors import LabError, errno_text
 from labrt.images import base, store
@@ -90,7 +90,7 @@ def _spec(options: argparse.Namespace) -> Spec:
 
 
 def _run(options: argparse.Namespace) -> int:
-    container.remove_dead()
+    removal.remove_dead()
     spec = _spec(options)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     return status
 
 
-def _attend(running: Running) -> int:
+def _attend(running: Started) -> int:
     """Wait for the container; asked to end, ask it in turn, and not for ever."""
     try:
         status = running.wait()
@@ -158,7 +158,7 @@ def _image_base(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    for name in container.remove_dead() if options.dead else container.remove_all():
+    for name in removal.remove_dead() if options.dead else removal.remove_all():
         print(f"removed {name}")
     return 0
 

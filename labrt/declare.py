@@ -70,7 +70,7 @@ def declare(
         sysctl=namespaces.sysctl(wishes),
         time_offsets=namespaces.time_offsets(wishes),
         network=network.chosen(wishes, life.name),
-        cgroup="" if no_cgroups else f"{cgroups.TOP}/{container_id}",
+        cgroup="" if no_cgroups else f"{cgroups.top()}/{container_id}",
         resources=resources,
         init=wishes.init,
     )

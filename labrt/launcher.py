@@ -26,7 +26,7 @@ import signal
 import socket
 from typing import Any
 
-from labrt import container
+from labrt import container, removal
 from labrt.container import Running
 from labrt.errors import LabError
 from labrt.spec import Spec
@@ -173,7 +173,7 @@ def _sigterm_pipe() -> int:
 def main() -> None:
     """Entry point: file descriptor 3 is the listening socket, 0 the lifeline."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
-    container.remove_dead()
+    removal.remove_dead()
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     with socket.socket(fileno=3) as listener:
         Launcher(listener, lifeline=0).run()

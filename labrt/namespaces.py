@@ -10,6 +10,7 @@ Lessons: notebooks 02 to 09.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -28,6 +29,17 @@ CLONE_FLAGS: dict[NamespaceType, int] = {
     "network": syscalls.CLONE_NEWNET,
     "ipc": syscalls.CLONE_NEWIPC,
     "uts": syscalls.CLONE_NEWUTS,
+}
+# The name of each kind below /proc/PID/ns.
+FILES: dict[NamespaceType, str] = {
+    "user": "user",
+    "mount": "mnt",
+    "pid": "pid",
+    "network": "net",
+    "ipc": "ipc",
+    "uts": "uts",
+    "cgroup": "cgroup",
+    "time": "time",
 }
 
 
@@ -73,6 +85,14 @@ def read(pid: int | str = "self") -> dict[str, str]:
     return {entry.name: os.readlink(entry) for entry in sorted(folder.iterdir())}
 
 
+def join(spaces: list[Namespace]) -> None:
+    """Enter namespaces by their files, in this order (setns(2)); all are opened before."""
+    fds = [os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC) for ns in spaces]
+    for fd in fds:
+        syscalls.setns(fd, 0)
+        os.close(fd)
+
+
 class Clone(Step):
     side: ClassVar = "host"
     man: ClassVar = "clone3(2)"
@@ -80,24 +100,67 @@ class Clone(Step):
 
     def __init__(self, namespaces: tuple[Namespace, ...], cgroup: Path | None) -> None:
         """`cgroup` is the v2 cgroup's folder that the child is born in, where there is one."""
-        self.namespaces = [ns.type for ns in namespaces if ns.type in CLONE_FLAGS and not ns.path]
+        self.new = [ns.type for ns in namespaces if ns.type in CLONE_FLAGS and not ns.path]
+        joined = [ns for ns in namespaces if ns.path and ns.type != "mount"]
+        # The user namespace first: it gives the right to join the others.
+        self.joined = sorted(joined, key=lambda ns: ns.type != "user")
         self.cgroup = cgroup
 
     def describe(self) -> str:
+        joins = "".join(f"setns {ns.path}; " for ns in self.joined)
         born = f", born in the cgroup {self.cgroup}" if self.cgroup else ""
-        return f"clone3 with new namespaces: {', '.join(self.namespaces) or 'none'}{born}"
+        return f"{joins}clone3 with new namespaces: {', '.join(self.new) or 'none'}{born}"
 
     def do(self, context: Context) -> None:
         """Return twice: in the parent with context.pid set, in the child with it 0."""
-        flags = sum(CLONE_FLAGS[name] for name in self.namespaces)
-        if self.cgroup is None:
-            context.pid, context.pidfd = syscalls.clone3(flags)
-            return
-        folder = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        cgroup = -1
+        if self.cgroup is not None:
+            cgroup = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            context.pid, context.pidfd = syscalls.clone3(flags, folder)
+            clone = self._clone_in_joined if self.joined else self._clone
+            context.pid, context.pidfd = clone(cgroup)
         finally:
-            os.close(folder)
+            if cgroup >= 0:
+                os.close(cgroup)
+
+    def _clone(self, cgroup: int, flags: int = 0) -> tuple[int, int]:
+        flags |= sum(CLONE_FLAGS[name] for name in self.new)
+        return syscalls.clone3(flags, None if cgroup < 0 else cgroup)
+
+    def _clone_in_joined(self, cgroup: int) -> tuple[int, int]:
+        """Have a helper process join, for who has joined a user namespace can't leave it; and only
+        children are born into a joined pid namespace. CLONE_PARENT makes its child ours."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            helper, pidfd = syscalls.clone3(0)
+            if helper == 0:
+                return self._help(cgroup, writer)
+            os.close(writer)
+            writer = -1
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+            told = json.loads(os.read(reader, 4096) or b'{"errno": 5}')
+        finally:
+            os.close(reader)
+            if writer >= 0:
+                os.close(writer)
+        if "errno" in told:
+            raise OSError(told["errno"], os.strerror(told["errno"]))
+        return told["pid"], os.pidfd_open(told["pid"])
+
+    def _help(self, cgroup: int, writer: int) -> tuple[int, int]:
+        """In the helper: join, clone, tell the parent, end. Returns in its child only."""
+        told: dict[str, int]
+        try:
+            join(self.joined)
+            pid, pidfd = self._clone(cgroup, syscalls.CLONE_PARENT)
+            if pid == 0:
+                return 0, -1
+            told = {"pid": pid}
+        except OSError as error:
+            told = {"errno": error.errno or 0}
+        os.write(writer, json.dumps(told).encode())
+        os._exit(0)
 
     def undo(self, context: Context) -> None:
         """Kill and reap the child where this process is its parent."""
@@ -123,6 +186,24 @@ class Clone(Step):
                 "run as root, or sysctl -w kernel.unprivileged_userns_clone=1",
             )
         return "", ""
+
+
+class JoinMountNamespace(Step):
+    """Apart from the others, for the child joins its cgroup while it sees the host's files."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "setns(2)"
+    reason: ClassVar = "it sees the container's files, and nothing of the host's"
+    vital: ClassVar = "it would run on the host's files"
+
+    def __init__(self, path: str) -> None:
+        self.space = Namespace("mount", path)
+
+    def describe(self) -> str:
+        return f"setns {self.space.path}"
+
+    def do(self, context: Context) -> None:
+        join([self.space])
 
 
 class WriteIdMap(Step):

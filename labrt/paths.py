@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from pathlib import Path
 
 from labrt.errors import LabError
@@ -21,6 +22,14 @@ def home() -> Path:
         return Path(named).absolute()
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return Path(data) / "vm-container-lab"
+
+
+def lab_suffix() -> str:
+    """Return what sets this lab's names on the host (cgroups, bridges) apart from another's: ""
+    for the default LAB_HOME, else "-" and eight hexadecimal digits."""
+    if not os.environ.get("LAB_HOME"):
+        return ""
+    return f"-{zlib.crc32(os.fsencode(home())):08x}"
 
 
 def run_dir() -> Path:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labrt import cgroups, mounts
+from labrt import cgroups, mounts, terminal
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.namespaces import (
+    FILES,
     BecomeContainerRoot,
     Clone,
+    JoinMountNamespace,
     SetHostname,
     UnshareCgroupNamespace,
     WriteIdMap,
@@ -37,7 +39,7 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
-from labrt.spec import Spec
+from labrt.spec import Namespace, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
 
@@ -50,21 +52,22 @@ def recipe(spec: Spec) -> list[Step]:
         *_cgroup(spec),
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
+        *([terminal.PrepareTerminal()] if spec.process.terminal else []),
         Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordStart(spec),
-        *_identity(spec),
+        *(_identity(spec) if spec.new("user") else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
         *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
         # From here on, in the child; side by side with the host until WaitForHost.
         NewSession(),
         *_join_v1(spec),
-        UnshareCgroupNamespace(),
+        *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
-        SetHostname(spec.hostname),
+        *([SetHostname(spec.hostname)] if spec.new("uts") else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
         *(mounts.MountFilesystem(mount) for mount in spec.mounts),
@@ -74,22 +77,57 @@ def recipe(spec: Spec) -> list[Step]:
         *(mounts.MaskPath(path) for path in spec.masked_paths),
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
-        RaiseLoopback(),
-        SetUmask(spec.process.umask),
-        ChangeDirectory(spec.process.cwd),
-        *([LoadSeccomp()] if spec.seccomp and not spec.process.no_new_privileges else []),
-        *([DropBoundingSet(sets)] if (sets := spec.process.capabilities) else []),
+        *([RaiseLoopback()] if spec.new("network") else []),
+        *_become_program(spec),
+    ]
+
+
+def entering(spec: Spec, pid: int) -> list[Step]:
+    """Return the steps that start `spec.process` in the running container whose first process is
+    `pid`, under the same limits, capabilities and filter: `labrt exec`."""
+    process = spec.process
+    return [
+        CheckInterpreter(),
+        *([CompileSeccomp(spec)] if spec.seccomp else []),
+        *([terminal.PrepareTerminal()] if process.terminal else []),
+        Clone(_namespaces_of(spec, pid), _birth_cgroup(spec)),
+        *([RaiseHardLimits(rlimits)] if (rlimits := process.rlimits) else []),
+        *([SetOomScoreAdj(score)] if (score := process.oom_score_adj) is not None else []),
+        NewSession(),
+        *_join_v1(spec),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(),
+        JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
+        *_become_program(spec),
+    ]
+
+
+def _become_program(spec: Spec) -> list[Step]:
+    """The last steps of a start and of an entry are the same: give up rights, then execve(2)."""
+    process, rlimits = spec.process, spec.process.rlimits
+    return [
+        SetUmask(process.umask),
+        ChangeDirectory(process.cwd),
+        *([LoadSeccomp()] if spec.seccomp and not process.no_new_privileges else []),
+        *([DropBoundingSet(sets)] if (sets := process.capabilities) else []),
         *_user(spec),
         *([SetCapabilities(sets)] if sets else []),
-        *([SetNoNewPrivileges()] if spec.process.no_new_privileges else []),
-        DieWithParent(),
+        *([SetNoNewPrivileges()] if process.no_new_privileges else []),
+        *([] if spec.life.detached else [DieWithParent()]),
         ResetSignals(),
+        *([terminal.OpenTerminal()] if process.terminal else []),
         ConnectStdio(),
         *([SetRlimits(rlimits)] if rlimits else []),
-        *([LoadSeccomp()] if spec.seccomp and spec.process.no_new_privileges else []),
+        *([LoadSeccomp()] if spec.seccomp and process.no_new_privileges else []),
         *([StayAsInit()] if spec.init else []),
-        Exec(spec.process),
+        Exec(process),
     ]
+
+
+def _namespaces_of(spec: Spec, pid: int) -> tuple[Namespace, ...]:
+    """Every namespace of the container, to be joined."""
+    return tuple(Namespace(ns.type, f"/proc/{pid}/ns/{FILES[ns.type]}") for ns in spec.namespaces)
 
 
 def _name(spec: Spec) -> list[Step]:

@@ -177,6 +177,7 @@ class Spec:
         time_offsets: "monotonic" and "boottime" → seconds (time_namespaces(7)).
         cgroup: its cgroup, "labrt/ID", or "" where the host gives this user none.
         resources: cgroup v2 file name → value to write, e.g. {"memory.max": "268435456"}.
+        skipped: names of steps that are left out, to see what they are for.
         init: whether a small init, not the program itself, is pid 1.
     """
 
@@ -201,6 +202,7 @@ class Spec:
     cgroup: str = ""
     resources: dict[str, str] = field(default_factory=dict)
     init: bool = False
+    skipped: tuple[str, ...] = ()
 
     def new(self, kind: NamespaceType) -> bool:
         """Whether the container gets a namespace of this kind of its own."""

@@ -22,10 +22,12 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from labrt import paths
 from labrt.errors import LabError
@@ -33,6 +35,7 @@ from labrt.spec import Spec
 from labrt.step import Context, Step
 
 State = Literal["created", "running", "exited"]
+MAX_EVENTS = 1 << 20  # bytes, after which the events begin anew
 
 
 def containers_dir() -> Path:
@@ -213,19 +216,53 @@ def first_pid(name: str) -> int:
     return running(name)[1].pid
 
 
-def record_event(spec: Spec, what: str) -> None:
-    """Append one line to the run folder's events: when, whose, what."""
-    line = json.dumps({"time": time.time(), "id": spec.id, "name": spec.life.name, "event": what})
-    events = events_file()
-    fd = os.open(events, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+@contextmanager
+def first_process(folder: Path) -> Iterator[int | None]:
+    """A pidfd of a container's first process, None if it has none; for the time of the block."""
+    status = read_status(folder)
     try:
-        os.write(fd, line.encode() + b"\n")
+        pidfd = os.pidfd_open(status.pid) if status.pid else -1
+    except ProcessLookupError:
+        pidfd = -1
+    try:
+        # Asked after it was opened: from then on the pid can't become another's.
+        yield pidfd if pidfd >= 0 and status.state == "running" else None
+    except ProcessLookupError:
+        pass  # it ended within the block
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+
+
+def record_event(spec: Spec, what: str, **more: object) -> None:
+    """Append one line to the run folder's events: when, whose, what."""
+    who = {"time": time.time(), "id": spec.id, "name": spec.life.name, "event": what}
+    file = events_file()
+    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(who | more).encode() + b"\n")
+        if os.fstat(fd).st_size > MAX_EVENTS:
+            os.replace(file, f"{file}.old")
     finally:
         os.close(fd)
 
 
 def events_file() -> Path:
     return paths.run_dir() / "events"
+
+
+def noted_exit(folder: Path) -> int | None:
+    """Return the exit code of a container that has ended, also if it is removed since."""
+    if folder.exists():
+        return read_status(folder).exit_code
+    ends = [line for line in _events() if line["id"] == folder.name and line["event"] == "die"]
+    return ends[-1]["exit_code"] if ends else None
+
+
+def _events() -> list[dict[str, Any]]:
+    files = [Path(f"{events_file()}.old"), events_file()]
+    texts = [file.read_text() for file in files if file.exists()]
+    return [json.loads(line) for line in "".join(texts).splitlines()]
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:

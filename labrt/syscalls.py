@@ -19,6 +19,7 @@ _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 
 # clone(2), unshare(2), setns(2)
 CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -124,7 +125,7 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     args = _CloneArgs(
         flags=flags | CLONE_PIDFD | (0 if cgroup is None else CLONE_INTO_CGROUP),
         pidfd=ctypes.addressof(pidfd),
-        exit_signal=_SIGCHLD,
+        exit_signal=0 if flags & CLONE_PARENT else _SIGCHLD,  # a sibling has its parent's
         cgroup=cgroup or 0,
     )
     pid = _checked(_libc.syscall(_SYS_clone3, ctypes.byref(args), ctypes.sizeof(args)))

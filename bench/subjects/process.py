@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt import cgroups
-from labrt.cgroups import TOP, Cgroup
+from labrt.cgroups import Cgroup, top
 from labrt.errors import LabError
 
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
@@ -57,7 +57,7 @@ class ProcessInstance(Instance):
         self.stamps = Stamps(t0=time.monotonic_ns())
         self._pidfd = -1
         self._reaped = True  # there is nothing to reap yet
-        self._cgroup = Cgroup(f"{TOP}/{name}")
+        self._cgroup = Cgroup(f"{top()}/{name}")
         ours, theirs = os.pipe()
         self._marks = MarkReader(ours)
         try:

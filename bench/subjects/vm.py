@@ -20,7 +20,7 @@ from bench.qemu import Machine
 from bench.serial_ports import SerialPorts
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt import cgroups
-from labrt.cgroups import TOP, Cgroup
+from labrt.cgroups import Cgroup, top
 from labrt.errors import LabError
 from labrt.images import store
 from labrt.state import remove_tree
@@ -56,7 +56,7 @@ class VmInstance(Instance):
     def _start(self, workload: Workload, verdict: Verdict) -> None:
         self._ports = SerialPorts(self._folder, self._host.owner)
         if self._host.embedded and not cgroups.unavailable():
-            self._cgroup = Cgroup.create(f"{TOP}/{self.name}")
+            self._cgroup = Cgroup.create(f"{top()}/{self.name}")
         kernel, initramfs = self._host.stage(self._guest)
         xml = qemu.domain_xml(
             Machine(

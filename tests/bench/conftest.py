@@ -105,5 +105,5 @@ def _left(image_home: Path) -> set[str]:
     folder = image_home / "home" / "containers"
     containers = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     groups = {group.name for group in cgroups.all_cgroups()}
-    ours = {f"labrt/{name}" for name in containers}
+    ours = {f"{cgroups.top()}/{name}" for name in containers}
     return containers | {name for name in groups if "/lab-process-" in name or name in ours}

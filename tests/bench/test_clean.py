@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,6 @@ import pytest
 from labrt import cgroups
 
 ROOT = Path(__file__).parent.parent.parent
-TOP = "lab-test-clean"
 
 pytestmark = pytest.mark.skipif(
     cgroups.unavailable() is not None or os.geteuid() != 0,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Host:
-    """Runs commands in the mount namespace of a holder process."""
+    """A lab of its own on this host: another LAB_HOME, and so other cgroups."""
 
     def __init__(self, folder: Path) -> None:
         self.lab = folder / "lab"
@@ -43,26 +43,14 @@ class Host:
         }
         for name in ("bench", "labrt"):
             shutil.copytree(ROOT / name, self.lab / name)
-        points = sorted({str(point) for point in cgroups.layout().controllers.values()})
-        self.tops = [Path(point) / TOP for point in points]
-        script = 'for p; do mkdir -p "$p/$0"; mount --bind "$p/$0" "$p"; done; echo; exec sleep inf'
-        self.holder = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-ec", script, TOP, *points], stdout=subprocess.PIPE
-        )
-        assert self.holder.stdout is not None
-        assert self.holder.stdout.readline() == b"\n"
+        self.top = f"labrt-{zlib.crc32(bytes(self.home)):08x}"
 
     def close(self) -> None:
         self.clean()
-        self.holder.kill()
-        self.holder.communicate()
-        for top in self.tops:
-            top.rmdir()
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        inside = ("nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", "--", *command)
         return subprocess.Popen(
-            inside,
+            command,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -87,7 +75,8 @@ class Host:
 
     def groups(self) -> list[str]:
         """The lab's cgroups that are left."""
-        return [group.name for top in self.tops for group in (top / cgroups.TOP).glob("*/")]
+        tops = [base / self.top for base in cgroups.layout().folders]
+        return [group.name for top in tops for group in top.glob("*/")]
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +124,15 @@ def test_a_living_container_is_ended(host: Host) -> None:
 
 def test_a_process_in_a_forgotten_cgroup_is_ended(host: Host) -> None:
     code = (
-        "import os; from labrt.cgroups import Cgroup\n"
-        "Cgroup.create('labrt/lab-forgotten').add(os.getpid())\n"
+        "import os; from labrt.cgroups import Cgroup, top\n"
+        "Cgroup.create(f'{top()}/lab-forgotten').add(os.getpid())\n"
         "os.execvp('sleep', ['sleep', 'inf'])"
     )
     sleeper = host.python("-c", code)
     while not host.groups():
         assert sleeper.poll() is None
     status, output = host.clean()
-    assert (status, output) == (0, "removed cgroup labrt/lab-forgotten\n")
+    assert (status, output) == (0, f"removed cgroup {host.top}/lab-forgotten\n")
     sleeper.communicate(timeout=10)
     assert sleeper.returncode == -signal.SIGKILL
 

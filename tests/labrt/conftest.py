@@ -32,7 +32,7 @@ def home() -> Iterator[Path]:
     state.remove_tree(folder)
 
 
-CONTAINER = re.compile(r"labrt/lab-[0-9a-f]{8}")  # not the bench's own, which may run beside
+CONTAINER = re.compile(r"labrt[^/]*/lab-[0-9a-f]{8}")  # not the bench's own, which may run beside
 
 
 def left_on_host() -> list[str]:

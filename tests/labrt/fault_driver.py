@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from labrt import cgroups, container, syscalls
+from labrt import cgroups, container, removal, syscalls
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
@@ -78,7 +78,7 @@ def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> lis
         except ChildProcessError:
             break
     if way == "kill":
-        container.remove_dead()  # as the next command does
+        removal.remove_dead()  # as the next command does
     return [index, name, way, json.loads(told) if told else "killed", left(spec)]
 
 

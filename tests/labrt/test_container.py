@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import container, namespaces
+from labrt import container, namespaces, removal
 from labrt.client import launcher
 from labrt.errors import LabError
 from labrt.spec import ALL_NAMESPACES
@@ -212,13 +212,13 @@ def test_when_the_launcher_is_killed_its_containers_end_and_are_cleaned_up() -> 
     os.kill(launcher().pid, signal.SIGKILL)
     with pytest.raises(LabError, match="the launcher ended"):
         c.wait(30)
-    assert container._readable(pidfd, 30), "PR_SET_PDEATHSIG ends the container"
+    assert container.readable(pidfd, 30), "PR_SET_PDEATHSIG ends the container"
     os.close(pidfd)
     c.close()
-    assert container.remove_dead() == [c.id]
+    assert removal.remove_dead() == [c.id]
 
 
 def test_remove_all_ends_the_living_too() -> None:
     c = labrt.run("busybox", ["sleep", "60"])
-    assert container.remove_all() == [c.id]
+    assert removal.remove_all() == [c.id]
     c.close()

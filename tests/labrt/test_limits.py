@@ -1,4 +1,4 @@
-"""labrt/limits.py: what users of Docker write becomes cgroup v2's files, or is refused with a word."""
+"""labrt/limits.py: what users of Docker write becomes cgroup v2's files, or is refused."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ SOLUTIONS = Path(__file__).parent / "solutions"
 NOBODY = 65534
 NOTEBOOK_SECONDS = 60  # each must execute within this time
 GONE_SECONDS = 5.0  # what is ending gets this long to be gone
-CONTAINER = re.compile(r"labrt/lab-[0-9a-f]{8}")
+CONTAINER = re.compile(r"labrt[^/]*/lab-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
