@@ -31,8 +31,12 @@ KEPT = (
     "kernels",
     "layers",
     "logs",
+    "names",
+    "networks",
+    "seccomp",
     "setup.lock",
     "stamps",
+    "volumes",
 )
 
 

@@ -23,11 +23,6 @@ from labrt.spec import Process, Spec
 from labrt.state import Status
 from labrt.step import Context, Step
 
-# Exit statuses as Docker's users know them, for what happens before the program runs.
-NOT_STARTED = 125
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
-
 Stdio = tuple[int, int, int]
 
 

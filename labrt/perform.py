@@ -50,6 +50,7 @@ class StepFailed(LabError):
             super().__init__(told, errno_text(error), cause, remedy)
             self.errno = error.errno or 0
         self.step = step
+        self.step_name = step.name
 
 
 # Called before each step with the step; a test's way to fail or die there, on either side.

@@ -52,6 +52,7 @@ class Host:
         return subprocess.Popen(
             command,
             env=self.environment,
+            cwd=self.lab,  # not the real one, whose .venv would be removed
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
