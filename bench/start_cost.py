@@ -20,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import labrt
-from labrt.client import Container, launcher
+from labrt.client import Container
 from labrt.errors import LabError
 from labrt.images import base, layers
+from labrt.launching import launcher
 
 
 def main() -> int:

@@ -377,7 +377,11 @@ class Cgroup:
         self.write("cgroup.freeze", "0")
 
     def frozen(self) -> bool:
-        return "frozen 1" in self.read("cgroup.events").splitlines()
+        """Whether its processes are stopped; not so where the host has no freezer."""
+        try:
+            return "frozen 1" in self.read("cgroup.events").splitlines()
+        except (FileNotFoundError, LabError):
+            return False
 
     def kill(self) -> None:
         """Kill every process in it, frozen or not, and wait, by pidfd, until all have ended.

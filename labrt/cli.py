@@ -78,8 +78,8 @@ def _nobody_reads() -> int:
 
 
 def _status(error: LabError) -> int:
-    if getattr(error, "step_name", "") == "Exec":
-        return NOT_FOUND if getattr(error, "errno", 0) == errno.ENOENT else NOT_EXECUTABLE
+    if error.step_name == "Exec":
+        return NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
     return FAILED
 
 

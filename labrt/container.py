@@ -71,6 +71,11 @@ class Started:
             self.exit_code = _reap(self.pidfd)
         return self.exit_code
 
+    def kill(self) -> int | None:
+        """End it by force, wait until it has ended."""
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
     def finish(self) -> None:
         """End it by force where it still runs; undo every step."""
         self.wait(0)
@@ -96,6 +101,12 @@ class Running(Started):
     @property
     def folder(self) -> Path:
         return Path(self.spec.state_dir)
+
+    def kill(self) -> int | None:
+        """End all its processes by force, frozen or not; wait until they have ended."""
+        if self.spec.cgroup:
+            Cgroup(self.spec.cgroup).kill()
+        return super().kill()
 
     def finish(self) -> None:
         """End it by force where it still runs; undo every step, but for what is kept."""
@@ -131,8 +142,11 @@ def start(spec: Spec, stdio: Stdio = (0, 1, 2), hook: Hook = lambda step: None) 
     return _start(recipe(spec), Context(spec, stdio=stdio), hook)
 
 
-def start_created(folder: Path, stdio: Stdio = (0, 1, 2)) -> Running:
+def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False) -> Running:
     """Start a container that was created, or that has ended.
+
+    Args:
+        detached: whether it is to outlive this process.
 
     Raises:
         LabError: it runs, is gone, or could not be started; then it is as it was before.
@@ -142,7 +156,7 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2)) -> Running:
         if lock is not None:
             os.close(lock)
         raise LabError(f"start the container {folder.name}", "it runs already, or is being removed")
-    spec = record.spec
+    spec = replace(record.spec, life=replace(record.spec.life, detached=detached))
     state.own(lock, spec)
     steps = [step for step in recipe(spec) if not step.keeps]
     try:
@@ -151,6 +165,23 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2)) -> Running:
         state.write_status(folder, before)
         os.close(lock)
         raise
+
+
+def adopt(folder: Path) -> Running:
+    """Take over a running container whose owner has died.
+
+    Raises:
+        LabError: it has an owner, or doesn't run any more.
+    """
+    record, lock, status = state.read_record(folder), try_lock(folder), state.read_status(folder)
+    if record is None or lock is None or status.state != "running":
+        if lock is not None:
+            os.close(lock)
+        raise LabError(f"look after the container {folder.name}", "it has an owner, or has ended")
+    state.own(lock, record.spec)
+    pidfd = os.pidfd_open(status.pid)
+    context = Context(record.spec, pid=status.pid, pidfd=pidfd, lock=lock)
+    return Running(recipe(record.spec), context, [])
 
 
 def enter(folder: Path, process: Process, stdio: Stdio = (0, 1, 2)) -> Started:
@@ -202,7 +233,10 @@ def readable(fd: int, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
-def _reap(pidfd: int) -> int:
-    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+def _reap(pidfd: int) -> int | None:
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    except ChildProcessError:
+        return None  # an adopted one: its exit code went to the process that reaps orphans
     assert result is not None, "WNOHANG was not asked for"
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from labrt import (
     capabilities,
     cgroups,
+    life,
     limits,
     mounts,
     namespaces,
@@ -25,7 +26,7 @@ from labrt.errors import LabError
 from labrt.images import layers
 from labrt.images.store import Image
 from labrt.options import Options
-from labrt.spec import Life, Process, Root, Spec
+from labrt.spec import Process, Root, Spec
 
 
 def declare(
@@ -46,7 +47,7 @@ def declare(
     no_cgroups = cgroups.unavailable()
     if resources and (reason := cgroups.refusal(resources)):
         raise LabError(f"limit {', '.join(resources)}", reason)
-    life = _life(wishes, container_id, image)
+    kept = life.chosen(wishes, container_id, image.name)
     chosen = namespaces.chosen(wishes, state.first_pid)
     uid_mappings, gid_mappings = namespaces.mappings(chosen)
     return Spec(
@@ -56,7 +57,7 @@ def declare(
         hostname=_hostname(wishes.hostname) if wishes.hostname is not None else container_id,
         process=_process(image, args, wishes),
         root=Root(tuple(str(folder) for folder in layers.unpacked(image)), wishes.read_only),
-        life=life,
+        life=kept,
         namespaces=chosen,
         uid_mappings=uid_mappings,
         gid_mappings=gid_mappings,
@@ -69,10 +70,30 @@ def declare(
         seccomp=seccomp.chosen(wishes),
         sysctl=namespaces.sysctl(wishes),
         time_offsets=namespaces.time_offsets(wishes),
-        network=network.chosen(wishes, life.name),
+        network=network.chosen(wishes, kept.name),
         cgroup="" if no_cgroups else f"{cgroups.top()}/{container_id}",
         resources=resources,
         init=wishes.init,
+    )
+
+
+def entered(spec: Spec, args: Sequence[str], wishes: Options) -> Process:
+    """Declare one more process of a container, as its first one but for what is asked.
+
+    Raises:
+        LabError: a wish that is none, or nothing to run.
+    """
+    if not args:
+        raise LabError(f"run something in {spec.life.name}", "no program", remedy="name one")
+    first = spec.process
+    return replace(
+        first,
+        args=tuple(args),
+        env=(*first.env, *wishes.env),
+        cwd=wishes.workdir or first.cwd,
+        user=wishes.user or first.user,
+        terminal=wishes.tty,
+        capabilities=None if wishes.privileged else first.capabilities,
     )
 
 
@@ -93,16 +114,6 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
         capabilities=capabilities.chosen(wishes),
         rlimits=rlimits.chosen(wishes),
         oom_score_adj=process.oom_score_adj(wishes),
-    )
-
-
-def _life(wishes: Options, container_id: str, image: Image) -> Life:
-    return Life(
-        name=wishes.name or container_id,
-        image=image.name,
-        created=time.time(),
-        detached=wishes.detach,
-        remove=wishes.rm or not wishes.detach,
     )
 
 

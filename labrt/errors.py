@@ -13,7 +13,14 @@ class LabError(Exception):
         answer: what the kernel or tool answered ("EPERM: Operation not permitted").
         cause: the likely cause on this host, or "" if unknown.
         remedy: what the user can do, or "" if unknown.
+
+    Attributes:
+        errno: the kernel's answer where it was the kernel's, else 0.
+        step_name: the step of the recipe that failed, "" for none.
     """
+
+    errno = 0
+    step_name = ""
 
     def __init__(self, tried: str, answer: str = "", cause: str = "", remedy: str = "") -> None:
         super().__init__(tried, answer, cause, remedy)

@@ -1,18 +1,26 @@
-"""The launcher: a small single-threaded process that clones containers for threaded ones.
+"""The launcher: a small single-threaded process that clones containers for others.
 
 A Jupyter kernel has many threads, and Python that runs on after a raw clone in a threaded process
-can deadlock; unshare(CLONE_NEWUSER) there is refused outright. So a library user sends the spec
-here, over a Unix socket, with three descriptors for standard input, output and error.
+can deadlock; unshare(CLONE_NEWUSER) there is refused outright. And a detached container needs a
+parent that stays. So others send what they want over a Unix socket, and the launcher does it.
 
-One connection is one container: the connection's end ends the container, and the launcher's end
-(its standard input closes when the user's process dies) ends them all. Messages are JSON, one per
-packet (unix(7), SOCK_SEQPACKET):
+There are two ways to have one. A *private* launcher belongs to one process (`client.py`) and ends
+with it, for its standard input closes. The *shared* launcher, one for each user, is started with
+the first detached container and ends when it has none left to care for.
 
-    → {"spec": …} + 3 descriptors
-    ← {"started": {"pid", "cloned", "trace"}} + pidfd, or {"error": [tried, answer, cause, remedy]}
-    → {"signal": N}                                       (any number of times)
+Messages are JSON, one per packet (unix(7), SOCK_SEQPACKET). One connection, one request:
+
+    → {"spec": …} + 3 descriptors            a container that ends with the connection
+    → {"enter": folder, "process": …} + 3    one more process in a container: the same
+    ← {"started": {"pid", "cloned", "trace"}} + pidfd [+ terminal], or {"error": […]}
+    → {"signal": N} (any number of times), {"kill": true}: all its processes
     ← {"exited": code}                                    when its first process has ended
     ← {"undone": null or [tried, answer, cause, remedy]}  when everything is undone
+
+    → {"detached": folder}                   start a created container and look after it
+    ← {"started": {"pid"}} or {"error": […]}
+    → {"attach": folder}
+    ← {"attached": …} [+ its input]          a pipe or its terminal's master, if it has one
 """
 
 from __future__ import annotations
@@ -21,17 +29,21 @@ import array
 import gc
 import json
 import os
-import selectors
 import signal
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from labrt import container, removal
-from labrt.container import Running
+from labrt import container, detached, paths, removal, state
+from labrt.container import Started
+from labrt.detached import Detached
 from labrt.errors import LabError
-from labrt.spec import Spec
+from labrt.loop import Loop
+from labrt.spec import Process, Spec
 
 MAX_MESSAGE = 1 << 18
+IDLE_SECONDS = 3.0  # the shared launcher stays this long without a container
 
 
 def send(connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
@@ -43,9 +55,12 @@ def send(connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Return the next message (None at the end) and the descriptors that came with it."""
     fds = array.array("i")
-    data, ancillary, _flags, _address = connection.recvmsg(
-        MAX_MESSAGE, socket.CMSG_SPACE(8 * fds.itemsize), socket.MSG_CMSG_CLOEXEC
-    )
+    try:
+        data, ancillary, _flags, _address = connection.recvmsg(
+            MAX_MESSAGE, socket.CMSG_SPACE(8 * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        )
+    except ConnectionResetError:
+        return None, []
     for _level, kind, rights in ancillary:
         if kind == socket.SCM_RIGHTS:
             fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
@@ -53,112 +68,162 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
 
 
 class Served:
-    """One connection and, once started, its container."""
+    """One connection and, once started, its process."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, launcher: Launcher) -> None:
         self.connection = connection
-        self.running: Running | None = None
+        self.launcher = launcher
+        self.running: Started | None = None
 
-    def start(self, message: dict[str, Any], stdio: list[int]) -> None:
-        """Start the container that the message declares; tell the other side how it went."""
+    def message(self) -> None:
+        """Take the next message, or the connection's end."""
+        message, fds = receive(self.connection)
         try:
-            spec = Spec.from_json(message["spec"])
-            self.running = container.start(spec, (stdio[0], stdio[1], stdio[2]))
-        except LabError as error:
-            send(self.connection, {"error": error.args, "errno": getattr(error, "errno", 0)})
-            return
+            if message is None:
+                self.hang_up()
+            elif "kill" in message:
+                self.finish()
+            elif "signal" in message:
+                if self.running:
+                    self.running.signal(message["signal"])
+            else:
+                self._answer(message, fds)
         finally:
-            for fd in stdio:
+            for fd in fds:
                 os.close(fd)
-        started = {
-            "pid": self.running.pid,
-            "cloned": self.running.cloned,
-            "trace": self.running.trace,
+
+    def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
+        asked: dict[str, Callable[[dict[str, Any], list[int]], None]] = {
+            "spec": self._start,
+            "enter": self._enter,
+            "detached": self._detached,
+            "attach": self._attach,
         }
-        send(self.connection, {"started": started}, (self.running.context.pidfd,))
+        try:
+            asked[next(iter(message))](message, fds)
+        except LabError as error:
+            told = {"errno": error.errno, "step_name": error.step_name}
+            self._tell({"error": error.args, **told})
+
+    def _start(self, message: dict[str, Any], fds: list[int]) -> None:
+        spec = Spec.from_json(message["spec"])
+        self._started(container.start(spec, (fds[0], fds[1], fds[2])))
+
+    def _enter(self, message: dict[str, Any], fds: list[int]) -> None:
+        process = Process.from_json(message["process"])
+        self._started(container.enter(Path(message["enter"]), process, (fds[0], fds[1], fds[2])))
+
+    def _started(self, running: Started) -> None:
+        self.running = running
+        self.launcher.loop.watch(running.pidfd, self.finish)
+        told = {"pid": running.pid, "cloned": running.cloned, "trace": running.trace}
+        terminal = (running.master,) if running.master >= 0 else ()
+        self._tell({"started": told}, (running.pidfd, *terminal))
+
+    def _detached(self, message: dict[str, Any], fds: list[int]) -> None:
+        self._tell({"started": {"pid": self.launcher.keep(Path(message["detached"]))}})
+
+    def _attach(self, message: dict[str, Any], fds: list[int]) -> None:
+        kept = self.launcher.kept.get(message["attach"])
+        way = kept.input if kept else -1
+        self._tell({"attached": kept is not None}, (way,) if way >= 0 else ())
 
     def finish(self) -> None:
-        """End the container where it still runs, tell its exit code, undo it, tell that too."""
+        """End the process where it still runs, tell its exit code, undo it, tell that too."""
         if self.running is None:
             return
         running, self.running = self.running, None
-        if running.wait(0) is None:
-            running.signal(signal.SIGKILL)
-        self._tell({"exited": running.wait()})
+        self.launcher.loop.unwatch(running.pidfd)
+        code = running.wait(0)
+        self._tell({"exited": running.kill() if code is None else code})
         try:
             running.finish()
             self._tell({"undone": None})
         except LabError as error:
             self._tell({"undone": error.args})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def hang_up(self) -> None:
+        """The connection's end is the process's."""
+        self.finish()
+        self.launcher.loop.unwatch(self.connection.fileno())
+        self.connection.close()
+        self.launcher.serving.remove(self)
+        self.launcher.end_when_idle()
+
+    def _tell(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         try:
-            send(self.connection, message)
-        except BrokenPipeError:
+            send(self.connection, message, fds)
+        except (BrokenPipeError, ConnectionResetError):
             pass  # the other side hung up, which is how it asks for the end
 
 
 class Launcher:
-    """The event loop: new connections, messages and ended containers, each as an event."""
+    """New connections, messages, ended containers: each an event."""
 
-    def __init__(self, listener: socket.socket, lifeline: int) -> None:
-        self.selector = selectors.DefaultSelector()
+    def __init__(self, listener: socket.socket, shared: bool) -> None:
+        self.loop = Loop()
         self.listener = listener
-        self.lifeline = lifeline
+        self.shared = shared
         self.serving: list[Served] = []
+        self.kept: dict[str, Detached] = {}  # by the container's folder
 
-    def run(self) -> None:
-        """Serve until the lifeline closes or SIGTERM comes; then end every container."""
-        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
-        self.selector.register(self.lifeline, selectors.EVENT_READ, None)
-        self.selector.register(_sigterm_pipe(), selectors.EVENT_READ, None)
-        self._serve()
-        self._end_all()
+    def run(self, lifeline: int = -1) -> None:
+        """Serve until the lifeline closes, SIGTERM comes or, if shared, nothing is left to do; then
+        end every container."""
+        self.loop.watch(self.listener.fileno(), self._accept)
+        self.loop.watch(_sigterm_pipe(), self.loop.stop)
+        if lifeline >= 0:
+            self.loop.watch(lifeline, self.loop.stop)
+        for folder in detached.orphans() if self.shared else ():
+            self._keep(Detached(folder, self.loop, self._forget))
+        self.end_when_idle()
+        self.loop.run()
+        for served in list(self.serving):
+            served.hang_up()
+        for kept in list(self.kept.values()):
+            kept.end()
 
-    def _serve(self) -> None:
-        while True:
-            for key, _events in self.selector.select():
-                if key.data is None:
-                    return
-                key.data()
+    def keep(self, folder: Path) -> int:
+        """Start a created container and look after it; return its host pid."""
+        kept = Detached(folder, self.loop, self._forget)
+        pid = kept.start()
+        self._keep(kept)
+        return pid
+
+    def _keep(self, kept: Detached) -> None:
+        self.kept[str(kept.folder)] = kept
+
+    def _forget(self, kept: Detached) -> None:
+        self.kept.pop(str(kept.folder), None)
+        self.end_when_idle()
 
     def _accept(self) -> None:
         connection, _address = self.listener.accept()
-        served = Served(connection)
+        served = Served(connection, self)
         self.serving.append(served)
-        self.selector.register(connection, selectors.EVENT_READ, lambda: self._message(served))
+        self.loop.watch(connection.fileno(), served.message)
 
-    def _message(self, served: Served) -> None:
-        try:
-            message, fds = receive(served.connection)
-        except ConnectionResetError:
-            message, fds = None, []
-        if message is None:
-            return self._hang_up(served)
-        if "spec" in message:
-            served.start(message, fds)
-            if served.running:
-                pidfd = served.running.context.pidfd
-                self.selector.register(pidfd, selectors.EVENT_READ, lambda: self._ended(served))
-        elif "signal" in message and served.running:
-            served.running.signal(message["signal"])
+    def end_when_idle(self) -> None:
+        if self.shared and not self.serving and not self.kept:
+            self.loop.after(IDLE_SECONDS, self._end_if_idle)
 
-    def _ended(self, served: Served) -> None:
-        if served.running:
-            self.selector.unregister(served.running.context.pidfd)
-            served.finish()
+    def _end_if_idle(self) -> None:
+        """Nobody may connect between the last look and the end: who does holds the same lock."""
+        if self.serving or self.kept:
+            return
+        lock = state.lock_file(shared_lock(), wait=False)
+        if lock is not None:  # kept until this process ends
+            os.unlink(shared_address())
+            self.loop.stop()
 
-    def _hang_up(self, served: Served) -> None:
-        if served.running:
-            self.selector.unregister(served.running.context.pidfd)
-            served.finish()
-        self.selector.unregister(served.connection)
-        served.connection.close()
-        self.serving.remove(served)
 
-    def _end_all(self) -> None:
-        for served in list(self.serving):
-            self._hang_up(served)
+def shared_address() -> Path:
+    """Where the shared launcher of this user and LAB_HOME listens."""
+    return paths.run_dir() / f"launcher{paths.lab_suffix()}"
+
+
+def shared_lock() -> Path:
+    return Path(f"{shared_address()}.lock")
 
 
 def _sigterm_pipe() -> int:
@@ -170,10 +235,15 @@ def _sigterm_pipe() -> int:
     return reader
 
 
-def main() -> None:
-    """Entry point: file descriptor 3 is the listening socket, 0 the lifeline."""
+def main(kind: str) -> None:
+    """Entry point: file descriptor 3 is the listening socket; a private one's lifeline is 0.
+
+    Args:
+        kind: "private" or "shared".
+    """
+    shared = kind == "shared"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
     removal.remove_dead()
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     with socket.socket(fileno=3) as listener:
-        Launcher(listener, lifeline=0).run()
+        Launcher(listener, shared).run(-1 if shared else 0)

@@ -43,7 +43,6 @@ class StepFailed(LabError):
     def __init__(self, step: Step, error: OSError | LabError) -> None:
         if isinstance(error, LabError):
             super().__init__(f"{step.name}: {error.tried}", error.answer, error.cause, error.remedy)
-            self.errno = 0
         else:
             cause, remedy = step.likely(error)
             told = f"{step.name}: {step.describe()}"

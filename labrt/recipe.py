@@ -67,7 +67,7 @@ def recipe(spec: Spec) -> list[Step]:
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
-        *([SetHostname(spec.hostname)] if spec.new("uts") else []),
+        *([SetHostname(spec.hostname)] if spec.hostname else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
         *(mounts.MountFilesystem(mount) for mount in spec.mounts),

@@ -72,6 +72,12 @@ class Process:
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int | None = None
 
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Process:
+        """Return a process from the parsed text of `json.dumps(process, default=vars)`."""
+        process: Process = _restored("process", data)
+        return process
+
 
 @dataclass(frozen=True)
 class IdMapping:
@@ -143,6 +149,7 @@ class Life:
         image: what the user called the image.
         created: seconds since the epoch.
         detached: it outlives the process that asked for it.
+        interactive: its standard input stays open, for who attaches.
         remove: nothing of it stays when it ends.
         restart: "no", "always", "on-failure" or "on-failure:N".
         health: a shell command that says whether it is well, "" for none; its period in seconds.
@@ -152,6 +159,7 @@ class Life:
     image: str = ""
     created: float = 0.0
     detached: bool = False
+    interactive: bool = False
     remove: bool = True
     restart: str = "no"
     stop_signal: str = "SIGTERM"
@@ -170,6 +178,7 @@ class Spec:
     Attributes:
         id: unique among the lab's containers; names its folder and its cgroup.
         image_digest: the manifest digest ("sha256:…") the root's layers come from.
+        hostname: "" where it shares another's uts namespace, and so its name.
         state_dir: the host folder that holds this container's upper layer and mount point.
         mounts: all of them, in order, /proc and /dev included; options as mount(8) spells them.
         seccomp: "" for no filter, "default", or an OCI seccomp profile as JSON text.

@@ -111,9 +111,26 @@ def try_lock(folder: Path) -> int | None:
     Raises:
         FileNotFoundError: the folder is gone.
     """
-    fd = os.open(folder / "record", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return lock_file(folder / "record", wait=False)
+
+
+def has_owner(folder: Path) -> bool:
+    """Whether some process owns the container, and so will note its end."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(folder)
+    except FileNotFoundError:
+        return False
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
+def lock_file(file: Path, wait: bool = True) -> int | None:
+    """Lock a file, made where it is missing; return its descriptor, which holds the lock. None
+    where another has it and `wait` is false."""
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(fd)
         return None

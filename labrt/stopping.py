@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from labrt import state
@@ -47,6 +48,21 @@ def wait_ended(folder: Path, timeout: float | None = None) -> bool:
     return True
 
 
+def read_log(log: Path, folder: Path, pause: float) -> Iterator[bytes]:
+    """Yield what is in a log; then, unless `pause` is 0, what is added until the container ends,
+    looking every `pause` seconds."""
+    with open(log, "rb") as file:
+        ended = not pause
+        while True:
+            if data := file.read(65536):
+                yield data
+            elif ended:
+                return
+            else:
+                time.sleep(pause)
+                ended = state.read_status(folder).state != "running"  # read once more after that
+
+
 def stop(folder: Path, timeout: float | None = None) -> None:
     """Ask a container to end, kill it after `timeout` seconds (default: as declared), wait.
 
@@ -56,12 +72,12 @@ def stop(folder: Path, timeout: float | None = None) -> None:
     record = state.read_record(folder)
     if record is None:
         raise LabError(f"stop the container {folder.name}", "it is gone")
+    life = record.spec.life
+    state.update_status(folder, stopping=True)  # its restart policy doesn't hold any more
     if state.read_status(folder).state != "running":
         return
-    life = record.spec.life
-    state.update_status(folder, stopping=True)
-    if record.spec.cgroup:
-        Cgroup(record.spec.cgroup).thaw()  # a frozen process can't end politely
+    if record.spec.cgroup and (cgroup := Cgroup(record.spec.cgroup)).frozen():
+        cgroup.thaw()  # a frozen process can't end politely
     send_signal(folder, signal.Signals[life.stop_signal])
     if not wait_ended(folder, life.stop_timeout if timeout is None else timeout):
         send_signal(folder, signal.SIGKILL)

@@ -16,8 +16,9 @@ from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workl
 from bench.subjects.process import evidence
 from labrt import cgroups
 from labrt.cgroups import Cgroup
-from labrt.client import Container, launcher, run
+from labrt.client import Container, run
 from labrt.errors import LabError
+from labrt.launching import launcher
 
 
 class LabrtInstance(Instance):

@@ -47,12 +47,12 @@ def begin(key: str) -> Shown:
 
 def clean_up() -> Shown:
     """End what this notebook started: its containers, and processes in namespaces of their own."""
-    from labrt import client
+    from labrt import launching
     from labrt.lessons import observe
 
     started = set(observe.descendants(os.getpid()))
     containers = started & set(observe.containers())
-    client.close_launcher()
+    launching.close_launcher()
     others = _in_own_namespaces()
     for pid in others:
         _kill(pid)

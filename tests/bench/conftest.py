@@ -13,7 +13,7 @@ import pytest
 
 from bench.observations import Observation
 from bench.subjects.base import Workload
-from labrt import cgroups, client, state
+from labrt import cgroups, launching, state
 from labrt.images import base
 
 needs_cgroups = pytest.mark.skipif(
@@ -77,10 +77,10 @@ def workload(image_home: Path) -> Iterator[Workload]:
     """The busybox image's workload, with that home in force and the launcher started for it."""
     before = {name: os.environ.get(name) for name in ("LAB_HOME", "LAB_RUN")}
     os.environ |= {"LAB_HOME": str(image_home / "home"), "LAB_RUN": str(image_home / "run")}
-    client.close_launcher()  # one that was started for another home
+    launching.close_launcher()  # one that was started for another home
     image = base.ensure("busybox")
     yield Workload(image=image.name, digest=image.digest)
-    client.close_launcher()
+    launching.close_launcher()
     for name, value in before.items():
         _put_back(name, value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labrt import cgroups, client, state
+from labrt import cgroups, launching, state
 from labrt.images import base
 
 
@@ -20,10 +20,10 @@ def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     before = {name: os.environ.get(name) for name in ("LAB_HOME", "LAB_RUN")}
     os.environ |= {"LAB_HOME": str(folder / "home"), "LAB_RUN": str(folder / "run")}
-    client.close_launcher()  # one that was started for another home
+    launching.close_launcher()  # one that was started for another home
     base.ensure("busybox")
     yield folder / "home"
-    client.close_launcher()
+    launching.close_launcher()
     for name, value in before.items():
         if value is None:
             del os.environ[name]

@@ -11,8 +11,8 @@ import pytest
 
 import labrt
 from labrt import container, namespaces, removal
-from labrt.client import launcher
 from labrt.errors import LabError
+from labrt.launching import launcher
 from labrt.spec import ALL_NAMESPACES
 from tests.labrt.conftest import needs_cgroups, needs_root
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
+from labrt import launching
 from labrt.lessons import ledger, needs
 from labrt.lessons.lesson import COURSE
 
@@ -31,7 +32,7 @@ def test_begin_builds_the_image_where_it_is_missing(
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "fresh"))
     assert not (tmp_path / "fresh").exists()
-    labrt.client.close_launcher()
+    launching.close_launcher()
     assert "everything it needs is here" in labrt.begin("uts").text
     labrt.clean_up()
 

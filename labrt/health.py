@@ -1,0 +1,77 @@
+"""Health: a command that is run in the container again and again and tells whether it is well.
+
+As Docker's HEALTHCHECK: status 0 is well; so many failures in a row, and it is called unhealthy.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from labrt import container, state
+from labrt.container import Started
+from labrt.errors import LabError
+from labrt.loop import Loop
+from labrt.spec import Spec
+
+
+class Health:
+    """The asking, on the launcher's event loop: never waits, never overlaps."""
+
+    def __init__(self, folder: Path, spec: Spec, loop: Loop) -> None:
+        self.folder = folder
+        self.life = spec.life
+        self.process = replace(
+            spec.process, args=("/bin/sh", "-c", spec.life.health), terminal=False
+        )
+        self.loop = loop
+        self.asking: Started | None = None
+        self.failures = 0
+        self.over = False
+        state.update_status(folder, health="starting")
+        loop.after(self.life.health_interval, self._ask)
+
+    def _ask(self) -> None:
+        if self.over:
+            return
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self.asking = container.enter(self.folder, self.process, (null, null, null))
+        except LabError:
+            self._note(well=False)  # it can't even be started: no shell, or the container ends
+            return
+        finally:
+            os.close(null)
+        asking = self.asking
+        self.loop.watch(asking.pidfd, self._answered)
+        self.loop.after(self.life.health_timeout, lambda: self._too_late(asking))
+
+    def _too_late(self, asking: Started) -> None:
+        if self.asking is asking:
+            asking.signal(signal.SIGKILL)
+
+    def _answered(self) -> None:
+        well = self._end() == 0
+        if not self.over:
+            self._note(well)
+
+    def _end(self) -> int | None:
+        asking, self.asking = self.asking, None
+        if asking is None:
+            return None
+        self.loop.unwatch(asking.pidfd)
+        asking.finish()
+        return asking.exit_code
+
+    def _note(self, well: bool) -> None:
+        self.failures = 0 if well else self.failures + 1
+        if well or self.failures >= self.life.health_retries:
+            state.update_status(self.folder, health="healthy" if well else "unhealthy")
+        self.loop.after(self.life.health_interval, self._ask)
+
+    def stop(self) -> None:
+        """The container has ended."""
+        self.over = True
+        self._end()
