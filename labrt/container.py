@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labrt import state, terminal
+from labrt import events, state, terminal
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.perform import Hook, Timed, do_all, perform, undo
@@ -76,6 +76,10 @@ class Started:
         self.signal(signal.SIGKILL)
         return self.wait()
 
+    def oom_killed(self) -> bool:
+        """Whether the kernel killed something of its container for want of memory."""
+        return bool(self.spec.cgroup) and Cgroup(self.spec.cgroup).oom_kills() > 0
+
     def finish(self) -> None:
         """End it by force where it still runs; undo every step."""
         self.wait(0)
@@ -126,7 +130,7 @@ def create(spec: Spec) -> None:
     do_all(steps, context)
     state.write_status(Path(spec.state_dir), Status())
     os.close(context.lock)
-    state.record_event(spec, "create")
+    events.record(spec, "create")
 
 
 def start(spec: Spec, stdio: Stdio = (0, 1, 2), hook: Hook = lambda step: None) -> Running:
@@ -184,14 +188,19 @@ def adopt(folder: Path) -> Running:
     return Running(recipe(record.spec), context, [])
 
 
-def enter(folder: Path, process: Process, stdio: Stdio = (0, 1, 2)) -> Started:
+def enter(
+    folder: Path, process: Process, stdio: Stdio = (0, 1, 2), detached: bool = False
+) -> Started:
     """Start one more process in a running container: `labrt exec`.
+
+    Args:
+        detached: whether it is to outlive this process.
 
     Raises:
         LabError: the container doesn't run, or the process could not be started.
     """
     spec, status = state.running(folder.name)
-    spec = replace(spec, process=process)
+    spec = replace(spec, process=process, life=replace(spec.life, detached=detached))
     context = Context(spec, stdio=stdio)
     steps = entering(spec, status.pid)
     trace = perform(steps, context)
@@ -206,10 +215,13 @@ def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) 
 
 def note_end(spec: Spec, context: Context, exit_code: int | None) -> None:
     """Undo the end of a container: all of it, or what doesn't keep, and then note its fate."""
-    state.record_event(spec, "die", exit_code=exit_code)
-    if spec.life.remove:
-        return undo(recipe(spec), context)
     oom_killed = bool(spec.cgroup) and Cgroup(spec.cgroup).oom_kills() > 0
+    if oom_killed:
+        events.record(spec, "oom")
+    events.record(spec, "die", exit_code=exit_code)
+    if spec.life.remove:
+        undo(recipe(spec), context)
+        return events.record(spec, "destroy")
     undo([step for step in recipe(spec) if not step.keeps], context)
     fate = {"finished": time.time(), "exit_code": exit_code, "oom_killed": oom_killed}
     state.update_status(Path(spec.state_dir), **fate)

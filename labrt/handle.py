@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labrt import declare, limits, removal, state, stopping, usage
+from labrt import declare, events, limits, removal, state, stopping, usage
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.launching import Connection, Launched
@@ -142,10 +142,12 @@ class Handle:
             LabError: it doesn't run, or has no cgroup.
         """
         self._running_cgroup("pause").freeze()
+        events.record(self.spec, "pause")
 
     def resume(self) -> None:
         """Let its processes go on."""
         self._running_cgroup("resume").thaw()
+        events.record(self.spec, "unpause")
 
     def update(self, options: Options) -> dict[str, str]:
         """Change its limits while it runs; they hold until it ends.
@@ -173,20 +175,22 @@ class Handle:
             found = list(_in_pid_namespace(os.readlink(f"/proc/{status.pid}/ns/pid")))
         return sorted(found, key=lambda pid: (pid != status.pid, pid))
 
-    def logs(self, follow: bool = False) -> Iterator[bytes]:
+    def logs(self, follow: bool = False, since: int | None = 0) -> Iterator[bytes]:
         """Yield what it wrote while it was detached; if followed, until it ends.
+
+        Args:
+            since: the byte to begin at, None for the log's end.
 
         Raises:
             LabError: it was never detached: its output went to the terminal that started it.
         """
-        log = self.folder / "log"
-        if not log.exists():
+        if not (self.folder / "log").exists():
             raise LabError(
                 f"show the log of {self.id}",
                 "it has none",
                 "only detached containers (-d) have; this one wrote to whoever started it",
             )
-        return stopping.read_log(log, self.folder, FOLLOW_SECONDS if follow else 0.0)
+        return stopping.read_log(self.folder, since, FOLLOW_SECONDS if follow else 0.0)
 
     def remove(self, force: bool = False) -> None:
         """Remove it with all that it wrote.

@@ -10,7 +10,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from labrt import container, state
+from labrt import container, events, state
 from labrt.container import Started
 from labrt.errors import LabError
 from labrt.loop import Loop
@@ -22,7 +22,7 @@ class Health:
 
     def __init__(self, folder: Path, spec: Spec, loop: Loop) -> None:
         self.folder = folder
-        self.life = spec.life
+        self.spec, self.life = spec, spec.life
         self.process = replace(
             spec.process, args=("/bin/sh", "-c", spec.life.health), terminal=False
         )
@@ -68,8 +68,13 @@ class Health:
     def _note(self, well: bool) -> None:
         self.failures = 0 if well else self.failures + 1
         if well or self.failures >= self.life.health_retries:
-            state.update_status(self.folder, health="healthy" if well else "unhealthy")
+            self._tell("healthy" if well else "unhealthy")
         self.loop.after(self.life.health_interval, self._ask)
+
+    def _tell(self, health: str) -> None:
+        if state.read_status(self.folder).health != health:
+            state.update_status(self.folder, health=health)
+            events.record(self.spec, "health_status", health=health)
 
     def stop(self) -> None:
         """The container has ended."""

@@ -14,7 +14,7 @@ Messages are JSON, one per packet (unix(7), SOCK_SEQPACKET). One connection, one
     → {"enter": folder, "process": …} + 3    one more process in a container: the same
     ← {"started": {"pid", "cloned", "trace"}} + pidfd [+ terminal], or {"error": […]}
     → {"signal": N} (any number of times), {"kill": true}: all its processes
-    ← {"exited": code}                                    when its first process has ended
+    ← {"exited": code, "oom_killed": …}                   when its first process has ended
     ← {"undone": null or [tried, answer, cause, remedy]}  when everything is undone
 
     → {"detached": folder}                   start a created container and look after it
@@ -135,7 +135,8 @@ class Served:
         running, self.running = self.running, None
         self.launcher.loop.unwatch(running.pidfd)
         code = running.wait(0)
-        self._tell({"exited": running.kill() if code is None else code})
+        code = running.kill() if code is None else code
+        self._tell({"exited": code, "oom_killed": running.oom_killed()})
         try:
             running.finish()
             self._tell({"undone": None})

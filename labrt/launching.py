@@ -245,11 +245,14 @@ class Launched:
         trace: every step with its time.
         terminal: the master end of its terminal, -1 if it has none.
         exit_code: None until it has ended.
+        oom_killed: whether, by then, the kernel had killed something of its container for want of
+            memory.
     """
 
     def __init__(self, request: dict[str, Any], stdio: tuple[int, int, int]) -> None:
         """Ask for it; `stdio` become its standard input, output and error."""
         self.exit_code: int | None = None
+        self.oom_killed = False
         self.terminal = -1
         self._pidfd = -1
         self._undone = False
@@ -274,7 +277,8 @@ class Launched:
         """
         if self.exit_code is None:
             message = self._connection.next(timeout)
-            self.exit_code = None if message is None else message["exited"]
+            if message is not None:
+                self.exit_code, self.oom_killed = message["exited"], message["oom_killed"]
         return self.exit_code
 
     def wait_undone(self) -> None:

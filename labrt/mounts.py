@@ -99,16 +99,19 @@ class MountOverlay(Step):
     man: ClassVar = "mount(8)"
     reason: ClassVar = "one read-only image serves many containers, each with its own changes"
 
-    def __init__(self, layers: tuple[str, ...], state_dir: str) -> None:
+    def __init__(self, layers: tuple[str, ...], state_dir: str, volatile: bool) -> None:
+        """`volatile`: whether the changes are thrown away when the container ends."""
+        self.volatile = volatile
         # Relative, because of EnterStateDir. The kernel wants the topmost layer first.
         self.layers = [os.path.relpath(layer, state_dir) for layer in reversed(layers)]
 
     @property
     def options(self) -> str:
         # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write. volatile:
-        # nobody waits for the disk at the end, for the changes are thrown away with the container
+        # nobody waits for the disk at the end; what was written can't be mounted a second time
         # (https://docs.kernel.org/filesystems/overlayfs.html).
-        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr,volatile"
+        volatile = ",volatile" if self.volatile else ""
+        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr{volatile}"
 
     def describe(self) -> str:
         return f"mount overlay on merged: {self.options}"

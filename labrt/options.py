@@ -7,6 +7,7 @@ the file of the kernel feature).
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +103,31 @@ class Options:
     label: tuple[str, ...] = _many("NAME=VALUE", "anything you want to remember", "-l")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one command-line option for each field."""
+# Those that say how much of the machine it may use; they can change while it runs.
+LIMITS = (
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+    "cpus",
+    "cpu_shares",
+    "cpuset_cpus",
+    "cpuset_mems",
+    "pids_limit",
+    "blkio_weight",
+    "device_read_bps",
+    "device_write_bps",
+    "device_read_iops",
+    "device_write_iops",
+    "cgroup_conf",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser, only: Container[str] | None = None) -> None:
+    """Add one command-line option for each field, or for each that is named in `only`."""
+    parser.set_defaults(**{each.name: None for each in fields(Options)})
     for each in fields(Options):
+        if only is not None and each.name not in only:
+            continue
         names = [f"--{each.name.replace('_', '-')}"]
         names += [short] if (short := each.metadata["short"]) else []
         parser.add_argument(*names, help=each.metadata["help"], dest=each.name, **_kind(each))

@@ -68,7 +68,7 @@ def recipe(spec: Spec) -> list[Step]:
         ShieldProcess(),
         BecomeContainerRoot(),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
-        mounts.MountOverlay(spec.root.layers, spec.state_dir),
+        mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
         mounts.PivotRoot(),
         *(mounts.MountFilesystem(mount) for mount in spec.mounts),
         *(BindDevice(node) for node in NODES),

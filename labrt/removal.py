@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from labrt import state
+from labrt import events, state
 from labrt.container import note_end, readable, try_lock
 from labrt.errors import LabError
 from labrt.perform import undo
@@ -89,7 +89,7 @@ def _remove(folder: Path, lock: int) -> None:
         return
     _kill_first(folder)
     undo(recipe(record.spec), Context(record.spec, lock=lock))
-    state.record_event(record.spec, "remove")
+    events.record(record.spec, "destroy")
 
 
 def settle(folder: Path) -> bool:

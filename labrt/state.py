@@ -27,15 +27,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from labrt import paths
+from labrt import events, paths
 from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
 
 State = Literal["created", "running", "exited"]
-MAX_EVENTS = 1 << 20  # bytes, after which the events begin anew
 
 
 def containers_dir() -> Path:
@@ -251,35 +250,12 @@ def first_process(folder: Path) -> Iterator[int | None]:
             os.close(pidfd)
 
 
-def record_event(spec: Spec, what: str, **more: object) -> None:
-    """Append one line to the run folder's events: when, whose, what."""
-    who = {"time": time.time(), "id": spec.id, "name": spec.life.name, "event": what}
-    file = events_file()
-    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(who | more).encode() + b"\n")
-        if os.fstat(fd).st_size > MAX_EVENTS:
-            os.replace(file, f"{file}.old")
-    finally:
-        os.close(fd)
-
-
-def events_file() -> Path:
-    return paths.run_dir() / "events"
-
-
 def noted_exit(folder: Path) -> int | None:
     """Return the exit code of a container that has ended, also if it is removed since."""
     if folder.exists():
         return read_status(folder).exit_code
-    ends = [line for line in _events() if line["id"] == folder.name and line["event"] == "die"]
+    ends = [one for one in events.past() if one["id"] == folder.name and one["event"] == "die"]
     return ends[-1]["exit_code"] if ends else None
-
-
-def _events() -> list[dict[str, Any]]:
-    files = [Path(f"{events_file()}.old"), events_file()]
-    texts = [file.read_text() for file in files if file.exists()]
-    return [json.loads(line) for line in "".join(texts).splitlines()]
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:
@@ -383,4 +359,4 @@ class RecordStart(Step):
     def do(self, context: Context) -> None:
         pid = context.pid
         write_status(self.folder, Status(pid, birth(pid), boot_id(), time.time()))
-        record_event(context.spec, "start")
+        events.record(context.spec, "start")

@@ -48,10 +48,15 @@ def wait_ended(folder: Path, timeout: float | None = None) -> bool:
     return True
 
 
-def read_log(log: Path, folder: Path, pause: float) -> Iterator[bytes]:
-    """Yield what is in a log; then, unless `pause` is 0, what is added until the container ends,
-    looking every `pause` seconds."""
-    with open(log, "rb") as file:
+def read_log(folder: Path, since: int | None, pause: float) -> Iterator[bytes]:
+    """Yield what is in a container's log; then, unless `pause` is 0, what is added until it ends,
+    looking every `pause` seconds.
+
+    Args:
+        since: the byte to begin at, None for the log's end.
+    """
+    with open(folder / "log", "rb") as file:
+        file.seek(since or 0, os.SEEK_END if since is None else os.SEEK_SET)
         ended = not pause
         while True:
             if data := file.read(65536):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from pathlib import Path
 
 from labrt import container, removal
-from labrt.commands.explain import container_arguments, declared
-from labrt.container import Started
+from labrt.commands.explain import container_arguments
+from labrt.declare import declare
+from labrt.foreground import attend, stdio
+from labrt.handle import Handle
+from labrt.images import store
+from labrt.options import parsed
 from labrt.perform import Timed
+from labrt.spec import Spec
 
 HELP = "run a program in a new container"
-STOP_SECONDS = 3.0  # between the polite request to end and the forced one
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,27 +27,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     removal.remove_dead()
-    spec = declared(options)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    with container.start(spec) as running:
-        status = attend(running)
+    wishes = parsed(options)
+    spec = declare(store.resolve(options.image), options.args, wishes)
+    if wishes.detach:
+        print(start_detached(spec))
+        return 0
+    with stdio(wishes.interactive) as chosen, container.start(spec, chosen) as running:
+        status = attend(running, wishes.interactive)
+        out_of_memory = running.oom_killed()
+    if out_of_memory:
+        print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
     if options.trace:
         sys.stderr.write(trace_table(running.trace))
     return status
 
 
-def attend(running: Started) -> int:
-    """Wait for the container; asked to end, ask it in turn, and not for ever."""
+def start_detached(spec: Spec) -> str:
+    """Create and start a container that outlives us; return its id, as Docker does."""
+    container.create(spec)
+    handle = Handle(Path(spec.state_dir))
     try:
-        status = running.wait()
-    except KeyboardInterrupt:
-        running.signal(signal.SIGTERM)
-        if running.wait(STOP_SECONDS) is None:
-            running.signal(signal.SIGKILL)
-        status = running.wait()
-    assert status is not None, "no time-out was given"
-    return status
+        handle.start()
+    except BaseException:
+        handle.remove(force=True)
+        raise
+    return handle.id
 
 
 def trace_table(trace: Sequence[Timed]) -> str:
@@ -57,7 +64,3 @@ def trace_table(trace: Sequence[Timed]) -> str:
     end = (trace[-1].start + trace[-1].duration - first) / 1e6
     lines.append(f"{end:8.3f}            execve")
     return "\n".join(lines) + "\n"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
