@@ -95,6 +95,13 @@ def _named(value: str) -> str:
     return json.dumps(profile, separators=(",", ":"))
 
 
+def text(profile: str) -> str:
+    """Return a profile's JSON text, where the spec says "default" for the lab's own."""
+    if profile != "default":
+        return profile
+    return Path(__file__).with_name("seccomp_default.json").read_text()
+
+
 @cache
 def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     """Return a profile's (flags for seccomp(2), filter program), from the cache if it is there.
@@ -106,8 +113,7 @@ def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     Raises:
         LabError: it can't be compiled.
     """
-    if profile == "default":
-        profile = Path(__file__).with_name("seccomp_default.json").read_text()
+    profile = text(profile)
     kept = paths.home() / "seccomp" / _key(profile, capabilities)
     if found := _read(kept):
         return found
@@ -174,7 +180,7 @@ def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, byte
         for architecture in _architectures(profile):
             _add_architecture(compiled, getattr(pyseccomp.Arch, architecture, None), architecture)
         for rule in profile.get("syscalls") or ():
-            if _applies(rule, capabilities):
+            if applies(rule, capabilities):
                 _add(compiled, rule, default)
         flags = sum(_known(_FLAGS, flag, "flag") for flag in profile.get("flags") or ())
         return flags, _exported(compiled)
@@ -215,7 +221,7 @@ def _add_architecture(compiled: Any, number: int | None, name: str) -> None:
         raise BadProfile(f"the architecture {name} is not of this machine's kind") from None
 
 
-def _applies(rule: dict[str, Any], capabilities: tuple[str, ...]) -> bool:
+def applies(rule: dict[str, Any], capabilities: tuple[str, ...]) -> bool:
     """Whether a rule holds here: all of its `includes`, none of its `excludes`."""
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
     machine = _ARCHES.get(os.uname().machine, os.uname().machine)
