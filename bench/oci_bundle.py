@@ -17,11 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labrt import mounts, paths, seccomp, syscalls
+from labrt import paths, seccomp, syscalls
 from labrt.errors import LabError
 from labrt.spec import IdMapping, Mount, Process, Spec
 
 Json = dict[str, Any]
+
+
+def keep_mounts_private() -> None:
+    """From here on, what this process mounts ends with it, even if it is killed."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
 
 
 @contextmanager
@@ -123,7 +129,9 @@ def _resources(limits: dict[str, str]) -> Json:
             case "pids.max":
                 found["pids"] = {"limit": int(value)}
             case _:
-                raise LabError(f"write {file} into an OCI bundle", "only the usual limits are known")
+                raise LabError(
+                    f"write {file} into an OCI bundle", "only the usual limits are known"
+                )
     return found
 
 
