@@ -24,16 +24,21 @@ def run(bundle: Path) -> None:
     Raises:
         LabError: runc could not start it, or it failed.
     """
-    _runc(bundle, "run", "--bundle", str(bundle), bundle.name)
+    _runc(bundle, "run", f"--bundle={bundle}", bundle.name)
 
 
-def start(bundle: Path) -> None:
+def start(bundle: Path) -> int:
     """Start it detached: no process of runc's stays.
+
+    Returns:
+        Its host pid; the nearest child subreaper (PR_SET_CHILD_SUBREAPER(2const)) is its parent.
 
     Raises:
         LabError: runc could not start it.
     """
-    _runc(bundle, "run", "--detach", "--bundle", str(bundle), bundle.name)
+    pid_file = bundle / "pid"
+    _runc(bundle, "run", "--detach", f"--pid-file={pid_file}", f"--bundle={bundle}", bundle.name)
+    return int(pid_file.read_text())
 
 
 def delete(bundle: Path) -> None:
