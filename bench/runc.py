@@ -12,6 +12,10 @@ from pathlib import Path
 
 from labrt.errors import LabError
 
+# labrt's containers have no keyring of their own, either; a user may have no more than 200 keys
+# (kernel.keys.maxkeys, keyrings(7)), and all of these containers map to the same one.
+_AS_LABRT = ("--no-new-keyring",)
+
 
 def unavailable() -> str | None:
     """Return why runc can't be run here, None if it can."""
@@ -24,7 +28,7 @@ def run(bundle: Path) -> None:
     Raises:
         LabError: runc could not start it, or it failed.
     """
-    _runc(bundle, "run", f"--bundle={bundle}", bundle.name)
+    _runc(bundle, "run", *_AS_LABRT, f"--bundle={bundle}", bundle.name)
 
 
 def start(bundle: Path) -> int:
@@ -37,7 +41,8 @@ def start(bundle: Path) -> int:
         LabError: runc could not start it.
     """
     pid_file = bundle / "pid"
-    _runc(bundle, "run", "--detach", f"--pid-file={pid_file}", f"--bundle={bundle}", bundle.name)
+    options = ("--detach", f"--pid-file={pid_file}", f"--bundle={bundle}")
+    _runc(bundle, "run", *_AS_LABRT, *options, bundle.name)
     return int(pid_file.read_text())
 
 
