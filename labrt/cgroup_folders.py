@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from labrt import paths
@@ -21,26 +21,26 @@ from labrt.errors import LabError
 REMOVE_SECONDS = 2.0
 
 
-def make(base: Path, name: str, controllers: Iterable[str]) -> None:
-    """mkdir -p `name` below `base`, with v2's `controllers`. A name of one part may be there.
+def make(folder: Path, controllers: Collection[str], exist_ok: bool = False) -> None:
+    """mkdir -p, where each level first gets v2's `controllers` handed down (none in v1).
 
     Raises:
-        FileExistsError: there is such a cgroup.
+        FileExistsError: there is such a cgroup, and `exist_ok` is false.
     """
-    folder = base
-    for part in Path(name).parts:
-        _hand_down(folder, controllers)
-        folder = folder / part
-        folder.mkdir(exist_ok="/" not in name or folder != base / name)
-    if (folder / "cpuset.cpus").exists() and not (folder / "cgroup.controllers").exists():
-        _fill_cpuset(folder)
+    try:
+        _hand_down(folder.parent, controllers)
+        os.mkdir(folder)
+    except FileNotFoundError:
+        make(folder.parent, controllers, exist_ok=True)
+        make(folder, controllers, exist_ok)
+    except FileExistsError:
+        if not exist_ok:
+            raise
 
 
-def _hand_down(folder: Path, controllers: Iterable[str]) -> None:
+def _hand_down(folder: Path, controllers: Collection[str]) -> None:
     control = folder / "cgroup.subtree_control"
-    if not control.exists():
-        return  # a v1 hierarchy
-    missing = set(controllers) - set(control.read_text().split())
+    missing = set(controllers) - set(control.read_text().split() if controllers else ())
     if not missing:
         return
     text = " ".join(f"+{name}" for name in sorted(missing))
@@ -65,12 +65,12 @@ def _vacate(folder: Path) -> None:
             pass  # it ended meanwhile
 
 
-def _fill_cpuset(folder: Path) -> None:
+def fill_cpuset(folder: Path) -> None:
     """v1 lets no process into a cpuset that names no CPU: give it its parent's, and have the kernel
     give them to those made below (cgroup.clone_children)."""
     if (folder / "cpuset.cpus").read_text().strip():
         return
-    _fill_cpuset(folder.parent)
+    fill_cpuset(folder.parent)
     for file in ("cpuset.cpus", "cpuset.mems"):
         paths.write(folder / file, (folder.parent / file).read_text())
     paths.write(folder / "cgroup.clone_children", "1")

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,9 +58,15 @@ def _refused(file: str) -> str | None:
         return "cgroup v1, where this host has the controller, has nothing like it; boot with v2"
     if file == "io.weight" and not _bfq() and not _iocost():
         return "no disk of this host heeds weights; echo bfq > /sys/block/DISK/queue/scheduler"
-    for base in found.folders:
-        folders.make(base, top(), found.v2)
-    for path in Cgroup(top())._paths(file):
+    return _missing(file)
+
+
+@cache
+def _missing(file: str) -> str | None:
+    """Whether this kernel lacks a file is asked of the lab's top cgroup, once."""
+    cgroup = Cgroup(top())
+    cgroup._make(exist_ok=True)
+    for path in cgroup._paths(file):
         if not path.exists() or not path.stat().st_mode & 0o200:
             return f"this kernel has no {path.name} to write; leave the limit out"
     return None
@@ -114,8 +121,7 @@ class Cgroup:
             raise LabError(f"make the cgroup {name}", reason)
         cgroup = Cgroup(name)
         try:
-            for base in layout().folders:
-                folders.make(base, name, layout().v2)
+            cgroup._make()
             for file, value in (limits or {}).items():
                 cgroup.write(file, value)
         except OSError as error:
@@ -125,6 +131,14 @@ class Cgroup:
             cgroup.remove()
             raise
         return cgroup
+
+    def _make(self, exist_ok: bool = False) -> None:
+        found = layout()
+        for base in found.folders:
+            controllers = found.v2 if base == found.unified else ()
+            folders.make(base / self.name, controllers, exist_ok)
+        if "cpuset" in found.v1:
+            folders.fill_cpuset(found.v1["cpuset"] / self.name)
 
     def files(self, file: str, value: str) -> dict[Path, str]:
         """Return what writing one line into the v2 `file` means on this host: path → text.
