@@ -104,7 +104,7 @@ def _usage(name: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # a command is short: looking for garbage, at its end too, would take a tenth of it
+    gc.disable()  # a command is short: to look for garbage, at its end too, takes a tenth of it
     ended = main()
     gc.freeze()
     sys.exit(ended)
