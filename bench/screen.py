@@ -19,12 +19,13 @@ from bench.tables import Table
 def show(rows: Sequence[Observation], console: Console) -> None:
     """Print every table that the rows allow, the overview last: that is what stays in sight."""
     for table in tables.tables(rows):
-        _print(table, console)
+        print_table(table, console)
     for group in statistics.fair_groups([row for row in rows if row.experiment != "prepare"]):
-        _print(tables.overview(group), console)
+        print_table(tables.overview(group), console)
 
 
-def _print(table: Table, console: Console) -> None:
+def print_table(table: Table, console: Console) -> None:
+    """Print one table with its notes."""
     shown = RichTable(
         title=table.title,
         title_justify="left",

@@ -290,13 +290,7 @@ def slope(rows: Sequence[Observation]) -> Slope | None:
     """
     from scipy.stats import linregress, t
 
-    check_fair(rows)
-    _check_same_question(rows)
-    points = [
-        (row.conditions["instances"], row.value)
-        for row in rows
-        if row.value is not None and not row.warmup
-    ]
+    points = _points(rows)
     if len({x for x, _ in points}) < 3:
         return None
     fit = linregress([x for x, _ in points], [y for _, y in points])
@@ -310,3 +304,34 @@ def slope(rows: Sequence[Observation]) -> Slope | None:
         n=len(points),
         unit=rows[0].unit,
     )
+
+
+def robust_slope(rows: Sequence[Observation]) -> Slope:
+    """Regress as `slope`, but by Theil and Sen: the median of the slopes between all pairs of
+    points, which a reading that something else disturbed doesn't move.
+
+    Raises:
+        Unfair: as `slope`.
+    """
+    from scipy.stats import theilslopes
+
+    points = _points(rows)
+    fit = theilslopes([y for _, y in points], [x for x, _ in points], CONFIDENCE)
+    return Slope(
+        per_instance=float(fit.slope),
+        low=float(fit.low_slope),
+        high=float(fit.high_slope),
+        intercept=float(fit.intercept),
+        n=len(points),
+        unit=rows[0].unit,
+    )
+
+
+def _points(rows: Sequence[Observation]) -> list[tuple[int, float]]:
+    check_fair(rows)
+    _check_same_question(rows)
+    return [
+        (row.conditions["instances"], row.value)
+        for row in rows
+        if row.value is not None and not row.warmup
+    ]

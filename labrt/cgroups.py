@@ -2,13 +2,7 @@
 
 cgroup v2's file names are the only language spoken here: "memory.max", "cpu.max", "pids.max"
 (https://docs.kernel.org/admin-guide/cgroup-v2.html). Where a controller lives in a v1 hierarchy,
-`cgroup_v1` translates. The layout is read from /proc/self/mountinfo, never assumed. Cgroups are
-made only below one of the lab's own, `labrt…`: at the top of every hierarchy, or, for a user
-without root, in the highest cgroup above this process that the user may write (systemd delegates
-it).
-
-A v2 hierarchy that is mounted beside v1's ("hybrid") has few controllers or none, yet every cgroup
-there can be frozen, killed and asked for its pressure and CPU time. So it is always used.
+`cgroup_v1` translates; `cgroup_layout` tells where.
 
 Lesson: notebooks 10 to 15.
 """
@@ -18,158 +12,24 @@ from __future__ import annotations
 import errno
 import os
 import re
-import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
+from labrt import cgroup_folders as folders
 from labrt import cgroup_v1, paths
+from labrt.cgroup_layout import CONTROLLERS, TOP, Layout, layout, own_folders, top, unavailable
 from labrt.errors import LabError, errno_text
 from labrt.step import Context, Step
 
-TOP = "labrt"
-CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
+__all__ = ["CONTROLLERS", "TOP", "Layout", "layout", "own_folders", "top", "unavailable"]
+
 KILL_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
-
-Kind = Literal["v2", "v1", "hybrid", "none"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where this host's cgroups are, as far as this user may make some there.
-
-    Attributes:
-        kind: "v2" alone, "v1" alone, "hybrid" (both mounted), "none".
-        v1: controller, by v2's name → the folder that holds the lab's own, in v1 hierarchies.
-        v2: the same for the controllers of the unified hierarchy.
-        unified: that folder in the v2 hierarchy, whatever controllers it has; None without one.
-        forbidden: a folder where this user may make none, "" if there is none such.
-    """
-
-    kind: Kind
-    v1: dict[str, Path]
-    v2: dict[str, Path]
-    unified: Path | None
-    forbidden: str = ""
-
-    @property
-    def controllers(self) -> dict[str, Path]:
-        """Every controller of use → the folder that holds the lab's own."""
-        return self.v1 | self.v2
-
-    @property
-    def folders(self) -> list[Path]:
-        """One folder for each hierarchy, v2's first."""
-        unified = [self.unified] if self.unified else []
-        return unified + sorted(set(self.v1.values()))
-
-
-class _Hierarchy(NamedTuple):
-    controllers: list[str]  # by v1's name; empty for v2
-    point: Path  # where it is mounted
-    own: Path  # the cgroup of this process
-
-
-@cache
-def layout() -> Layout:
-    """Read the layout from /proc/self (proc(5)); hosts don't change it while they run."""
-    v1: dict[str, Path] = {}
-    v2: dict[str, Path] = {}
-    unified: Path | None = None
-    forbidden = ""
-    hierarchies = _hierarchies()
-    for each in hierarchies:
-        base = _base(each)
-        if base is None:
-            forbidden = str(each.point)
-        elif each.controllers:
-            v1 |= {cgroup_v1.CONTROLLERS.get(name, name): base for name in each.controllers}
-        else:
-            unified = base
-            offered = (base / "cgroup.controllers").read_text().split()
-            v2 = {name: base for name in CONTROLLERS if name in offered}
-    return Layout(_kind(hierarchies), v1, v2, unified, forbidden)
-
-
-def _kind(hierarchies: list[_Hierarchy]) -> Kind:
-    versions = {"v1" if each.controllers else "v2" for each in hierarchies}
-    if len(versions) == 2:
-        return "hybrid"
-    return "v1" if "v1" in versions else "v2" if versions else "none"
-
-
-def top() -> str:
-    """Return the name of the lab's own cgroup: another for each LAB_HOME, so that two labs on one
-    host don't clean up each other's."""
-    return f"{TOP}{paths.lab_suffix()}"
-
-
-def own_folders() -> list[Path]:
-    """Return the cgroup this process is in, in each hierarchy that the lab uses."""
-    return [each.own for each in _hierarchies()]
-
-
-def _hierarchies() -> list[_Hierarchy]:
-    """Return the hierarchies that the lab uses, as /proc/self/mountinfo names them."""
-    mine = _own_paths()
-    found: dict[str, _Hierarchy] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        fstype, _source, options = after.split()[:3]
-        names = [name for name in options.split(",") if name in mine] if fstype == "cgroup" else []
-        if not names and fstype != "cgroup2":
-            continue
-        key = names[0] if names else ""
-        root, point = before.split()[3:5]
-        own = Path(point, os.path.relpath(mine.get(key, "/"), root))
-        found.setdefault(key, _Hierarchy(names, Path(point), own))
-    used = {*cgroup_v1.CONTROLLERS, *(() if "" in found else cgroup_v1.CORE)}
-    kept = [each for each in found.values() if not each.controllers or used & {*each.controllers}]
-    return [each._replace(controllers=[c for c in each.controllers if c in used]) for each in kept]
-
-
-def _own_paths() -> dict[str, str]:
-    """v1 controller, or "" for v2 → this process's cgroup (/proc/self/cgroup, cgroups(7))."""
-    own: dict[str, str] = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _number, names, path = line.split(":", 2)
-        own |= dict.fromkeys(names.split(","), path)
-    return own
-
-
-def _base(hierarchy: _Hierarchy) -> Path | None:
-    """Return the highest cgroup, from the mount point down to this process's own, that this user
-    may make cgroups in."""
-    way = [hierarchy.own, *hierarchy.own.parents]
-    below = [folder for folder in way if folder.is_relative_to(hierarchy.point)]
-    return next(filter(_may_make_in, reversed(below)), None)
-
-
-def _may_make_in(folder: Path) -> bool:
-    files = [folder, folder / "cgroup.procs", folder / "cgroup.subtree_control"]
-    return all(os.access(file, os.W_OK) for file in files if file.exists())
-
-
-def unavailable() -> str | None:
-    """Return why the lab can't make cgroups here, with the remedy, or None if it can."""
-    found = layout()
-    if found.kind == "none":
-        return "no cgroups are mounted on this host; mount -t cgroup2 none /sys/fs/cgroup"
-    if not found.controllers and found.forbidden:
-        return f"uid {os.geteuid()} may not make cgroups below {found.forbidden}; {_delegation()}"
-    if not found.controllers:
-        return "no cgroup controller on this host; run as root on a host that enables some"
-    return None
-
-
-def _delegation() -> str:
-    uid = os.geteuid()
-    return f"run as root, or under systemd-run --user --scope where user@{uid}.service runs"
 
 
 def refusal(limits: Mapping[str, str]) -> str | None:
@@ -198,8 +58,15 @@ def _refused(file: str) -> str | None:
         return "cgroup v1, where this host has the controller, has nothing like it; boot with v2"
     if file == "io.weight" and not _bfq() and not _iocost():
         return "no disk of this host heeds weights; echo bfq > /sys/block/DISK/queue/scheduler"
-    _make_top()
-    for path in Cgroup(top())._paths(file):
+    return _missing(file)
+
+
+@cache
+def _missing(file: str) -> str | None:
+    """Whether this kernel lacks a file is asked of the lab's top cgroup, once."""
+    cgroup = Cgroup(top())
+    cgroup._make(exist_ok=True)
+    for path in cgroup._paths(file):
         if not path.exists() or not path.stat().st_mode & 0o200:
             return f"this kernel has no {path.name} to write; leave the limit out"
     return None
@@ -242,7 +109,7 @@ class Cgroup:
         """Make the cgroup `labrt/…` and write its limits.
 
         Args:
-            name: path below the hierarchy's root, beginning with "labrt/".
+            name: path below the hierarchy's root, beginning with "labrt".
             limits: v2 file name → value.
 
         Raises:
@@ -254,8 +121,7 @@ class Cgroup:
             raise LabError(f"make the cgroup {name}", reason)
         cgroup = Cgroup(name)
         try:
-            for base in layout().folders:
-                _make(base, name)
+            cgroup._make()
             for file, value in (limits or {}).items():
                 cgroup.write(file, value)
         except OSError as error:
@@ -266,13 +132,25 @@ class Cgroup:
             raise
         return cgroup
 
+    def _make(self, exist_ok: bool = False) -> None:
+        found = layout()
+        for base in found.folders:
+            controllers = found.v2 if base == found.unified else ()
+            folders.make(base / self.name, controllers, exist_ok)
+        if "cpuset" in found.v1:
+            folders.fill_cpuset(found.v1["cpuset"] / self.name)
+
     def files(self, file: str, value: str) -> dict[Path, str]:
-        """Return what writing the v2 `file` means on this host: path → value.
+        """Return what writing one line into the v2 `file` means on this host: path → text.
 
         Raises:
             LabError: this host has no controller for it.
         """
-        return dict(self._writes(file, value))
+        if path := self._v2_path(file):
+            return {path: value}
+        found, at = self._translation(file), self._folders_by_controller()
+        writes = found.write(at, value) if found.write else []
+        return {at[found.controller] / name: text for name, text in writes}
 
     def write(self, file: str, value: str) -> None:
         """Write a v2 control file (or its v1 equivalents), each line of the value on its own.
@@ -282,7 +160,7 @@ class Cgroup:
         """
         try:
             for line in value.splitlines() or [""]:
-                for path, text in self._writes(file, line):
+                for path, text in self.files(file, line).items():
                     paths.write(path, text or "\n")
         except (OSError, ValueError) as error:
             raise LabError(
@@ -331,10 +209,8 @@ class Cgroup:
     def processes(self) -> list[int]:
         """Return the pids in it and in the cgroups below it, as this process's pid namespace
         numbers them."""
-        below = [inner for folder in self._folders() for inner in _tree(folder)]
-        return sorted({pid for folder in below for pid in _pids(folder)})
-
-    pids = processes
+        below = [inner for folder in self._folders() for inner in folders.tree(folder)]
+        return sorted({pid for folder in below for pid in folders.processes(folder)})
 
     def memory(self) -> MemoryUse:
         """Read what is charged to it now."""
@@ -384,7 +260,7 @@ class Cgroup:
             return False
 
     def kill(self) -> None:
-        """Kill every process in it, frozen or not, and wait, by pidfd, until all have ended.
+        """Kill every process in it, frozen or not, and wait until all have ended.
 
         Raises:
             LabError: one still lives after `KILL_SECONDS`.
@@ -399,7 +275,10 @@ class Cgroup:
                     "mend what it waits for, then run ./lab clean",
                 )
             self._kill_at_once()
-            _kill_each(pids, self._thaw_v1)
+            for pid in pids:
+                _kill(pid)
+            self._thaw_v1()
+            time.sleep(0.001)  # v1 tells nobody that a cgroup is empty
 
     def _kill_at_once(self) -> None:
         """cgroup.kill (Linux 5.14): no fork can outrun it."""
@@ -418,13 +297,15 @@ class Cgroup:
                 pass  # it is gone
 
     def remove(self) -> None:
-        """Remove its folders and those below (rmdir(2)), killing what still runs there; content to
-        find none."""
+        """Remove its folders and those below, killing what still runs there; content to find
+        none."""
         for folder in self._folders():
-            if not _rmdir(folder):
+            try:
+                folders.remove(folder, patience=0)
+            except LabError:
                 self.kill()
-                for inner in _tree(folder):
-                    _rmdir_patiently(inner)
+                for inner in folders.tree(folder):
+                    folders.remove(inner)
 
     def exists(self) -> bool:
         return any(folder.exists() for folder in self._folders())
@@ -434,10 +315,6 @@ class Cgroup:
         such hierarchy."""
         unified = layout().unified
         return unified / self.name if unified else None
-
-    def v2_folder(self) -> Path | None:
-        """Its folder in the v2 hierarchy, or None where no controller of processes lives there."""
-        return self.birth_folder() if {"cpu", "memory", "pids"} & set(layout().v2) else None
 
     def v1_folders(self) -> list[Path]:
         """Its folders in v1 hierarchies."""
@@ -476,14 +353,6 @@ class Cgroup:
         found = self._translation(file)
         return [layout().v1[found.controller] / self.name / name for name in found.files]
 
-    def _writes(self, file: str, value: str) -> list[tuple[Path, str]]:
-        if path := self._v2_path(file):
-            return [(path, value)]
-        found = self._translation(file)
-        folders = self._folders_by_controller()
-        writes = found.write(folders, value) if found.write else []
-        return [(folders[found.controller] / name, text) for name, text in writes]
-
 
 def all_cgroups() -> list[Cgroup]:
     """Return every cgroup directly below the lab's own, in any hierarchy."""
@@ -502,62 +371,6 @@ def remove_top() -> None:
                 raise
 
 
-def _make_top() -> None:
-    for base in layout().folders:
-        _make(base, top())
-
-
-def _make(base: Path, name: str) -> None:
-    """mkdir -p; in v2, hand the controllers down to each level (cgroup.subtree_control)."""
-    folder = base
-    for part in Path(name).parts:
-        _delegate(folder)
-        folder = folder / part
-        folder.mkdir(exist_ok="/" not in name or folder != base / name)
-    if base == layout().v1.get("cpuset"):
-        _fill_cpuset(folder)
-
-
-def _delegate(folder: Path) -> None:
-    control = folder / "cgroup.subtree_control"
-    if not control.exists():
-        return  # a v1 hierarchy
-    missing = set(layout().v2) - set(control.read_text().split())
-    if not missing:
-        return
-    text = " ".join(f"+{name}" for name in sorted(missing))
-    try:
-        paths.write(control, text)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        _vacate(folder)
-        paths.write(control, text)
-
-
-def _vacate(folder: Path) -> None:
-    """Move its processes into a leaf: in v2, only a cgroup without processes of its own can limit
-    those below it (cgroups(7), "no internal processes")."""
-    leaf = folder / f"{TOP}-leaf"
-    leaf.mkdir(exist_ok=True)
-    for pid in _pids(folder):
-        try:
-            paths.write(leaf / "cgroup.procs", str(pid))
-        except ProcessLookupError:
-            pass  # it ended meanwhile
-
-
-def _fill_cpuset(folder: Path) -> None:
-    """v1 lets no process into a cpuset that names no CPU: give it its parent's, and have the kernel
-    give them to those made below (cgroup.clone_children)."""
-    if (folder / "cpuset.cpus").read_text().strip():
-        return
-    _fill_cpuset(folder.parent)
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        paths.write(folder / file, (folder.parent / file).read_text())
-    paths.write(folder / "cgroup.clone_children", "1")
-
-
 def _undoing(file: str, value: str, before: str) -> str:
     """Return what to write to have `before` again; io.max needs it for each device of `value`."""
     if file != "io.max":
@@ -566,77 +379,13 @@ def _undoing(file: str, value: str, before: str) -> str:
     return "\n".join([f"{dev} rbps=max wbps=max riops=max wiops=max" for dev in devices] + [before])
 
 
-def _tree(folder: Path) -> list[Path]:
-    """Return the cgroup's folder, after all those below it: rmdir(2) takes them in this order."""
+def _kill(pid: int) -> None:
+    if pid == 0:
+        return  # in a pid namespace that we don't see; and to kill(2), 0 means ourselves
     try:
-        with os.scandir(folder) as entries:
-            below = [Path(entry.path) for entry in entries if entry.is_dir()]
-    except FileNotFoundError:
-        return []
-    return [inner for each in below for inner in _tree(each)] + [folder]
-
-
-def _pids(folder: Path) -> list[int]:
-    try:
-        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:  # a threaded cgroup: its processes count above it
-            raise
-        return []
-
-
-def _kill_each(pids: list[int], let_die: Callable[[], None]) -> None:
-    pidfds = [fd for fd in map(_pidfd_or_none, pids) if fd is not None]
-    try:
-        for pidfd in pidfds:
-            try:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # it ended by itself meanwhile
-        let_die()
-        for pidfd in pidfds:
-            _wait_readable(pidfd, 5.0)
-    finally:
-        for pidfd in pidfds:
-            os.close(pidfd)
-
-
-def _pidfd_or_none(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
-        return None
-
-
-def _wait_readable(fd: int, timeout: float) -> bool:
-    """Wait until a pidfd tells that its process has ended (pidfd_open(2))."""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
-
-
-def _rmdir(folder: Path) -> bool:
-    """Remove one folder; False if the kernel answers that it is in use."""
-    try:
-        os.rmdir(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        return False
-    return True
-
-
-def _rmdir_patiently(folder: Path, timeout: float = 2.0) -> None:
-    """For a moment after its last process has ended, a cgroup still counts as in use."""
-    deadline = time.monotonic() + timeout
-    while not _rmdir(folder):
-        if time.monotonic() > deadline:
-            raise LabError(f"remove the cgroup {folder}", "EBUSY: it is still in use", "", "retry")
-        time.sleep(0.0005)
+        pass  # it ended by itself meanwhile
 
 
 class CreateCgroup(Step):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in names():
         return _usage(name)
     command = _command(name)
-    parser = argparse.ArgumentParser(f"labrt {name}", description=command.HELP, add_help=False)
+    parser = argparse.ArgumentParser(
+        f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help
+    )
     parser.add_argument("--help", action="help", help="show this text")
     command.arguments(parser)
     try:
@@ -47,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(f"{errno_text(error)}{about}{remedy}", FAILED)
     except KeyboardInterrupt:
         return _tell("interrupted; everything is undone", 128 + signal.SIGINT)
+
+
+class _Help(argparse.HelpFormatter):
+    """Of a fixed width: argparse makes one for each option, and each would ask the terminal's."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
 
 
 def names() -> list[str]:
@@ -94,4 +104,7 @@ def _usage(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    gc.disable()  # a command is short: to look for garbage, at its end too, takes a tenth of it
+    ended = main()
+    gc.freeze()
+    sys.exit(ended)

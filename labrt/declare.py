@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ def declare(
         LabError: a wish that is none, or one this host can't fulfil; a damaged image.
     """
     wishes = options or Options(**more)
-    container_id = f"lab-{secrets.token_hex(4)}"
+    container_id = f"lab-{os.urandom(4).hex()}"
     resources = limits.resources(wishes)
     no_cgroups = cgroups.unavailable()
     if resources and (reason := cgroups.refusal(resources)):

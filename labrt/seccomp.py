@@ -17,7 +17,7 @@ import ctypes
 import errno
 import json
 import os
-import tempfile
+import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
@@ -59,6 +59,8 @@ _COMPARISONS = {
 # Our machine's name in profiles' "arches", which are Go's.
 _ARCHES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86", "armv7l": "arm"}
 
+_HEADER = struct.Struct("<II")
+
 
 class BadProfile(LabError):
     """A profile that says what no profile can say."""
@@ -95,6 +97,13 @@ def _named(value: str) -> str:
     return json.dumps(profile, separators=(",", ":"))
 
 
+def text(profile: str) -> str:
+    """Return a profile's JSON text, where the spec says "default" for the lab's own."""
+    if profile != "default":
+        return profile
+    return Path(__file__).with_name("seccomp_default.json").read_text()
+
+
 @cache
 def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     """Return a profile's (flags for seccomp(2), filter program), from the cache if it is there.
@@ -106,22 +115,15 @@ def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     Raises:
         LabError: it can't be compiled.
     """
-    if profile == "default":
-        profile = Path(__file__).with_name("seccomp_default.json").read_text()
-    kept = paths.home() / "seccomp" / _key(profile, capabilities)
-    if found := _read(kept):
+    profile = text(profile)
+    sets = " ".join(sorted(capabilities))
+    key = "\n".join([profile, sets, _libseccomp_version(), *os.uname()[2:5:2], ""]).encode()
+    kept = paths.home() / "seccomp" / f"{zlib.crc32(key):08x}"
+    if found := _read(kept, key):
         return found
-    compiled = compile_profile(profile, capabilities)
-    _write(kept, *compiled)
-    return compiled
-
-
-def _key(profile: str, capabilities: tuple[str, ...]) -> str:
-    """Name the cached program after all that it depends on."""
-    import hashlib
-
-    parts = [profile, *sorted(capabilities), _libseccomp_version(), *os.uname()[2:5:2]]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    flags, program = compile_profile(profile, capabilities)
+    _write(kept, key + _HEADER.pack(flags, len(program)) + program)
+    return flags, program
 
 
 def _libseccomp_version() -> str:
@@ -134,25 +136,23 @@ def _libseccomp_version() -> str:
     return ".".join(map(str, library.seccomp_version().contents))
 
 
-def _read(kept: Path) -> tuple[int, bytes] | None:
-    """Read a cached program: its checksum, flags, instructions. None if it isn't there whole."""
-    try:
-        data = kept.read_bytes()
-    except FileNotFoundError:
+def _read(kept: Path, key: bytes) -> tuple[int, bytes] | None:
+    """Read a cached file: all that the program depends on, its flags and length, the program. None
+    if it isn't there whole."""
+    data = kept.read_bytes() if kept.exists() else b""
+    if not data.startswith(key) or len(data) < len(key) + _HEADER.size:
         return None
-    checksum, flags, program = data[:4], data[4:8], data[8:]
-    if not program or zlib.crc32(flags + program).to_bytes(4, "little") != checksum:
-        return None
-    return int.from_bytes(flags, "little"), program
+    flags, length = _HEADER.unpack_from(data, len(key))
+    program = data[len(key) + _HEADER.size :]
+    return (flags, program) if len(program) == length else None
 
 
-def _write(kept: Path, flags: int, program: bytes) -> None:
-    """Write a program to the cache, whole (rename(2))."""
+def _write(kept: Path, data: bytes) -> None:
+    """Write it whole (rename(2))."""
     paths.make_passable(kept.parent)
-    body = flags.to_bytes(4, "little") + program
-    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as aside:
-        aside.write(zlib.crc32(body).to_bytes(4, "little") + body)
-    os.replace(aside.name, kept)
+    aside = kept.with_name(f"{kept.name}-{os.getpid()}")
+    aside.write_bytes(data)
+    os.replace(aside, kept)
 
 
 def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
@@ -174,7 +174,7 @@ def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, byte
         for architecture in _architectures(profile):
             _add_architecture(compiled, getattr(pyseccomp.Arch, architecture, None), architecture)
         for rule in profile.get("syscalls") or ():
-            if _applies(rule, capabilities):
+            if applies(rule, capabilities):
                 _add(compiled, rule, default)
         flags = sum(_known(_FLAGS, flag, "flag") for flag in profile.get("flags") or ())
         return flags, _exported(compiled)
@@ -215,7 +215,7 @@ def _add_architecture(compiled: Any, number: int | None, name: str) -> None:
         raise BadProfile(f"the architecture {name} is not of this machine's kind") from None
 
 
-def _applies(rule: dict[str, Any], capabilities: tuple[str, ...]) -> bool:
+def applies(rule: dict[str, Any], capabilities: tuple[str, ...]) -> bool:
     """Whether a rule holds here: all of its `includes`, none of its `excludes`."""
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
     machine = _ARCHES.get(os.uname().machine, os.uname().machine)

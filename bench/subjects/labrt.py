@@ -66,7 +66,7 @@ class LabrtInstance(Instance):
 
     def pids(self) -> list[int]:
         cgroup = self._container.cgroup
-        return [self._container.pid] if cgroup is None else cgroup.pids()
+        return [self._container.pid] if cgroup is None else cgroup.processes()
 
     def cgroup(self) -> Cgroup | None:
         return self._container.cgroup

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt import cgroups
-from labrt.cgroups import Cgroup, top
+from labrt.cgroups import Cgroup, layout, top
 from labrt.errors import LabError
 
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
@@ -44,7 +44,7 @@ def _doors(cgroup: Cgroup) -> list[str]:
 
     In v1 that is `tasks`: a single thread then needs no lock against every fork of the machine.
     """
-    v2 = cgroup.v2_folder()
+    v2 = cgroup.birth_folder() if {"cpu", "memory", "pids"} & set(layout().v2) else None
     doors = [folder / "tasks" for folder in cgroup.v1_folders()]
     return [str(door) for door in doors] + ([str(v2 / "cgroup.procs")] if v2 else [])
 
@@ -124,7 +124,7 @@ class ProcessInstance(Instance):
         self._marks.close()
 
     def pids(self) -> list[int]:
-        return self._cgroup.pids()
+        return self._cgroup.processes()
 
     def cgroup(self) -> Cgroup | None:
         return self._cgroup

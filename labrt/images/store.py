@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,6 +182,8 @@ def _locked() -> Iterator[None]:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
+    import tempfile  # only now: it takes 3 ms, and few commands write
+
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:

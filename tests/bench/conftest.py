@@ -62,6 +62,7 @@ def row() -> Callable[..., Observation]:
 def image_home() -> Iterator[Path]:
     """A LAB_HOME with the busybox image, for the bench's tests alone."""
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
+    folder.chmod(0o711)  # runc, unlike labrt, has the container's root walk through it
     before = {name: os.environ.get(name) for name in ("LAB_HOME", "LAB_RUN")}
     os.environ |= {"LAB_HOME": str(folder / "home"), "LAB_RUN": str(folder / "run")}
     base.ensure("busybox")

@@ -8,7 +8,7 @@ import pytest
 
 from bench import statistics
 from bench.observations import Observation
-from bench.statistics import Unfair, compare, fair_groups, slope, summarise
+from bench.statistics import Unfair, compare, fair_groups, robust_slope, slope, summarise
 from labrt.errors import LabError
 
 Row = Callable[..., Observation]
@@ -137,6 +137,12 @@ def test_the_slope_is_found_within_its_interval(row: Row) -> None:
     assert found.low < -50 < found.high
     assert found.high - found.low < 5
     assert found.n == 8
+
+
+def test_the_robust_slope_is_not_moved_by_a_disturbed_reading(row: Row) -> None:
+    rows = [row(1000.0 - 50 * n, instances=n, metric="mem_available", unit="B") for n in range(8)]
+    rows[6] = row(100.0, instances=6, metric="mem_available", unit="B")
+    assert robust_slope(rows).per_instance == pytest.approx(-50)
 
 
 def test_two_numbers_of_instances_have_no_slope_with_an_interval(row: Row) -> None:

@@ -174,7 +174,7 @@ def test_its_limits_are_in_force_and_too_much_memory_kills() -> None:
         assert c.wait(60) != 0
     with labrt.run("busybox", ["sleep", "60"], memory="16m", pids_limit=5) as c:
         assert c.cgroup is not None
-        assert c.cgroup.pids() == [c.pid]
+        assert c.cgroup.processes() == [c.pid]
         assert c.cgroup.read("pids.max").strip() == "5"
 
 

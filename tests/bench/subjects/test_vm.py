@@ -53,7 +53,7 @@ def test_its_process_is_qemu_in_a_cgroup_of_its_own(ready: VmInstance) -> None:
     with open(f"/proc/{pid}/comm") as comm:
         assert comm.read().startswith("qemu-system")
     if (group := ready.cgroup()) is not None:
-        assert group.pids() == [pid]
+        assert group.processes() == [pid]
         assert group.memory().anon > 32 * 2**20  # the guest's kernel alone is more
 
 

@@ -1,0 +1,195 @@
+"""labrt against runc: how long `true` takes from call to exit, in the very same container.
+
+    python -m bench.runtimes [--rounds 40] [--json]
+
+Every way runs the same image with labrt's full posture: namespaces, root mapped to an unprivileged
+uid, cgroup with limits, seccomp filter, capabilities, masks. runc gets it as an OCI bundle
+(`oci_bundle.py`), whose root is mounted beforehand. In each round the ways take turns in an order
+drawn anew, so a drift of the machine's speed meets all of them. The ratios are of medians, with
+bootstrap intervals; `p` is a permutation test of the ranks (`statistics.compare`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import labrt
+from bench import oci_bundle, runc, screen, statistics, units
+from bench.observations import Observation
+from bench.tables import Table
+from labrt.declare import declare
+from labrt.errors import LabError
+from labrt.images import base
+from labrt.launching import launcher
+from labrt.options import given
+
+LIMITS: dict[str, Any] = {"memory": "256m", "cpus": 1, "pids_limit": 64}
+RUNC = "runc run"
+LIBRARY = "library"
+UNDONE = "library, undone"
+BRIDGE = "library, bridge"
+COMMAND = "labrt run"
+# How much of runc's time each way may take at most.
+TARGETS = {LIBRARY: 0.25, BRIDGE: 0.6, COMMAND: 1.0}
+WARM_UPS = 2
+ROOT = Path(__file__).parent.parent
+
+# One run of `true`: the seconds from call to exit, by the way's name.
+Way = Callable[[], dict[str, float]]
+
+
+def main() -> int:
+    """Measure and print; exit status 1 with one line where it can't be measured."""
+    parser = argparse.ArgumentParser(prog="bench.runtimes")
+    parser.add_argument("--rounds", type=int, default=40, metavar="N", help="samples of each")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    options = parser.parse_args()
+    oci_bundle.keep_mounts_private()
+    try:
+        rows, notes = measure(options.rounds)
+        found = figures(rows)
+    except (LabError, OSError) as error:
+        print(f"runtimes: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        screen.print_table(table(found, notes), Console())
+    return 0
+
+
+def measure(rounds: int) -> tuple[list[Observation], list[str]]:
+    """Take `rounds` samples of each way, after a warm-up of two.
+
+    Returns:
+        The samples; what could not be measured, and why.
+
+    Raises:
+        LabError: no container could be started.
+    """
+    spec = declare(base.ensure("busybox"), ["true"], given(**LIMITS))
+    conditions = {"digest": spec.image_digest, "workload": "true", **LIMITS}
+    draw = random.Random(statistics.SEED)
+    launcher()
+    rows: list[Observation] = []
+    with oci_bundle.mounted(spec) as bundle:
+        ways: list[Way] = [lambda: by_runc(bundle), by_library, by_command]
+        refused = bridge_refused()
+        if refused is None:
+            ways.append(by_bridge)
+        for sample in range(-WARM_UPS, rounds):
+            for way in draw.sample(ways, len(ways)):
+                stamps = {**conditions, "warmup": sample < 0}
+                rows += [_row(name, sample, took, stamps) for name, took in way().items()]
+    return rows, [f"{BRIDGE} is not measured: {refused}."] if refused else []
+
+
+def _row(name: str, sample: int, seconds: float, conditions: dict[str, Any]) -> Observation:
+    return Observation(
+        run="runtimes",
+        subject=name,
+        experiment="runtimes",
+        sample=sample,
+        phase="call to exit",
+        metric="time",
+        unit="s",
+        value=seconds,
+        conditions=conditions,
+    )
+
+
+def by_runc(bundle: Path) -> dict[str, float]:
+    """`runc run`, which undoes everything but its root before it ends."""
+    begun = time.perf_counter()
+    runc.run(bundle)
+    return {RUNC: time.perf_counter() - begun}
+
+
+def by_library(**more: Any) -> dict[str, float]:
+    """From the library, the launcher warm."""
+    begun = time.perf_counter()
+    with labrt.run("busybox", ["true"], **LIMITS, **more) as container:
+        if code := container.wait():
+            raise LabError("run true from the library", f"exit status {code}")
+        ended = time.perf_counter()
+        container.wait_undone()
+    return {LIBRARY: ended - begun, UNDONE: time.perf_counter() - begun}
+
+
+def by_bridge() -> dict[str, float]:
+    return {BRIDGE: by_library(network="bridge")[LIBRARY]}
+
+
+def bridge_refused() -> str | None:
+    """Return why containers can't be connected to a bridge here, None if they can."""
+    try:
+        with labrt.run("busybox", ["true"], network="bridge") as container:
+            network = container.spec.network
+            return None if network and network.mode == "bridge" else "not yet in labrt"
+    except LabError as error:
+        return str(error)
+
+
+def by_command() -> dict[str, float]:
+    """The command line, as `./lab run` calls it: a new Python each time."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in LIMITS.items()]
+    command = [sys.executable, "-m", "labrt.cli", "run", *options, "busybox", "true"]
+    begun = time.perf_counter()
+    status = subprocess.run(
+        command, stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    took = time.perf_counter() - begun
+    if status.returncode:
+        raise LabError("run true by the command line", f"exit status {status.returncode}")
+    return {COMMAND: took}
+
+
+def figures(rows: list[Observation]) -> dict[str, dict[str, Any]]:
+    """Return, by way: n, median and quartiles in seconds, and the ratio to runc's median with its
+    95 % interval, p and target."""
+    return {name: _figures_of(name, rows) for name in statistics.subjects(rows)}
+
+
+def _figures_of(name: str, rows: list[Observation]) -> dict[str, Any]:
+    mine = statistics.select(rows, subject=name)
+    summary = statistics.summarise(mine)
+    found = {"n": summary.n, "median": summary.median, "low": summary.low, "high": summary.high}
+    if name == RUNC:
+        return found
+    against = statistics.compare(mine, statistics.select(rows, subject=RUNC))
+    ratio = {"ratio": against.ratio, "ratio_low": against.low, "ratio_high": against.high}
+    return {**found, **ratio, "p": against.p, "target": TARGETS.get(name)}
+
+
+def table(found: dict[str, dict[str, Any]], notes: list[str]) -> Table:
+    """Return the figures as a table, runc first."""
+    columns = ["", "median", "95 %", "× runc", "95 %", "target", "n"]
+    shown = Table("true, from call to exit, in the same container", columns, notes=notes)
+    for name in sorted(found, key=lambda name: (name != RUNC, found[name]["median"])):
+        shown.rows.append([name, *_cells(found[name])])
+    return shown
+
+
+def _cells(figures: dict[str, Any]) -> list[str]:
+    time = units.text(figures["median"], "s")
+    span = units.span(figures["low"], figures["high"], "s")
+    if "ratio" not in figures:
+        return [time, span, "1", "", "", str(figures["n"])]
+    ratios = [f"{figures[key]:.2f}" for key in ("ratio", "ratio_low", "ratio_high")]
+    target = f"≤ {figures['target']}" if figures["target"] else ""
+    return [time, span, ratios[0], " – ".join(ratios[1:]), target, str(figures["n"])]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

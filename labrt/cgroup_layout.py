@@ -1,0 +1,159 @@
+"""Where this host's cgroups are: v1, v2 or both, and where in them this user may make some.
+
+Read from /proc/self/mountinfo and /proc/self/cgroup, never assumed (cgroups(7)). The lab makes
+cgroups only below one of its own, `labrt…`: at the top of every hierarchy, or, for a user without
+root, in the highest cgroup above this process that the user may write (systemd delegates it).
+
+A v2 hierarchy that is mounted beside v1's ("hybrid") has few controllers or none, yet every cgroup
+there can be frozen, killed and asked for its pressure and CPU time. So it is always used.
+
+Lesson: notebook 10.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from labrt import cgroup_v1, paths
+
+TOP = "labrt"
+CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
+
+Kind = Literal["v2", "v1", "hybrid", "none"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where this host's cgroups are, as far as this user may make some there.
+
+    Attributes:
+        kind: "v2" alone, "v1" alone, "hybrid" (both mounted), "none".
+        v1: controller, by v2's name → the folder that holds the lab's own, in v1 hierarchies.
+        v2: the same for the controllers of the unified hierarchy.
+        unified: that folder in the v2 hierarchy, whatever controllers it has; None without one.
+        forbidden: a folder where this user may make none, "" if there is none such.
+    """
+
+    kind: Kind
+    v1: dict[str, Path]
+    v2: dict[str, Path]
+    unified: Path | None
+    forbidden: str = ""
+
+    @property
+    def controllers(self) -> dict[str, Path]:
+        """Every controller of use → the folder that holds the lab's own."""
+        return self.v1 | self.v2
+
+    @property
+    def folders(self) -> list[Path]:
+        """One folder for each hierarchy, v2's first."""
+        unified = [self.unified] if self.unified else []
+        return unified + sorted(set(self.v1.values()))
+
+
+class _Hierarchy(NamedTuple):
+    controllers: list[str]  # by v1's name; empty for v2
+    point: Path  # where it is mounted
+    own: Path  # the cgroup of this process
+
+
+@cache
+def layout() -> Layout:
+    """Read the layout; hosts don't change it while they run."""
+    v1: dict[str, Path] = {}
+    v2: dict[str, Path] = {}
+    unified: Path | None = None
+    forbidden = ""
+    hierarchies = _hierarchies()
+    for each in hierarchies:
+        base = _base(each)
+        if base is None:
+            forbidden = str(each.point)
+        elif each.controllers:
+            v1 |= {cgroup_v1.CONTROLLERS.get(name, name): base for name in each.controllers}
+        else:
+            unified = base
+            offered = (base / "cgroup.controllers").read_text().split()
+            v2 = {name: base for name in CONTROLLERS if name in offered}
+    return Layout(_kind(hierarchies), v1, v2, unified, forbidden)
+
+
+def _kind(hierarchies: list[_Hierarchy]) -> Kind:
+    versions = {"v1" if each.controllers else "v2" for each in hierarchies}
+    if len(versions) == 2:
+        return "hybrid"
+    return "v1" if "v1" in versions else "v2" if versions else "none"
+
+
+def top() -> str:
+    """Return the name of the lab's own cgroup: another for each LAB_HOME, so that two labs on one
+    host don't clean up each other's."""
+    return f"{TOP}{paths.lab_suffix()}"
+
+
+def own_folders() -> list[Path]:
+    """Return the cgroup this process is in, in each hierarchy that the lab uses."""
+    return [each.own for each in _hierarchies()]
+
+
+def _hierarchies() -> list[_Hierarchy]:
+    """Return the hierarchies that the lab uses, as /proc/self/mountinfo names them."""
+    mine = _own_paths()
+    found: dict[str, _Hierarchy] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        fstype, _source, options = after.split()[:3]
+        names = [name for name in options.split(",") if name in mine] if fstype == "cgroup" else []
+        if not names and fstype != "cgroup2":
+            continue
+        key = names[0] if names else ""
+        root, point = before.split()[3:5]
+        own = Path(point, os.path.relpath(mine.get(key, "/"), root))
+        found.setdefault(key, _Hierarchy(names, Path(point), own))
+    used = {*cgroup_v1.CONTROLLERS, *(() if "" in found else cgroup_v1.CORE)}
+    kept = [each for each in found.values() if not each.controllers or used & {*each.controllers}]
+    return [each._replace(controllers=[c for c in each.controllers if c in used]) for each in kept]
+
+
+def _own_paths() -> dict[str, str]:
+    """v1 controller, or "" for v2 → this process's cgroup (/proc/self/cgroup, cgroups(7))."""
+    own: dict[str, str] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, names, path = line.split(":", 2)
+        own |= dict.fromkeys(names.split(","), path)
+    return own
+
+
+def _base(hierarchy: _Hierarchy) -> Path | None:
+    """Return the highest cgroup, from the mount point down to this process's own, that this user
+    may make cgroups in."""
+    way = [hierarchy.own, *hierarchy.own.parents]
+    below = [folder for folder in way if folder.is_relative_to(hierarchy.point)]
+    return next(filter(_may_make_in, reversed(below)), None)
+
+
+def _may_make_in(folder: Path) -> bool:
+    files = [folder, folder / "cgroup.procs", folder / "cgroup.subtree_control"]
+    return all(os.access(file, os.W_OK) for file in files if file.exists())
+
+
+def unavailable() -> str | None:
+    """Return why the lab can't make cgroups here, with the remedy, or None if it can."""
+    found = layout()
+    if found.kind == "none":
+        return "no cgroups are mounted on this host; mount -t cgroup2 none /sys/fs/cgroup"
+    if not found.controllers and found.forbidden:
+        return f"uid {os.geteuid()} may not make cgroups below {found.forbidden}; {_delegation()}"
+    if not found.controllers:
+        return "no cgroup controller on this host; run as root on a host that enables some"
+    return None
+
+
+def _delegation() -> str:
+    uid = os.geteuid()
+    return f"run as root, or under systemd-run --user --scope where user@{uid}.service runs"
