@@ -15,13 +15,35 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths, syscalls
+from labrt.archive import Packer, Unpacker
 from labrt.mounts import FLAGS, PROPAGATIONS, mount_point
 from labrt.spec import Mount
 from labrt.step import Context, Side, Step
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others who make or remove volumes in this folder out (flock(2))."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flock(lock, LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def make_volume(folder: Path) -> None:
+    """Make a volume's folder where it is missing."""
+    paths.make_passable(folder.parent)
+    with locked(folder.parent):
+        folder.mkdir(exist_ok=True)
 
 
 class CreateVolume(Step):
@@ -37,8 +59,7 @@ class CreateVolume(Step):
         return f"mkdir {self.folder}; where it is new and empty, give it to the container's root"
 
     def do(self, context: Context) -> None:
-        paths.make_passable(self.folder.parent)
-        self.folder.mkdir(mode=0o755, exist_ok=True)
+        make_volume(self.folder)
         spec = context.spec
         is_new = self.folder.stat().st_uid == 0 and not os.listdir(self.folder)
         if os.geteuid() == 0 and spec.uid_mappings and is_new:
@@ -51,6 +72,7 @@ class OpenSource(Step):
 
     man: ClassVar = "open_tree(2)"
     reason: ClassVar = "what the container is to see is looked up with the user's rights, no others"
+    vital: ClassVar = "there would be nothing to mount"
 
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
@@ -89,6 +111,18 @@ def close_sources(context: Context) -> None:
     context.sources.clear()
 
 
+def _fill(volume: int, image: int) -> None:
+    """Give an empty volume what the image has in that folder, and the folder's owner and mode."""
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
+    if not os.listdir(folder):
+        nameless = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, dir_fd=volume)
+        with os.fdopen(nameless, "w+b") as spool:
+            Packer(spool).pack(image, ".", ".")
+            spool.seek(0)
+            Unpacker(folder, [], owners=True).unpack(spool)
+    os.close(folder)
+
+
 class MountSource(Step):
     side: ClassVar = "container"
     man: ClassVar = "move_mount(2)"
@@ -105,6 +139,8 @@ class MountSource(Step):
         source = context.sources.pop(self.mount.destination)
         folder = stat.S_ISDIR(os.fstat(source).st_mode)
         target = mount_point(context, self.mount.destination, folder)
+        if "copyup" in self.mount.options:
+            _fill(source, target)
         flags = sum(flag for name, flag in FLAGS.items() if name in self.mount.options)
         syscalls.mount_setattr(source, flags)
         syscalls.move_mount(source, target)

@@ -108,6 +108,45 @@ def entering(spec: Spec, pid: int) -> list[Step]:
     ]
 
 
+def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
+    """Return the steps of a process that does `work` on the files of the running container whose
+    first process is `pid`, as its root and confined to its mounts: `labrt cp`."""
+    user = tuple(ns for ns in _namespaces_of(spec, pid) if ns.type == "user")
+    return [
+        Clone(user, None),
+        DieWithParent(),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(),
+        JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
+        work,
+    ]
+
+
+def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
+    """The same for a container that doesn't run: its root and its volumes are mounted again."""
+    spaces = tuple(ns for ns in spec.namespaces if ns.type in ("user", "mount"))
+    return [
+        *_sources(spec, "host"),
+        Clone(spaces, None),
+        *([CloseSources()] if _sources(spec, "host") else []),
+        *(_identity(spec) if spec.new("user") else []),
+        DieWithParent(),
+        *_sources(spec, "container"),
+        mounts.MakeMountsPrivate(),
+        mounts.EnterStateDir(spec.state_dir),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(),
+        mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
+        mounts.PivotRoot(),
+        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
+        mounts.DetachOldRoot(),
+        *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
+        work,
+    ]
+
+
 def _become_program(spec: Spec) -> list[Step]:
     """The last steps of a start and of an entry are the same: give up rights, then execve(2)."""
     process, rlimits = spec.process, spec.process.rlimits

@@ -132,10 +132,10 @@ class _SockFprog(ctypes.Structure):
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-def _checked(result: int) -> int:
+def _checked(result: int, path: str | None = None) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
     return result
 
 
@@ -207,7 +207,7 @@ def openat2(path: str, flags: int, resolve: int) -> int:
     how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
     size = ctypes.sizeof(how)
     arguments = (_AT_FDCWD, _bytes(path), ctypes.byref(how), ctypes.c_size_t(size))
-    return _checked(_libc.syscall(_SYS_openat2, *arguments))
+    return _checked(_libc.syscall(_SYS_openat2, *arguments), path)
 
 
 def open_tree(path: str) -> int:
