@@ -57,14 +57,14 @@ def copy_out(folder: Path, path: str, target: str, manner: Manner) -> None:
     path = _clean(path, "/")
     what = f"copy {path} of the container"
     if target == STREAM:
-        return _visit(folder, Confined(what, lambda: send(path, _name(path), 1, manner)))
+        return _visit(folder, CopyFiles(what, lambda: send(path, _name(path), 1, manner)))
     place = _clean(target, os.getcwd())
 
     def half(fd: int) -> None:
         receive(place, _name(path), fd, manner, modes=0o777)  # nobody hands the host setuid files
 
     with _beside(f"copy to {target}", half, writes=False) as fd:
-        _visit(folder, Confined(what, lambda: send(path, ".", fd, manner)))
+        _visit(folder, CopyFiles(what, lambda: send(path, ".", fd, manner)))
 
 
 def copy_in(folder: Path, source: str, path: str, manner: Manner) -> None:
@@ -76,10 +76,10 @@ def copy_in(folder: Path, source: str, path: str, manner: Manner) -> None:
     place = _clean(path, "/")
     what = f"copy to {place} of the container"
     if source == STREAM:
-        return _visit(folder, Confined(what, lambda: receive(f"{place}/.", ".", 0, manner)))
+        return _visit(folder, CopyFiles(what, lambda: receive(f"{place}/.", ".", 0, manner)))
     path = _clean(source, os.getcwd())
     with _beside(f"copy {source}", lambda fd: send(path, ".", fd, manner), writes=True) as fd:
-        _visit(folder, Confined(what, lambda: receive(place, _name(path), fd, manner)))
+        _visit(folder, CopyFiles(what, lambda: receive(place, _name(path), fd, manner)))
 
 
 def _clean(path: str, base: str) -> str:
@@ -118,11 +118,11 @@ def receive(path: str, name: str, fd: int, manner: Manner, modes: int = 0o7777) 
         OSError, LabError: it can't be written, or what was read isn't tar.
     """
     try:
-        folder, place = _opened(path), [] if name == "." else [name]
+        unpacker = Unpacker(_opened(path), [] if name == "." else [name], manner.owners, modes)
     except (FileNotFoundError, NotADirectoryError):
         above, last = os.path.split(path.rstrip("/"))
-        folder, place = _opened(above), [last]
-    unpacker = Unpacker(folder, place, manner.owners, modes, folder_only=path.endswith("/"))
+        only_folder = path.endswith("/")
+        unpacker = Unpacker(_opened(above), [last], manner.owners, modes, only_folder)
     try:
         with os.fdopen(fd, "rb") as stream:
             unpacker.unpack(stream)
@@ -137,7 +137,7 @@ def _opened(folder: str) -> int:
     return syscalls.openat2(folder, os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_MAGICLINKS)
 
 
-class Confined(Step):
+class CopyFiles(Step):
     """The container's half of a copy."""
 
     side: ClassVar = "container"
