@@ -50,10 +50,11 @@ def declare(
     kept = life.chosen(wishes, container_id, image.name)
     chosen = namespaces.chosen(wishes, state.first_pid)
     uid_mappings, gid_mappings = namespaces.mappings(chosen)
+    state_dir = state.containers_dir() / container_id
     return Spec(
         id=container_id,
         image_digest=image.digest,
-        state_dir=str(state.containers_dir() / container_id),
+        state_dir=str(state_dir),
         hostname=_hostname(wishes.hostname) if wishes.hostname is not None else container_id,
         process=_process(image, args, wishes),
         root=Root(tuple(str(folder) for folder in layers.unpacked(image)), wishes.read_only),
@@ -63,7 +64,7 @@ def declare(
         gid_mappings=gid_mappings,
         mounts=(
             *mounts.kernel_filesystems(wishes, cgroup2=cgroups.layout().kind == "v2"),
-            *volumes.chosen(wishes),
+            *volumes.chosen(wishes, state_dir),
         ),
         masked_paths=() if wishes.privileged else mounts.MASKED_PATHS,
         readonly_paths=() if wishes.privileged else mounts.READONLY_PATHS,

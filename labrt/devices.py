@@ -23,6 +23,8 @@ LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
+# Its own devpts numbers from 0, and the first terminal is the container's.
+CONSOLE = {"console": "pts/0"}
 
 
 class BindDevice(Step):
@@ -47,9 +49,12 @@ class LinkDevices(Step):
     man: ClassVar = "symlink(2)"
     reason: ClassVar = "/dev/stdout and its kind are links into /proc"
 
+    def __init__(self, terminal: bool) -> None:
+        self.links = LINKS | (CONSOLE if terminal else {})
+
     def describe(self) -> str:
-        return ", ".join(f"/dev/{name} -> {target}" for name, target in LINKS.items())
+        return ", ".join(f"/dev/{name} -> {target}" for name, target in self.links.items())
 
     def do(self, context: Context) -> None:
-        for name, target in LINKS.items():
+        for name, target in self.links.items():
             os.symlink(target, f"/dev/{name}")

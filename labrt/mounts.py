@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import ClassVar
 
-from labrt import syscalls
+from labrt import limits, syscalls
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import Mount
@@ -29,10 +28,18 @@ from labrt.syscalls import (
     MS_PRIVATE,
     MS_RDONLY,
     MS_REC,
-    MS_REMOUNT,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_UNBINDABLE,
 )
 
-_FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+PROPAGATIONS = {
+    "private": MS_PRIVATE,
+    "slave": MS_SLAVE,
+    "shared": MS_SHARED,
+    "unbindable": MS_UNBINDABLE,
+}
 
 # What runtimes hide by default: kernel settings and secrets that procfs and sysfs show to root.
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#masked-paths
@@ -53,18 +60,63 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def _mount_point(path: str) -> None:
-    """Make sure `path` is a real folder, never a link (container side, hostile image)."""
+# Where the kernel's own file systems are. Nothing is mounted there by way of a link: with a /proc
+# that is something else, masks and security labels go astray (CVE-2019-16884, CVE-2023-28642).
+_KERNELS = ("/proc", "/sys", "/dev")
+
+
+def is_below(path: str, folders: tuple[str, ...]) -> bool:
+    """Whether an absolute path is one of the folders or lies below one."""
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def mount_point(context: Context, path: str, folder: bool = True) -> int:
+    """Open a mount point, made where it is missing (container side, after pivot_root(2)).
+
+    The image's links are followed, for they lead to somewhere in the container; but not the magic
+    ones of procfs (openat2(2)), and none to or from the kernel's own file systems.
+
+    Returns:
+        An O_PATH descriptor: what is mounted on it can't be led astray any more.
+
+    Raises:
+        LabError: a link is in the way. OSError: the kernel's answer.
+    """
     try:
-        os.mkdir(path, 0o755)
+        target = _opened(path, folder)
     except FileExistsError:
-        pass
-    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        raise LabError(
+            f"mount on {path}", "the image has a link there that leads nowhere"
+        ) from None
+    # The host's /proc, for the container's may not be there yet.
+    where = os.readlink(f"proc/self/fd/{target}", dir_fd=context.host_root)
+    if where != path and (is_below(path, _KERNELS) or is_below(where, _KERNELS)):
         raise LabError(
             f"mount on {path}",
-            "the image has something there that is not a directory",
-            remedy="mend the image",
+            f"the image has a link there, to {where}",
+            "a hostile or broken image",
+            "mend the image, or mount elsewhere",
         )
+    return target
+
+
+def _opened(path: str, folder: bool) -> int:
+    try:
+        return syscalls.openat2(path, os.O_PATH, syscalls.RESOLVE_NO_MAGICLINKS)
+    except FileNotFoundError:
+        parent = _opened(os.path.dirname(path), folder=True)
+        _make(os.path.basename(path), parent, folder)
+        os.close(parent)
+        return syscalls.openat2(path, os.O_PATH, syscalls.RESOLVE_NO_MAGICLINKS)
+
+
+def _make(name: str, parent: int, folder: bool) -> None:
+    if folder:
+        os.mkdir(name, dir_fd=parent)
+        os.chmod(name, 0o755, dir_fd=parent)  # whatever the user's umask
+    else:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        os.close(os.open(name, flags, 0o644, dir_fd=parent))
 
 
 class MakeMountsPrivate(Step):
@@ -100,18 +152,18 @@ class MountOverlay(Step):
     reason: ClassVar = "one read-only image serves many containers, each with its own changes"
 
     def __init__(self, layers: tuple[str, ...], state_dir: str, volatile: bool) -> None:
-        """`volatile`: whether the changes are thrown away when the container ends."""
-        self.volatile = volatile
+        """`volatile`: nobody will want the changes once the container has ended."""
         # Relative, because of EnterStateDir. The kernel wants the topmost layer first.
         self.layers = [os.path.relpath(layer, state_dir) for layer in reversed(layers)]
+        self.volatile = volatile
 
     @property
     def options(self) -> str:
         # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write. volatile:
-        # nobody waits for the disk at the end; what was written can't be mounted a second time
+        # nobody waits for the disk at the end; such an upper layer can't be mounted a second time
         # (https://docs.kernel.org/filesystems/overlayfs.html).
-        volatile = ",volatile" if self.volatile else ""
-        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr{volatile}"
+        more = ",volatile" if self.volatile else ""
+        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr{more}"
 
     def describe(self) -> str:
         return f"mount overlay on merged: {self.options}"
@@ -157,6 +209,7 @@ class DetachOldRoot(Step):
         return "umount2(., MNT_DETACH); chdir /"
 
     def do(self, context: Context) -> None:
+        os.fchdir(context.host_root)
         os.close(context.host_root)
         context.host_root = -1
         syscalls.umount2(".", MNT_DETACH)
@@ -176,11 +229,23 @@ def kernel_filesystems(wishes: Options, cgroup2: bool) -> tuple[Mount, ...]:
         Mount("/sys", "sysfs", "sysfs", (*safe, "ro")),
         Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "noexec", "mode=755", "size=64k")),
         Mount("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", *terminals)),
-        Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", "size=64m")),
+        *_shared_memory(wishes, safe),
     ]
     if cgroup2:
         found.append(Mount("/sys/fs/cgroup", "cgroup2", "cgroup", (*safe, "ro")))
     return tuple(found)
+
+
+def _shared_memory(wishes: Options, safe: tuple[str, ...]) -> list[Mount]:
+    """Return /dev/shm and /dev/mqueue: they belong to the ipc namespace (ipc_namespaces(7))."""
+    size = limits.size(wishes.shm_size or "64m", "the size of /dev/shm")
+    if wishes.ipc == "host":
+        both = ("/dev/shm", "/dev/mqueue")
+        return [Mount(path, "bind", path, safe) for path in both if os.path.ismount(path)]
+    found = [Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={size}"))]
+    if wishes.ipc is None:  # another's queues only that one's user namespace may mount
+        found.append(Mount("/dev/mqueue", "mqueue", "mqueue", safe))
+    return found
 
 
 # Why a container has each kernel file system.
@@ -188,6 +253,7 @@ _REASONS = {
     "proc": "ps and /proc show the container's processes",
     "sysfs": "shows the container's own network",
     "devpts": "terminals of its own (pts(4))",
+    "mqueue": "POSIX message queues of its own (mq_overview(7))",
     "cgroup2": "the container can read its own limits",
     "tmpfs": "files in memory that end with the container: /dev, /dev/shm (shm_overview(7))",
 }
@@ -209,10 +275,12 @@ class MountFilesystem(Step):
 
     def do(self, context: Context) -> None:
         mount = self.mount
-        flags = sum(flag for name, flag in _FLAGS.items() if name in mount.options)
-        data = ",".join(option for option in mount.options if option not in _FLAGS)
-        _mount_point(mount.destination)
-        syscalls.mount(mount.source, mount.destination, mount.type, flags, data or None)
+        flags = sum(flag for name, flag in FLAGS.items() if name in mount.options)
+        data = ",".join(option for option in mount.options if option not in FLAGS)
+        target = mount_point(context, mount.destination)
+        os.fchdir(target)
+        os.close(target)
+        syscalls.mount(mount.source, ".", mount.type, flags, data or None)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         kind = self.mount.type
@@ -247,7 +315,7 @@ class MaskPath(Step):
 
 class MakeReadOnly(Step):
     side: ClassVar = "container"
-    man: ClassVar = "mount(2)"
+    man: ClassVar = "mount_setattr(2)"
     reason: ClassVar = "settings that belong to the whole machine can be read, not changed"
 
     def __init__(self, path: str) -> None:
@@ -261,18 +329,39 @@ class MakeReadOnly(Step):
             syscalls.mount(self.path, self.path, None, MS_BIND | MS_REC)
         except FileNotFoundError:
             return  # this kernel has no such file
-        # In a user namespace a remount must keep the flags the mount came with (mount(2), EPERM).
-        flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
-        syscalls.mount(None, self.path, None, flags)
+        _set(self.path, MS_RDONLY)
 
 
 class MakeRootReadOnly(Step):
     side: ClassVar = "container"
-    man: ClassVar = "mount(2)"
+    man: ClassVar = "mount_setattr(2)"
     reason: ClassVar = "the container can't change even its own copy of the image"
 
     def describe(self) -> str:
-        return "remount / read-only"
+        return "mount_setattr(/, MOUNT_ATTR_RDONLY)"
 
     def do(self, context: Context) -> None:
-        syscalls.mount(None, "/", None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV)
+        _set("/", MS_RDONLY, recursive=False)
+
+
+class SetRootPropagation(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "mount_namespaces(7)"
+    reason: ClassVar = "asked for: mounts pass to and from namespaces that the container makes"
+
+    def __init__(self, propagation: str) -> None:
+        self.propagation = propagation
+
+    def describe(self) -> str:
+        return f"mount_setattr(/, {self.propagation})"
+
+    def do(self, context: Context) -> None:
+        _set("/", propagation=PROPAGATIONS[self.propagation], recursive=False)
+
+
+def _set(path: str, attributes: int = 0, propagation: int = 0, recursive: bool = True) -> None:
+    """mount_setattr(2) by path. It adds and takes away nothing, which matters: flags that came with
+    a mount from the host's mount namespace are locked, and a remount must repeat them."""
+    mount = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    syscalls.mount_setattr(mount, attributes, propagation, recursive)
+    os.close(mount)

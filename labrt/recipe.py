@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrt import cgroups, mounts, terminal
+from labrt.binds import CloseSources, CreateVolume, MountSource, OpenSource
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.init import StayAsInit
@@ -39,9 +40,9 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
-from labrt.spec import Namespace, Spec
+from labrt.spec import Mount, Namespace, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
-from labrt.step import Step
+from labrt.step import Side, Step
 
 
 def recipe(spec: Spec) -> list[Step]:
@@ -49,11 +50,14 @@ def recipe(spec: Spec) -> list[Step]:
     return [
         CreateStateDir(spec),
         *_name(spec),
+        *(CreateVolume(mount.source) for mount in spec.mounts if mount.type == "volume"),
         *_cgroup(spec),
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
+        *_sources(spec, "host"),
         Clone(spec.namespaces, _birth_cgroup(spec)),
+        *([CloseSources()] if _sources(spec, "host") else []),
         RecordStart(spec),
         *(_identity(spec) if spec.new("user") else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
@@ -62,6 +66,7 @@ def recipe(spec: Spec) -> list[Step]:
         NewSession(),
         *_join_v1(spec),
         *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
+        *_sources(spec, "container"),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
@@ -70,13 +75,13 @@ def recipe(spec: Spec) -> list[Step]:
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
         mounts.PivotRoot(),
-        *(mounts.MountFilesystem(mount) for mount in spec.mounts),
-        *(BindDevice(node) for node in NODES),
-        LinkDevices(),
+        *map(_mount, spec.mounts),
+        *_devices(spec),
         mounts.DetachOldRoot(),
         *(mounts.MaskPath(path) for path in spec.masked_paths),
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
+        *_root_propagation(spec),
         *([RaiseLoopback()] if spec.new("network") else []),
         *_become_program(spec),
     ]
@@ -100,6 +105,45 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         BecomeContainerRoot(),
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         *_become_program(spec),
+    ]
+
+
+def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
+    """Return the steps of a process that does `work` on the files of the running container whose
+    first process is `pid`, as its root and confined to its mounts: `labrt cp`."""
+    user = tuple(ns for ns in _namespaces_of(spec, pid) if ns.type == "user")
+    return [
+        Clone(user, None),
+        DieWithParent(),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(),
+        JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
+        work,
+    ]
+
+
+def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
+    """The same for a container that doesn't run: its root and its volumes are mounted again."""
+    spaces = tuple(ns for ns in spec.namespaces if ns.type in ("user", "mount"))
+    return [
+        *_sources(spec, "host"),
+        Clone(spaces, None),
+        *([CloseSources()] if _sources(spec, "host") else []),
+        *(_identity(spec) if spec.new("user") else []),
+        DieWithParent(),
+        *_sources(spec, "container"),
+        mounts.MakeMountsPrivate(),
+        mounts.EnterStateDir(spec.state_dir),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(),
+        mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
+        mounts.PivotRoot(),
+        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
+        mounts.DetachOldRoot(),
+        *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
+        work,
     ]
 
 
@@ -141,6 +185,26 @@ def _cgroup(spec: Spec) -> list[Step]:
         cgroups.CreateCgroup(spec.cgroup),
         *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
     ]
+
+
+def _sources(spec: Spec, side: Side) -> list[Step]:
+    opened = [OpenSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")]
+    return [step for step in opened if step.side == side]
+
+
+def _mount(mount: Mount) -> Step:
+    return MountSource(mount) if mount.type in ("bind", "volume") else mounts.MountFilesystem(mount)
+
+
+def _devices(spec: Spec) -> list[Step]:
+    if any(mount.destination == "/dev" and mount.type == "bind" for mount in spec.mounts):
+        return []  # somebody else's /dev is theirs
+    return [*map(BindDevice, NODES), LinkDevices(spec.process.terminal)]
+
+
+def _root_propagation(spec: Spec) -> list[Step]:
+    asked = spec.rootfs_propagation
+    return [] if asked == "private" else [mounts.SetRootPropagation(asked)]
 
 
 def _birth_cgroup(spec: Spec) -> Path | None:

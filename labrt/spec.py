@@ -98,7 +98,12 @@ class Root:
 
 @dataclass(frozen=True)
 class Mount:
-    """`mounts[]`, in order. Type "bind" takes `source` from the host; options as in mount(8)."""
+    """`mounts[]`, in order; options as in mount(8).
+
+    Type "bind" takes `source` from the host, "volume" from the lab's own folders; both may have a
+    propagation as an option ("rslave"), and a volume "copyup": where it is empty, it gets what the
+    image has at its place.
+    """
 
     destination: str
     type: str

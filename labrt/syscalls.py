@@ -37,8 +37,14 @@ MS_NOEXEC = 8
 MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
+MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
+
+# openat2(2)
+RESOLVE_NO_MAGICLINKS = 2
 
 # prctl(2)
 PR_SET_PDEATHSIG = 1
@@ -57,7 +63,18 @@ SECCOMP_SET_MODE_FILTER = 1
 # close_range(2)
 CLOSE_RANGE_CLOEXEC = 4
 
-_SYS_clone3 = 435  # the same number on every architecture
+# The same numbers on every architecture.
+_SYS_open_tree = 428
+_SYS_move_mount = 429
+_SYS_clone3 = 435
+_SYS_openat2 = 437
+_SYS_mount_setattr = 442
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _SIGCHLD = 17
 # The few architectures that Python and libseccomp both know (linux/unistd.h of each).
 _SYS_seccomp = {"x86_64": 317, "s390x": 348, "ppc64le": 358}.get(os.uname().machine, 277)
@@ -84,6 +101,20 @@ class _CloneArgs(ctypes.Structure):
     ]
 
 
+class _OpenHow(ctypes.Structure):
+    """struct open_how (openat2(2))."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
+
+
+class _MountAttr(ctypes.Structure):
+    """struct mount_attr (mount_setattr(2))."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")
+    ]
+
+
 class _CapHeader(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
@@ -101,10 +132,10 @@ class _SockFprog(ctypes.Structure):
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-def _checked(result: int) -> int:
+def _checked(result: int, path: str | None = None) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
     return result
 
 
@@ -169,6 +200,44 @@ def umount2(target: str | os.PathLike[str], flags: int = 0) -> None:
 def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]) -> None:
     """pivot_root(2)."""
     _checked(_libc.pivot_root(_bytes(new_root), _bytes(put_old)))
+
+
+def openat2(path: str, flags: int, resolve: int) -> int:
+    """openat2(2); return a descriptor, close-on-exec."""
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
+    size = ctypes.sizeof(how)
+    arguments = (_AT_FDCWD, _bytes(path), ctypes.byref(how), ctypes.c_size_t(size))
+    return _checked(_libc.syscall(_SYS_openat2, *arguments), path)
+
+
+def open_tree(path: str) -> int:
+    """open_tree(2): return a descriptor of a copy of the mounts at and below `path` that isn't
+    mounted anywhere yet."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    return _checked(_libc.syscall(_SYS_open_tree, _AT_FDCWD, _bytes(path), flags))
+
+
+def mount_setattr(
+    mount: int, attributes: int = 0, propagation: int = 0, recursive: bool = True
+) -> None:
+    """mount_setattr(2): add to the attributes of a mount, and of those below it.
+
+    Args:
+        mount: a descriptor of it.
+        attributes: MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC (MOUNT_ATTR_* have the same values).
+        propagation: MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE, 0 to leave it.
+    """
+    attr = _MountAttr(attr_set=attributes, propagation=propagation)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attr))
+    arguments = (mount, b"", flags, ctypes.byref(attr), size)
+    _checked(_libc.syscall(_SYS_mount_setattr, *arguments))
+
+
+def move_mount(mount: int, target: int) -> None:
+    """move_mount(2): mount what `open_tree` returned on the file or folder of a descriptor."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    _checked(_libc.syscall(_SYS_move_mount, mount, b"", target, b"", flags))
 
 
 def sethostname(name: str) -> None:

@@ -1,0 +1,155 @@
+"""Bind mounts: files of the host, seen in the container (mount(8), open_tree(2)).
+
+Two paths, two sides. The source is a path of the host: it is looked up by the user who asks, before
+the child gives up that user's rights, as a copy of the mounts at and below it that isn't mounted
+anywhere yet. The target is a path of the container: it is looked up after pivot_root(2), where no
+link leads out. Descriptors join the two; no path of one side is ever looked up on the other.
+
+A file keeps its owner: who isn't mapped into the container is "nobody" there (user_namespaces(7)).
+
+Lesson: notebook 17.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import ClassVar
+
+from labrt import paths, syscalls
+from labrt.archive import Packer, Unpacker
+from labrt.mounts import FLAGS, PROPAGATIONS, mount_point
+from labrt.spec import Mount
+from labrt.step import Context, Side, Step
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others who make or remove volumes in this folder out (flock(2))."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flock(lock, LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def make_volume(folder: Path) -> None:
+    """Make a volume's folder where it is missing."""
+    paths.make_passable(folder.parent)
+    with locked(folder.parent):
+        folder.mkdir(exist_ok=True)
+
+
+class CreateVolume(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "chown(2)"
+    reason: ClassVar = "a folder that outlives containers, made where it is first asked for"
+    keeps: ClassVar = True
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def describe(self) -> str:
+        return f"mkdir {self.folder}; where it is new and empty, give it to the container's root"
+
+    def do(self, context: Context) -> None:
+        make_volume(self.folder)
+        spec = context.spec
+        is_new = self.folder.stat().st_uid == 0 and not os.listdir(self.folder)
+        if os.geteuid() == 0 and spec.uid_mappings and is_new:
+            os.chown(self.folder, spec.uid_mappings[0].host_id, spec.gid_mappings[0].host_id)
+
+
+class OpenSource(Step):
+    """Root's on the host, where root may go everywhere. Only a user's child may copy mounts, as
+    root of its own user namespace, while it still has the user's id."""
+
+    man: ClassVar = "open_tree(2)"
+    reason: ClassVar = "what the container is to see is looked up with the user's rights, no others"
+    vital: ClassVar = "there would be nothing to mount"
+
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+        self.side: Side = "host" if os.geteuid() == 0 else "container"  # type: ignore[misc]
+
+    def describe(self) -> str:
+        return f"open_tree({self.mount.source}, OPEN_TREE_CLONE | AT_RECURSIVE)"
+
+    def do(self, context: Context) -> None:
+        source = syscalls.open_tree(self.mount.source)
+        context.sources[self.mount.destination] = source
+        asked = [word for word in self.mount.options if word.removeprefix("r") in PROPAGATIONS]
+        for word in asked or ["rprivate"]:
+            kind = word.removeprefix("r")
+            syscalls.mount_setattr(source, 0, PROPAGATIONS[kind], recursive=kind != word)
+
+    def undo(self, context: Context) -> None:
+        close_sources(context)
+
+
+class CloseSources(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "close(2)"
+    reason: ClassVar = "the child has them; kept open here, they would keep the host's mounts busy"
+
+    def describe(self) -> str:
+        return "close the descriptors of open_tree(2)"
+
+    def do(self, context: Context) -> None:
+        close_sources(context)
+
+
+def close_sources(context: Context) -> None:
+    for fd in context.sources.values():
+        os.close(fd)
+    context.sources.clear()
+
+
+def _fill(volume: int, image: int) -> None:
+    """Give an empty volume what the image has in that folder, and the folder's owner and mode."""
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
+    if not os.listdir(folder):
+        nameless = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, dir_fd=volume)
+        with os.fdopen(nameless, "w+b") as spool:
+            Packer(spool).pack(image, ".", ".")
+            spool.seek(0)
+            Unpacker(folder, [], owners=True).unpack(spool)
+    os.close(folder)
+
+
+class MountSource(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "move_mount(2)"
+    reason: ClassVar = "asked for: files from outside the image"
+
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+
+    def describe(self) -> str:
+        mount = self.mount
+        return f"mount {mount.source} on {mount.destination}: {','.join(mount.options)}"
+
+    def do(self, context: Context) -> None:
+        source = context.sources.pop(self.mount.destination)
+        folder = stat.S_ISDIR(os.fstat(source).st_mode)
+        target = mount_point(context, self.mount.destination, folder)
+        if "copyup" in self.mount.options:
+            _fill(source, target)
+        flags = sum(flag for name, flag in FLAGS.items() if name in self.mount.options)
+        syscalls.mount_setattr(source, flags)
+        syscalls.move_mount(source, target)
+        os.close(source)
+        os.close(target)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.ENOTDIR:
+            return "one of the two is a folder and the other is not", "name two of a kind"
+        if error.errno == errno.EROFS:
+            return "the place isn't there, and can't be made on a read-only mount", "make it before"
+        return "", ""
