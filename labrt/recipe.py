@@ -15,6 +15,7 @@ from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivile
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
+from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
     FILES,
     BecomeContainerRoot,
@@ -24,7 +25,13 @@ from labrt.namespaces import (
     UnshareCgroupNamespace,
     WriteIdMap,
 )
-from labrt.network import RaiseLoopback
+from labrt.network import (
+    ConfigureInterface,
+    ConnectBridge,
+    JoinNetwork,
+    PublishPorts,
+    RaiseLoopback,
+)
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -39,7 +46,7 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
-from labrt.spec import Namespace, Spec
+from labrt.spec import Namespace, Network, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
 
@@ -50,11 +57,14 @@ def recipe(spec: Spec) -> list[Step]:
         CreateStateDir(spec),
         *_name(spec),
         *_cgroup(spec),
+        *_network(spec),
+        *([WriteNameFiles(spec)] if has_name_files(spec) else []),
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
         Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordStart(spec),
+        *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
         *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
@@ -64,6 +74,7 @@ def recipe(spec: Spec) -> list[Step]:
         *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
+        *([OpenStateDir()] if has_name_files(spec) else []),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
@@ -71,6 +82,7 @@ def recipe(spec: Spec) -> list[Step]:
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
         *(mounts.MountFilesystem(mount) for mount in spec.mounts),
+        *([BindNameFiles()] if has_name_files(spec) else []),
         *(BindDevice(node) for node in NODES),
         LinkDevices(),
         mounts.DetachOldRoot(),
@@ -78,6 +90,7 @@ def recipe(spec: Spec) -> list[Step]:
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         *([RaiseLoopback()] if spec.new("network") else []),
+        *([ConfigureInterface()] if _bridged(spec) else []),
         *_become_program(spec),
     ]
 
@@ -141,6 +154,21 @@ def _cgroup(spec: Spec) -> list[Step]:
         cgroups.CreateCgroup(spec.cgroup),
         *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
     ]
+
+
+def _bridged(spec: Spec) -> Network | None:
+    return spec.network if spec.network and spec.network.mode == "bridge" else None
+
+
+def _network(spec: Spec) -> list[Step]:
+    return [JoinNetwork(spec, network)] if (network := _bridged(spec)) else []
+
+
+def _connection(spec: Spec) -> list[Step]:
+    if not (network := _bridged(spec)):
+        return []
+    ports = network.ports
+    return [ConnectBridge(spec, network), *([PublishPorts(spec, ports)] if ports else [])]
 
 
 def _birth_cgroup(spec: Spec) -> Path | None:
