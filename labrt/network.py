@@ -32,7 +32,7 @@ _SIOCSIFFLAGS = 0x8914
 _SIOCSIFADDR = 0x8916
 _SIOCSIFBRDADDR = 0x891A
 _SIOCSIFNETMASK = 0x891C
-_IFF_UP = 1
+_IFF_UP, _IFF_BROADCAST, _IFF_MULTICAST = 1, 2, 0x1000
 _RTF_UP, _RTF_GATEWAY = 1, 2
 
 
@@ -41,8 +41,8 @@ def _request(request: int, interface: bytes, address: int) -> None:
     _ioctl(request, struct.pack("16s16s8x", interface, _sockaddr(address)))
 
 
-def _raise_interface(interface: bytes) -> None:
-    _ioctl(_SIOCSIFFLAGS, struct.pack("16sh22x", interface, _IFF_UP))
+def _raise_interface(interface: bytes, flags: int = 0) -> None:
+    _ioctl(_SIOCSIFFLAGS, struct.pack("16sh22x", interface, _IFF_UP | flags))
 
 
 def _ioctl(request: int, argument: bytes) -> None:
@@ -219,7 +219,7 @@ class ConfigureInterface(Step):
         _request(_SIOCSIFADDR, b"eth0", number)
         _request(_SIOCSIFNETMASK, b"eth0", mask)
         _request(_SIOCSIFBRDADDR, b"eth0", number | ~mask & 0xFFFFFFFF)
-        _raise_interface(b"eth0")
+        _raise_interface(b"eth0", _IFF_BROADCAST | _IFF_MULTICAST)
         _ioctl(_SIOCADDRT, _default_route(_number(context.gateway)))
 
 

@@ -133,7 +133,7 @@ def claims() -> list[Claim]:
     return [
         Claim(
             found["table"],
-            _port(found["name"].removesuffix("_ports"), *element),
+            _port(found["name"], *element),
             element[0]["elem"]["comment"],
         )
         for found in _listed("map")
@@ -141,9 +141,10 @@ def claims() -> list[Claim]:
     ]
 
 
-def _port(protocol: Any, key: dict[str, Any], value: dict[str, Any]) -> Port:
+def _port(map_name: str, key: dict[str, Any], value: dict[str, Any]) -> Port:
     address, host = key["elem"]["val"]["concat"]
     host_ip = address if isinstance(address, str) else EVERY_ADDRESS
+    protocol: Any = map_name.removesuffix("_ports")
     return Port(host, value["concat"][1], protocol, host_ip)
 
 
