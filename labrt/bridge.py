@@ -8,9 +8,7 @@ the interfaces that lead to the world, for the answers come in there. Where the 
 on, its table says so and lets nothing but the containers' traffic through, and the last network to
 go switches them off again.
 
-Host side. pyroute2 takes 100 ms to import, so it is imported where it is used.
-
-Lesson: notebook 06.
+Host side. Lesson: notebook 06.
 """
 
 from __future__ import annotations
@@ -18,13 +16,10 @@ from __future__ import annotations
 import os
 import socket
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from labrt import nftables, paths
-from labrt.errors import LabError
+from labrt import netlink, nftables, paths
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network
@@ -58,12 +53,11 @@ def routed() -> list[IPv4Network]:
     """Return every subnet that the host has a route to, the default route left out."""
     from ipaddress import IPv4Network
 
-    with _netlink() as netlink:
-        return [
-            IPv4Network(f"{destination}/{route['dst_len']}")
-            for route in netlink.get_routes(family=socket.AF_INET)
-            if (destination := route.get("dst"))
-        ]
+    return [
+        IPv4Network(f"{route.destination}/{route.prefix}")
+        for route in netlink.routes()
+        if route.prefix
+    ]
 
 
 def make(bridge: str, subnet: IPv4Network, gateway: str) -> None:
@@ -72,22 +66,18 @@ def make(bridge: str, subnet: IPv4Network, gateway: str) -> None:
     Raises:
         OSError or LabError: the kernel's answer; `remove` clears away what was made.
     """
-    with _netlink() as netlink:
-        netlink.link("add", ifname=bridge, kind="bridge", address=mac(gateway))
-        _set_up_forwarding(netlink, bridge, str(subnet))
-        index = socket.if_nametoindex(bridge)
-        broadcast = str(subnet.broadcast_address)
-        prefix = subnet.prefixlen
-        netlink.addr("add", index=index, address=gateway, prefixlen=prefix, broadcast=broadcast)
-        netlink.link("set", index=index, state="up")
+    netlink.make_bridge(bridge, mac(gateway))
+    _set_up_forwarding(bridge, str(subnet))
+    netlink.add_address(bridge, gateway, subnet.prefixlen)
+    netlink.raise_interface(bridge)
 
 
-def _set_up_forwarding(netlink: Any, bridge: str, subnet: str) -> None:
+def _set_up_forwarding(bridge: str, subnet: str) -> None:
     """Named in the table first, switched on then: a crash between leaves nothing unknown."""
     uplinks = {
-        socket.if_indextoname(route.get("oif"))
-        for route in netlink.get_default_routes(family=socket.AF_INET)
-        if route.get("oif")
+        socket.if_indextoname(route.interface)
+        for route in netlink.routes()
+        if not route.prefix and route.interface
     }
     others = nftables.opened()[1]
     closed = {name for name in uplinks if name in others or not _forwards(name)}
@@ -133,10 +123,7 @@ def connect(bridge: str, interface: str, pid: int, address: str) -> None:
     Raises:
         OSError: the kernel's answer.
     """
-    index = socket.if_nametoindex(bridge)
-    peer = {"ifname": "eth0", "net_ns_pid": pid, "address": mac(address)}
-    with _netlink() as netlink:
-        netlink.link("add", ifname=interface, kind="veth", master=index, state="up", peer=peer)
+    netlink.make_veth(interface, bridge, "eth0", pid, mac(address))
 
 
 def is_on(bridge: str, interface: str) -> bool:
@@ -150,8 +137,7 @@ def is_on(bridge: str, interface: str) -> bool:
 def delete(interface: str) -> None:
     """Remove an interface; content to find none."""
     try:
-        with _netlink() as netlink:
-            netlink.link("del", ifname=interface)
+        netlink.delete(interface)
     except OSError:
         if exists(interface):
             raise
@@ -161,22 +147,3 @@ def mac(address: str) -> str:
     """Return the MAC address that goes with an IPv4 address: neighbours who remember the one who
     had it before (arp(7)) aren't wrong."""
     return "02:42:" + ":".join(f"{byte:02x}" for byte in socket.inet_aton(address))
-
-
-@contextmanager
-def _netlink() -> Iterator[Any]:
-    """A netlink socket; the kernel's refusals are OSErrors.
-
-    Raises:
-        LabError: pyroute2 is missing.
-    """
-    try:
-        from pyroute2 import IPRoute
-        from pyroute2.netlink.exceptions import NetlinkError
-    except ModuleNotFoundError:
-        raise LabError("speak netlink", "no module pyroute2", remedy="./lab setup") from None
-    try:
-        with IPRoute() as netlink:
-            yield netlink
-    except NetlinkError as error:
-        raise OSError(error.code, os.strerror(error.code)) from error

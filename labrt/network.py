@@ -2,10 +2,9 @@
 (network_namespaces(7)). What connects it to others is a veth pair (veth(4)): a cable whose one end
 is on a bridge of the host, and whose other is the container's eth0.
 
-The steps are here; `networks` knows the networks and who has which address, `bridge` speaks netlink
-to the kernel, `nftables` leads ports to containers, `name_files` tells their names.
-
-The container's side uses ioctls (netdevice(7)), for it may import nothing, pyroute2 included.
+The steps are here; `networks` knows the networks and who has which address, `bridge` makes and
+removes interfaces, `netlink` is how the kernel is told, `nftables` leads ports to containers,
+`name_files` tells their names.
 
 Lesson: notebook 06.
 """
@@ -13,68 +12,29 @@ Lesson: notebook 06.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import socket
-import struct
 from typing import ClassVar
 
-from labrt import bridge, networks, nftables
+from labrt import bridge, netlink, networks, nftables
 from labrt.errors import LabError
 from labrt.nftables import EVERY_ADDRESS, Claim
 from labrt.options import Options
 from labrt.spec import Network, Port, Spec
 from labrt.step import Context, Step
 
-_SIOCADDRT = 0x890B
-_SIOCSIFFLAGS = 0x8914
-_SIOCSIFADDR = 0x8916
-_SIOCSIFBRDADDR = 0x891A
-_SIOCSIFNETMASK = 0x891C
-_IFF_UP, _IFF_BROADCAST, _IFF_MULTICAST = 1, 2, 0x1000
-_RTF_UP, _RTF_GATEWAY = 1, 2
-
-
-def _request(request: int, interface: bytes, address: int) -> None:
-    """ioctl(2) with a struct ifreq whose union is a struct sockaddr_in (netdevice(7))."""
-    _ioctl(request, struct.pack("16s16s8x", interface, _sockaddr(address)))
-
-
-def _raise_interface(interface: bytes, flags: int = 0) -> None:
-    _ioctl(_SIOCSIFFLAGS, struct.pack("16sh22x", interface, _IFF_UP | flags))
-
-
-def _ioctl(request: int, argument: bytes) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
-        fcntl.ioctl(handle, request, argument)
-
-
-def _sockaddr(address: int) -> bytes:
-    return struct.pack("=HHI8x", socket.AF_INET, 0, socket.htonl(address))
-
-
-def _default_route(gateway: int) -> bytes:
-    """struct rtentry (linux/route.h) for 0.0.0.0/0 by way of `gateway`."""
-    anywhere = _sockaddr(0)
-    addresses = (anywhere, _sockaddr(gateway), anywhere)
-    return struct.pack("L16s16s16sHhLPhPLLH", 0, *addresses, _RTF_UP | _RTF_GATEWAY, *[0] * 8)
-
-
-def _number(address: str) -> int:
-    return int.from_bytes(socket.inet_aton(address))
-
 
 class RaiseLoopback(Step):
     side: ClassVar = "container"
-    man: ClassVar = "netdevice(7)"
+    man: ClassVar = "rtnetlink(7)"
     reason: ClassVar = "programs expect 127.0.0.1 to answer"
 
     def describe(self) -> str:
         return "set IFF_UP on lo"
 
     def do(self, context: Context) -> None:
-        _raise_interface(b"lo")
+        netlink.raise_interface("lo")
 
 
 class JoinNetwork(Step):
@@ -206,7 +166,7 @@ def _refuse_bound(port: Port) -> None:
 
 class ConfigureInterface(Step):
     side: ClassVar = "container"
-    man: ClassVar = "netdevice(7)"
+    man: ClassVar = "rtnetlink(7)"
     reason: ClassVar = "an address, and the way to everybody else"
 
     def describe(self) -> str:
@@ -214,13 +174,9 @@ class ConfigureInterface(Step):
 
     def do(self, context: Context) -> None:
         address, _, prefix = context.address.partition("/")
-        mask = 0xFFFFFFFF << (32 - int(prefix)) & 0xFFFFFFFF
-        number = _number(address)
-        _request(_SIOCSIFADDR, b"eth0", number)
-        _request(_SIOCSIFNETMASK, b"eth0", mask)
-        _request(_SIOCSIFBRDADDR, b"eth0", number | ~mask & 0xFFFFFFFF)
-        _raise_interface(b"eth0", _IFF_BROADCAST | _IFF_MULTICAST)
-        _ioctl(_SIOCADDRT, _default_route(_number(context.gateway)))
+        netlink.add_address("eth0", address, int(prefix))
+        netlink.raise_interface("eth0")
+        netlink.add_default_route(context.gateway)
 
 
 def chosen(wishes: Options, name: str) -> Network | None:
