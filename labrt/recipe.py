@@ -16,6 +16,7 @@ from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivile
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
+from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
     FILES,
     BecomeContainerRoot,
@@ -25,7 +26,13 @@ from labrt.namespaces import (
     UnshareCgroupNamespace,
     WriteIdMap,
 )
-from labrt.network import RaiseLoopback
+from labrt.network import (
+    ConfigureInterface,
+    ConnectBridge,
+    JoinNetwork,
+    PublishPorts,
+    RaiseLoopback,
+)
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -40,7 +47,7 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
-from labrt.spec import Mount, Namespace, Spec
+from labrt.spec import Mount, Namespace, Network, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
 
@@ -52,6 +59,8 @@ def recipe(spec: Spec) -> list[Step]:
         *_name(spec),
         *(CreateVolume(mount.source) for mount in spec.mounts if mount.type == "volume"),
         *_cgroup(spec),
+        *_network(spec),
+        *([WriteNameFiles(spec)] if has_name_files(spec) else []),
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
@@ -59,6 +68,7 @@ def recipe(spec: Spec) -> list[Step]:
         Clone(spec.namespaces, _birth_cgroup(spec)),
         *([CloseSources()] if _sources(spec, "host") else []),
         RecordStart(spec),
+        *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
         *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
@@ -69,6 +79,7 @@ def recipe(spec: Spec) -> list[Step]:
         *_sources(spec, "container"),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
+        *([OpenStateDir()] if has_name_files(spec) else []),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
@@ -76,6 +87,7 @@ def recipe(spec: Spec) -> list[Step]:
         mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
         mounts.PivotRoot(),
         *map(_mount, spec.mounts),
+        *([BindNameFiles(spec)] if has_name_files(spec) else []),
         *_devices(spec),
         mounts.DetachOldRoot(),
         *(mounts.MaskPath(path) for path in spec.masked_paths),
@@ -83,6 +95,7 @@ def recipe(spec: Spec) -> list[Step]:
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         *_root_propagation(spec),
         *([RaiseLoopback()] if spec.new("network") else []),
+        *([ConfigureInterface()] if _bridged(spec) else []),
         *_become_program(spec),
     ]
 
@@ -205,6 +218,21 @@ def _devices(spec: Spec) -> list[Step]:
 def _root_propagation(spec: Spec) -> list[Step]:
     asked = spec.rootfs_propagation
     return [] if asked == "private" else [mounts.SetRootPropagation(asked)]
+
+
+def _bridged(spec: Spec) -> Network | None:
+    return spec.network if spec.network and spec.network.mode == "bridge" else None
+
+
+def _network(spec: Spec) -> list[Step]:
+    return [JoinNetwork(spec, network)] if (network := _bridged(spec)) else []
+
+
+def _connection(spec: Spec) -> list[Step]:
+    if not (network := _bridged(spec)):
+        return []
+    ports = network.ports
+    return [ConnectBridge(spec, network), *([PublishPorts(spec, ports)] if ports else [])]
 
 
 def _birth_cgroup(spec: Spec) -> Path | None:

@@ -30,6 +30,9 @@ class Context:
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
         filter: flags and program for seccomp(2), from `CompileSeccomp` on.
+        address: its address and prefix in its network, "10.201.0.2/20", from `JoinNetwork` on.
+        gateway: the bridge's address there.
+        state_dir: in the child, the container's folder (O_PATH) up to `BindNameFiles`.
     """
 
     spec: Spec
@@ -42,6 +45,9 @@ class Context:
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
     filter: tuple[int, bytes] = (0, b"")
+    address: str = ""
+    gateway: str = ""
+    state_dir: int = -1
 
 
 class Step:

@@ -1,0 +1,163 @@
+"""Name files: /etc/hosts, /etc/hostname and /etc/resolv.conf, written by the lab for each container
+(hosts(5), hostname(5), resolv.conf(5)).
+
+They lie in the container's folder and are bound over the image's. So the image isn't changed, and
+the lab can add a neighbour later. A link that the image has in such a place is removed, never
+followed: a hostile one leads to the host's files.
+
+Lesson: notebook 06.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import ClassVar
+
+from labrt import networks, syscalls
+from labrt.errors import LabError
+from labrt.spec import Spec
+from labrt.step import Context, Step
+
+FILES = ("hosts", "hostname", "resolv.conf")
+HOST_RESOLV_CONF = "/etc/resolv.conf"
+# Where systemd-resolved tells the name servers that its own, on 127.0.0.53, asks in turn.
+UPSTREAM_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
+
+
+def has_name_files(spec: Spec) -> bool:
+    """Whether the lab writes them: not where there is no network and nothing was asked for."""
+    network = spec.network
+    return (
+        network is None
+        or network.mode != "none"
+        or bool(network.dns or network.dns_search or network.hosts)
+    )
+
+
+class WriteNameFiles(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "hosts(5)"
+    reason: ClassVar = "it finds itself, its neighbours and the world's name servers by name"
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.folder = Path(spec.state_dir)
+
+    def describe(self) -> str:
+        return f"write {', '.join(FILES)} in {self.folder}"
+
+    def do(self, context: Context) -> None:
+        self._write("hostname", f"{self.spec.hostname}\n")
+        self._write("resolv.conf", resolv_conf(self.spec))
+        if self.spec.network and self.spec.network.mode == "bridge":
+            with networks.locked():  # or a neighbour who joins just now would be missed
+                network = networks.existing(self.spec.network.name)
+                self._write("hosts", hosts(self.spec, context.address.partition("/")[0]))
+                networks.write_neighbours(self.folder / "hosts", networks.leases(network))
+        else:
+            self._write("hosts", hosts(self.spec, ""))
+
+    def _write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o644)  # whatever the umask
+
+    def undo(self, context: Context) -> None:
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def hosts(spec: Spec, address: str) -> str:
+    """Return a container's own lines of its hosts file; the host's, where it shares its network."""
+    if spec.network is None:
+        return Path("/etc/hosts").read_text()
+    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost"]
+    lines += [f"{address or '127.0.1.1'}\t{spec.hostname}"]
+    lines += ["\t".join(reversed(entry.split(":", 1))) for entry in spec.network.hosts]
+    return "\n".join(lines) + "\n"
+
+
+def resolv_conf(spec: Spec) -> str:
+    """Return a container's resolv.conf: what was asked for, else the host's, as far as a container
+    can reach it: the host's loopback is not its own, and a bridge carries IPv4 alone."""
+    host = _lines(HOST_RESOLV_CONF)
+    if spec.network is None:
+        return "\n".join(host) + "\n"
+    servers = [f"nameserver {address}" for address in spec.network.dns] or (
+        _reachable(host) or _reachable(_lines(UPSTREAM_RESOLV_CONF))
+    )
+    if not servers:
+        servers = ["# the host's name server is on its loopback, out of reach; --dns names another"]
+    search = [line for line in host if line.startswith(("search ", "domain "))]
+    if spec.network.dns_search:
+        search = [f"search {' '.join(spec.network.dns_search)}"]
+    return "\n".join([*servers, *search, *_options(host)]) + "\n"
+
+
+def _options(host: list[str]) -> list[str]:
+    return [line for line in host if line.startswith("options ")]
+
+
+def _reachable(lines: list[str]) -> list[str]:
+    servers = [line for line in lines if line.startswith("nameserver ")]
+    return [line for line in servers if ":" not in line and not line.startswith("nameserver 127.")]
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        return Path(file).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+class OpenStateDir(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "open(2)"
+    reason: ClassVar = "the name files are still in reach after pivot_root"
+
+    def describe(self) -> str:
+        return "open the container's folder (O_PATH), while the child has the host's id"
+
+    def do(self, context: Context) -> None:
+        context.state_dir = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class BindNameFiles(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "mount(2)"
+    reason: ClassVar = "programs look for them in /etc"
+
+    def __init__(self, spec: Spec) -> None:
+        mounted = {mount.destination for mount in spec.mounts}  # the user's own win
+        self.names = [name for name in FILES if f"/etc/{name}" not in mounted]
+
+    def describe(self) -> str:
+        return ", ".join(f"bind {name} on /etc/{name}" for name in self.names)
+
+    def do(self, context: Context) -> None:
+        _make_etc()
+        for name in self.names:
+            _make_plain(f"/etc/{name}")
+            source = f"/proc/self/fd/{context.state_dir}/{name}"
+            syscalls.mount(source, f"/etc/{name}", None, syscalls.MS_BIND)
+        os.close(context.state_dir)
+
+
+def _make_etc() -> None:
+    try:
+        os.mkdir("/etc", 0o755)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat("/etc").st_mode):
+            raise LabError("write into /etc", "the image has no folder there") from None
+
+
+def _make_plain(path: str) -> None:
+    """Make sure that `path` is a plain file, never a link (hostile image)."""
+    try:
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))

@@ -1,0 +1,370 @@
+"""Networks: what containers are joined to, by name, and who has which address (hosts(5)).
+
+    LAB_HOME/networks/NAME/
+        network     {"subnet": …, "gateway": …}
+        hosts       a line for each of its containers: address, names, "# id"
+
+That hosts file is the table of leases: an address in it is taken. It is also what the containers'
+own /etc/hosts repeat, so that they know each other by name without a name server. A lease whose
+container's folder is gone is stale, and free.
+
+Everything here happens under one lock, which all labs of the host share, for they share its routes
+and its ports.
+
+Host side. Lesson: notebook 06.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from labrt import bridge, paths
+from labrt.errors import LabError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
+DEFAULT = "bridge"
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+RESERVED = ("none", "host", "pasta", "default", "container", "ns")
+# As /run/xtables.lock for iptables: root's, and shared by everybody who changes the same things.
+LOCK = "/run/labrt-network.lock"
+# A bridge has 1,024 ports, so 4,094 addresses are enough. Three ranges, for a VPN may route one.
+CANDIDATES = (
+    *(f"10.{n}.0.0/20" for n in range(201, 224)),
+    *(f"172.{n}.240.0/20" for n in range(20, 32)),
+    *(f"192.168.{n}.0/24" for n in range(201, 224)),
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as it was defined: "10.201.0.0/20", "10.201.0.1"."""
+
+    name: str
+    subnet: str
+    gateway: str
+
+    @property
+    def bridge(self) -> str:
+        return bridge.name_of(self.name)
+
+    @property
+    def prefix(self) -> int:
+        return int(self.subnet.partition("/")[2])
+
+
+class Lease(NamedTuple):
+    """One line of the hosts file: an address, the names it is known by, and the container's id."""
+
+    address: str
+    names: tuple[str, ...]
+    holder: str
+
+    def __str__(self) -> str:
+        return f"{self.address}\t{' '.join(self.names)}\t# {self.holder}"
+
+
+def folder() -> Path:
+    return paths.home() / "networks"
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Keep every other process of any lab out; the kernel lets go when this one dies (flock(2))."""
+    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def names() -> list[str]:
+    """Return the names of this lab's networks."""
+    return sorted(file.parent.name for file in folder().glob("*/network"))
+
+
+def find(name: str) -> Network | None:
+    """Return a network of this lab; None where it isn't defined."""
+    try:
+        return Network(name, **json.loads((folder() / name / "network").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def existing(name: str) -> Network:
+    """Return a network of this lab.
+
+    Raises:
+        LabError: it isn't defined.
+    """
+    if not re.fullmatch(NAME, name) or (network := find(name)) is None:
+        raise LabError(
+            f"find the network {name!r}",
+            "there is none of this name",
+            remedy=f"labrt network create {name}, or labrt network ls",
+        )
+    return network
+
+
+def create(name: str, subnet: str | None = None, gateway: str | None = None) -> Network:
+    """Define a network. It costs the host nothing until a container is in it.
+
+    Args:
+        subnet: "10.7.0.0/24"; default: the first candidate that is free.
+        gateway: the host's own address in it; default: the first.
+
+    Raises:
+        LabError: the name is taken or none; the subnet overlaps a route of the host or another
+            network; the gateway lies outside.
+    """
+    tried = f"create the network {name!r}"
+    if not re.fullmatch(NAME, name) or name in (*RESERVED, DEFAULT):
+        raise LabError(tried, "not a name for one", remedy="letters, digits, and _ . - within")
+    asked = subnet and _subnet(tried, subnet)
+    with locked():
+        if find(name):
+            raise LabError(tried, "there is one of this name", remedy=f"labrt network rm {name}")
+        taken = bridge.routed() + _defined()
+        chosen = _refuse_overlap(tried, asked, taken) if asked else _first_free(tried, taken)
+        return _write(Network(name, str(chosen), _gateway(tried, chosen, gateway)))
+
+
+def _subnet(tried: str, text: str) -> IPv4Network:
+    from ipaddress import IPv4Network
+
+    try:
+        network = IPv4Network(text)
+    except ValueError as error:
+        raise LabError(tried, str(error), remedy="for example --subnet 10.7.0.0/24") from None
+    if not network.is_private or network.is_loopback or network.is_link_local:
+        raise LabError(
+            tried,
+            f"{text} is not for private networks",
+            remedy="take one within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)",
+        )
+    if network.prefixlen > 29 or network.prefixlen < 8:
+        raise LabError(tried, f"{text} is too small or too large", remedy="take /8 to /29")
+    return network
+
+
+def _defined() -> list[IPv4Network]:
+    from ipaddress import IPv4Network
+
+    return [IPv4Network(network.subnet) for name in names() if (network := find(name))]
+
+
+def _refuse_overlap(tried: str, asked: IPv4Network, taken: list[IPv4Network]) -> IPv4Network:
+    for other in taken:
+        if asked.overlaps(other):
+            raise LabError(
+                tried,
+                f"{asked} overlaps {other}, which the host has a route to or another network has",
+                remedy="take another --subnet; ip route lists the host's",
+            )
+    return asked
+
+
+def _first_free(tried: str, taken: list[IPv4Network]) -> IPv4Network:
+    from ipaddress import IPv4Network
+
+    for candidate in map(IPv4Network, CANDIDATES):
+        if not any(candidate.overlaps(other) for other in taken):
+            return candidate
+    raise LabError(tried, "every subnet that the lab knows is in use", remedy="name a --subnet")
+
+
+def _gateway(tried: str, subnet: IPv4Network, asked: str | None) -> str:
+    hosts = f"{subnet[1]} to {subnet[-2]}"
+    if asked is not None and not _is_host_of(subnet, asked):
+        raise LabError(tried, f"the gateway {asked} is no host of {subnet}", remedy=f"take {hosts}")
+    return asked or str(subnet[1])
+
+
+def _is_host_of(subnet: IPv4Network, address: str) -> bool:
+    from ipaddress import IPv4Address
+
+    try:
+        return subnet[0] < IPv4Address(address) < subnet[-1]
+    except ValueError:
+        return False
+
+
+def _write(network: Network) -> Network:
+    target = folder() / network.name
+    paths.make_passable(target)
+    values = {key: value for key, value in asdict(network).items() if key != "name"}
+    _replace(target / "network", json.dumps(values))
+    return network
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole (rename(2)): whoever dies here leaves the old one or the new one."""
+    aside = file.with_name(f".{file.name}")
+    aside.write_text(text)
+    os.replace(aside, file)
+
+
+def remove(name: str) -> None:
+    """Remove a network that no container is in.
+
+    Raises:
+        LabError: there is none of this name, or a container is in it.
+    """
+    with locked():
+        network = existing(name)
+        if living := leases(network):
+            raise LabError(
+                f"remove the network {name!r}",
+                f"{', '.join(lease.holder for lease in living)} is in it",
+                remedy="remove its containers first",
+            )
+        _take_down(network)
+        _erase(network)
+
+
+def remove_unused() -> list[str]:
+    """Take down the bridges of networks without containers, with their rules; return their names.
+
+    Networks that were created stay defined.
+    """
+    with locked():
+        idle = [net for name in names() if (net := find(name)) and not leases(net)]
+        for network in idle:
+            _settle(network)
+    return [network.name for network in idle]
+
+
+def leases(network: Network) -> list[Lease]:
+    """Return the leases of containers that are still there."""
+    try:
+        lines = (folder() / network.name / "hosts").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    containers = paths.home() / "containers"
+    return [lease for line in lines if (containers / (lease := _lease(line)).holder).exists()]
+
+
+def _lease(line: str) -> Lease:
+    address, known_as, holder = line.split("\t")
+    return Lease(address, tuple(known_as.split()), holder.removeprefix("# "))
+
+
+def join(
+    name: str, holder: str, known_as: tuple[str, ...], wish: str = ""
+) -> tuple[Network, Lease]:
+    """Lease an address of a network to a container, and see to the network's bridge.
+
+    Args:
+        known_as: what the others may call it.
+        wish: the address it asks for; default: the lowest free one.
+
+    Raises:
+        LabError: the address is taken or outside, the network is full, gone, or overlaps a route.
+        OSError: the kernel's answer. What was done is undone by `leave`.
+    """
+    with locked():
+        network = find(name) or _create_default(name)
+        others = [lease for lease in leases(network) if lease.holder != holder]
+        lease = Lease(_address(network, others, wish), known_as, holder)
+        _write_leases(network, [*others, lease])
+        if not bridge.is_ready(network.bridge):
+            _raise_bridge(network)
+    return network, lease
+
+
+def _create_default(name: str) -> Network:
+    """The default network is defined anew by its first container: its subnet is always free."""
+    if name != DEFAULT:
+        return existing(name)
+    tried = "make the default network"
+    subnet = _first_free(tried, bridge.routed() + _defined())
+    return _write(Network(name, str(subnet), str(subnet[1])))
+
+
+def _address(network: Network, others: list[Lease], wish: str) -> str:
+    from ipaddress import IPv4Network
+
+    subnet = IPv4Network(network.subnet)
+    taken = {network.gateway: "the host"} | {lease.address: lease.holder for lease in others}
+    tried = f"take the address {wish} in the network {network.name!r}"
+    if wish and not _is_host_of(subnet, wish):
+        raise LabError(tried, f"it is no host of {subnet}", remedy="ask for one within")
+    if wish in taken:
+        raise LabError(tried, f"{taken[wish]} has it", remedy="ask for another, or for none")
+    free = wish or next((text for host in subnet.hosts() if (text := str(host)) not in taken), "")
+    if not free:
+        raise LabError(f"join the network {network.name!r}", f"all of {subnet} is in use")
+    return free
+
+
+def _raise_bridge(network: Network) -> None:
+    from ipaddress import IPv4Network
+
+    subnet = IPv4Network(network.subnet)
+    bridge.delete(network.bridge)  # what a maker who died has left
+    _refuse_overlap(f"raise the network {network.name!r}", subnet, bridge.routed())
+    bridge.make(network.bridge, subnet, network.gateway)
+
+
+def leave(name: str, holder: str) -> None:
+    """End a container's lease, and take the bridge down after the last; content to find neither."""
+    network = find(name)
+    if network is None:
+        return
+    with locked():
+        if any(lease.holder == holder for lease in leases(network)):
+            others = [lease for lease in leases(network) if lease.holder != holder]
+            _write_leases(network, others)
+        if not leases(network):
+            _settle(network)
+
+
+def _settle(network: Network) -> None:
+    _take_down(network)
+    if network.name == DEFAULT:
+        _erase(network)
+
+
+def _take_down(network: Network) -> None:
+    others = [bridge.name_of(name) for name in names() if name != network.name]
+    bridge.remove(network.bridge, network.subnet, last=not any(map(bridge.exists, others)))
+
+
+def _erase(network: Network) -> None:
+    for file in ("hosts", ".hosts", ".network", "network"):
+        (folder() / network.name / file).unlink(missing_ok=True)
+    (folder() / network.name).rmdir()
+
+
+def _write_leases(network: Network, living: list[Lease]) -> None:
+    """Write the table; then each container's own hosts file, in place, for it is mounted there."""
+    _replace(folder() / network.name / "hosts", "".join(f"{lease}\n" for lease in living))
+    for lease in living:
+        write_neighbours(paths.home() / "containers" / lease.holder / "hosts", living)
+
+
+# What stands before it in a container's hosts file is its own; what follows, its network's.
+NEIGHBOURS = "# containers of this network\n"
+
+
+def write_neighbours(file: Path, living: list[Lease]) -> None:
+    """Replace the neighbours in a container's hosts file; content to find no such file."""
+    try:
+        with file.open("r+") as stream:
+            own = stream.read().partition(NEIGHBOURS)[0]
+            lines = [f"{lease.address}\t{' '.join(lease.names)}\n" for lease in living]
+            stream.seek(0)
+            stream.write(own + NEIGHBOURS + "".join(lines))
+            stream.truncate()
+    except FileNotFoundError:
+        pass  # not written yet: then it will be with all of them
