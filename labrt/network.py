@@ -38,4 +38,5 @@ def chosen(wishes: Options, name: str) -> Network | None:
     Args:
         name: the container's, by which its neighbours may call it.
     """
-    return Network()
+    shared = ("host", "container", "pid", "ns")  # see sharing.py
+    return None if (wishes.network or "").partition(":")[0] in shared else Network()

@@ -16,15 +16,16 @@ from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.namespaces import (
-    FILES,
     BecomeContainerRoot,
     Clone,
+    JoinCgroupNamespace,
     JoinMountNamespace,
     SetHostname,
     UnshareCgroupNamespace,
     WriteIdMap,
 )
 from labrt.network import RaiseLoopback
+from labrt.nsfs import FILES
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -42,6 +43,7 @@ from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Namespace, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
+from labrt.sysctl import SetSysctl
 
 
 def recipe(spec: Spec) -> list[Step]:
@@ -53,7 +55,7 @@ def recipe(spec: Spec) -> list[Step]:
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
-        Clone(spec.namespaces, _birth_cgroup(spec)),
+        Clone(spec.namespaces, _birth_cgroup(spec), spec.time_offsets),
         RecordStart(spec),
         *(_identity(spec) if spec.new("user") else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
@@ -62,10 +64,12 @@ def recipe(spec: Spec) -> list[Step]:
         NewSession(),
         *_join_v1(spec),
         *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
+        *_join_cgroup_namespace(spec.joined("cgroup")),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
         ShieldProcess(),
+        *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(),
         *([SetHostname(spec.hostname)] if spec.new("uts") else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
@@ -95,6 +99,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *([SetOomScoreAdj(score)] if (score := process.oom_score_adj) is not None else []),
         NewSession(),
         *_join_v1(spec),
+        *_join_cgroup_namespace(f"/proc/{pid}/ns/cgroup" if _has_cgroup_namespace(spec) else ""),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
@@ -151,6 +156,14 @@ def _join_v1(spec: Spec) -> list[Step]:
     if not spec.cgroup or not cgroups.layout().v1:
         return []
     return [cgroups.JoinV1Cgroup(spec.cgroup)]
+
+
+def _join_cgroup_namespace(path: str) -> list[Step]:
+    return [JoinCgroupNamespace(path)] if path else []
+
+
+def _has_cgroup_namespace(spec: Spec) -> bool:
+    return spec.new("cgroup") or spec.joined("cgroup") != ""
 
 
 def _identity(spec: Spec) -> list[Step]:
