@@ -19,14 +19,17 @@ from labrt import (
     process,
     rlimits,
     seccomp,
+    sharing,
     state,
+    sysctl,
+    time_namespace,
     volumes,
 )
 from labrt.errors import LabError
 from labrt.images import layers
 from labrt.images.store import Image
 from labrt.options import Options
-from labrt.spec import Process, Root, Spec
+from labrt.spec import Namespace, Process, Root, Spec
 
 
 def declare(
@@ -48,14 +51,14 @@ def declare(
     if resources and (reason := cgroups.refusal(resources)):
         raise LabError(f"limit {', '.join(resources)}", reason)
     kept = life.chosen(wishes, container_id, image.name)
-    chosen = namespaces.chosen(wishes, state.first_pid)
-    uid_mappings, gid_mappings = namespaces.mappings(chosen)
+    chosen = sharing.chosen(wishes, state.first_pid, no_cgroups)
+    uid_mappings, gid_mappings = sharing.mappings(chosen) or namespaces.mappings(chosen)
     state_dir = state.containers_dir() / container_id
     return Spec(
         id=container_id,
         image_digest=image.digest,
         state_dir=str(state_dir),
-        hostname=_hostname(wishes.hostname) if wishes.hostname is not None else container_id,
+        hostname=_hostname(wishes, container_id) if Namespace("uts") in chosen else "",
         process=_process(image, args, wishes),
         root=Root(tuple(str(folder) for folder in layers.unpacked(image)), wishes.read_only),
         life=kept,
@@ -63,14 +66,16 @@ def declare(
         uid_mappings=uid_mappings,
         gid_mappings=gid_mappings,
         mounts=(
-            *mounts.kernel_filesystems(wishes, cgroup2=cgroups.layout().kind == "v2"),
+            *sharing.views(
+                mounts.kernel_filesystems(wishes, cgroup2=cgroups.layout().kind == "v2"), chosen
+            ),
             *volumes.chosen(wishes, state_dir),
         ),
         masked_paths=() if wishes.privileged else mounts.MASKED_PATHS,
         readonly_paths=() if wishes.privileged else mounts.READONLY_PATHS,
         seccomp=seccomp.chosen(wishes),
-        sysctl=namespaces.sysctl(wishes),
-        time_offsets=namespaces.time_offsets(wishes),
+        sysctl=sysctl.chosen(wishes, chosen),
+        time_offsets=time_namespace.chosen(wishes),
         network=network.chosen(wishes, kept.name),
         cgroup="" if no_cgroups else f"{cgroups.top()}/{container_id}",
         resources=resources,
@@ -118,12 +123,13 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
     )
 
 
-def _hostname(name: str) -> str:
-    """Check a host name (hostname(7)).
+def _hostname(wishes: Options, container_id: str) -> str:
+    """Return --hostname, by default the container's id (hostname(7)).
 
     Raises:
         LabError: empty, longer than 64 bytes, or with characters no host name has.
     """
+    name = container_id if wishes.hostname is None else wishes.hostname
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", name):
         raise LabError(f"set the host name {name!r}", "not a host name", remedy="see hostname(7)")
     return name

@@ -67,7 +67,7 @@ def _is_out_of_reach(spec: Spec) -> bool:
     file = os.stat("/proc/self/exe")
     foreign_owner = not _maps(spec.uid_mappings, file.st_uid)
     foreign_group = not (file.st_mode & 0o020 and _maps(spec.gid_mappings, file.st_gid))
-    return spec.new("user") and foreign_owner and foreign_group and not file.st_mode & 0o002
+    return bool(spec.uid_mappings) and foreign_owner and foreign_group and not file.st_mode & 0o002
 
 
 def _maps(mappings: tuple[IdMapping, ...], host_id: int) -> bool:

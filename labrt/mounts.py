@@ -227,7 +227,7 @@ def kernel_filesystems(wishes: Options, cgroup2: bool) -> tuple[Mount, ...]:
     found = [
         Mount("/proc", "proc", "proc", safe),
         Mount("/sys", "sysfs", "sysfs", (*safe, "ro")),
-        Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "noexec", "mode=755", "size=64k")),
+        Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", "mode=755", "size=64k")),
         Mount("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", *terminals)),
         *_shared_memory(wishes, safe),
     ]

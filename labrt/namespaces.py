@@ -13,49 +13,21 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from labrt import paths, syscalls
-from labrt.options import Options
-from labrt.spec import ALL_NAMESPACES, IdMapping, Namespace, NamespaceType
+from labrt import nsfs, paths, syscalls, time_namespace
+from labrt.spec import IdMapping, Namespace, NamespaceType
 from labrt.step import Context, Step
 
-CLONE_FLAGS: dict[NamespaceType, int] = {
-    "user": syscalls.CLONE_NEWUSER,
-    "mount": syscalls.CLONE_NEWNS,
-    "pid": syscalls.CLONE_NEWPID,
-    "network": syscalls.CLONE_NEWNET,
-    "ipc": syscalls.CLONE_NEWIPC,
-    "uts": syscalls.CLONE_NEWUTS,
-}
-# The name of each kind below /proc/PID/ns.
-FILES: dict[NamespaceType, str] = {
-    "user": "user",
-    "mount": "mnt",
-    "pid": "pid",
-    "network": "net",
-    "ipc": "ipc",
-    "uts": "uts",
-    "cgroup": "cgroup",
-    "time": "time",
-}
-
+# Those that clone3(2) makes; a time namespace would be entered before its offsets are written.
+AT_BIRTH: tuple[NamespaceType, ...] = ("user", "mount", "pid", "network", "ipc", "uts")
 
 # Root's containers use one range of host ids that nothing else does: it lies above what
 # systemd-nspawn takes and below 2^31 (https://systemd.io/UIDS-GIDS/).
 ROOT_ID_BASE = 0x70000000
 ROOT_ID_COUNT = 65536
-
-
-def chosen(wishes: Options, find: Callable[[str], int]) -> tuple[Namespace, ...]:
-    """Return the container's namespaces: its own, unless --pid and its like name others.
-
-    Args:
-        find: gives the pid of a running container's first process by the container's name.
-    """
-    return tuple(Namespace(name) for name in ALL_NAMESPACES)
 
 
 def mappings(spaces: tuple[Namespace, ...]) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]]:
@@ -69,16 +41,6 @@ def mappings(spaces: tuple[Namespace, ...]) -> tuple[tuple[IdMapping, ...], tupl
     return (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
 
 
-def sysctl(wishes: Options) -> dict[str, str]:
-    """Return the settings of --sysctl, only those of the container's own namespaces."""
-    return {}
-
-
-def time_offsets(wishes: Options) -> dict[str, float]:
-    """Return the clocks of --time-offset → seconds."""
-    return {}
-
-
 def read(pid: int | str = "self") -> dict[str, str]:
     """Return a process's namespaces, type → identity ("uts:[4026531838]"), from /proc/PID/ns."""
     folder = Path(f"/proc/{pid}/ns")
@@ -86,11 +48,25 @@ def read(pid: int | str = "self") -> dict[str, str]:
 
 
 def join(spaces: list[Namespace]) -> None:
-    """Enter namespaces by their files, in this order (setns(2)); all are opened before."""
+    """Enter namespaces by their files (setns(2)); all are opened before.
+
+    First those that our own user namespace owns, while we have its rights; then the user namespace,
+    which gives the right to join all others.
+
+    Raises:
+        OSError: the kernel's answer.
+    """
     fds = [os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC) for ns in spaces]
-    for fd in fds:
+    for fd in sorted(fds, key=_rank) if len(fds) > 1 else fds:
         syscalls.setns(fd, 0)
         os.close(fd)
+
+
+def _rank(fd: int) -> int:
+    if nsfs.kind(fd) == "user":
+        return 1
+    ours = nsfs.owner_of(fd) == nsfs.inode("/proc/self/ns/user")
+    return 0 if ours else 2
 
 
 class Clone(Step):
@@ -98,18 +74,28 @@ class Clone(Step):
     man: ClassVar = "clone3(2)"
     reason: ClassVar = "the child begins life with names of its own"
 
-    def __init__(self, namespaces: tuple[Namespace, ...], cgroup: Path | None) -> None:
-        """`cgroup` is the v2 cgroup's folder that the child is born in, where there is one."""
-        self.new = [ns.type for ns in namespaces if ns.type in CLONE_FLAGS and not ns.path]
-        joined = [ns for ns in namespaces if ns.path and ns.type != "mount"]
-        # The user namespace first: it gives the right to join the others.
-        self.joined = sorted(joined, key=lambda ns: ns.type != "user")
+    def __init__(
+        self,
+        namespaces: tuple[Namespace, ...],
+        cgroup: Path | None,
+        time_offsets: Mapping[str, float] | None = None,
+    ) -> None:
+        """
+        Args:
+            cgroup: the v2 cgroup's folder that the child is born in, where there is one.
+            time_offsets: "monotonic" and "boottime" → seconds, for a time namespace of its own.
+        """
+        self.new = [ns.type for ns in namespaces if ns.type in AT_BIRTH and not ns.path]
+        self.joined = [ns for ns in namespaces if ns.path and ns.type not in ("mount", "cgroup")]
         self.cgroup = cgroup
+        self.time_offsets = time_offsets or {}
 
     def describe(self) -> str:
         joins = "".join(f"setns {ns.path}; " for ns in self.joined)
+        clocks = time_namespace.lines(self.time_offsets).replace("\n", ", ")
+        shifted = f"unshare time, offsets {clocks.rstrip(', ')}; " if clocks else ""
         born = f", born in the cgroup {self.cgroup}" if self.cgroup else ""
-        return f"{joins}clone3 with new namespaces: {', '.join(self.new) or 'none'}{born}"
+        return f"{joins}{shifted}clone3 with new namespaces: {', '.join(self.new) or 'none'}{born}"
 
     def do(self, context: Context) -> None:
         """Return twice: in the parent with context.pid set, in the child with it 0."""
@@ -117,19 +103,20 @@ class Clone(Step):
         if self.cgroup is not None:
             cgroup = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            clone = self._clone_in_joined if self.joined else self._clone
+            clone = self._clone_by_helper if self.joined or self.time_offsets else self._clone
             context.pid, context.pidfd = clone(cgroup)
         finally:
             if cgroup >= 0:
                 os.close(cgroup)
 
     def _clone(self, cgroup: int, flags: int = 0) -> tuple[int, int]:
-        flags |= sum(CLONE_FLAGS[name] for name in self.new)
+        flags |= sum(nsfs.CLONE_FLAGS[name] for name in self.new)
         return syscalls.clone3(flags, None if cgroup < 0 else cgroup)
 
-    def _clone_in_joined(self, cgroup: int) -> tuple[int, int]:
+    def _clone_by_helper(self, cgroup: int) -> tuple[int, int]:
         """Have a helper process join, for who has joined a user namespace can't leave it; and only
-        children are born into a joined pid namespace. CLONE_PARENT makes its child ours."""
+        children are born into a joined pid or a new time namespace. CLONE_PARENT makes its child
+        ours."""
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             helper, pidfd = syscalls.clone3(0)
@@ -152,7 +139,7 @@ class Clone(Step):
         """In the helper: join, clone, tell the parent, end. Returns in its child only."""
         told: dict[str, int]
         try:
-            join(self.joined)
+            self._enter()
             pid, pidfd = self._clone(cgroup, syscalls.CLONE_PARENT)
             if pid == 0:
                 return 0, -1
@@ -161,6 +148,18 @@ class Clone(Step):
             told = {"errno": error.errno or 0}
         os.write(writer, json.dumps(told).encode())
         os._exit(0)
+
+    def _enter(self) -> None:
+        """In the helper: be where the child is to be born."""
+        if self.joined:
+            # As in ShieldProcess, which comes too late where others are in the namespaces already.
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+            join(self.joined)
+        if self.time_offsets:
+            if "user" in self.new:  # it is to own the time namespace, so it comes first
+                self.new.remove("user")
+                syscalls.unshare(syscalls.CLONE_NEWUSER)
+            time_namespace.unshare(self.time_offsets)
 
     def undo(self, context: Context) -> None:
         """Kill and reap the child where this process is its parent."""
@@ -180,6 +179,8 @@ class Clone(Step):
                 "the limit of namespaces per user is reached or set to 0",
                 "raise user.max_user_namespaces by sysctl(8)",
             )
+        if error.errno in (errno.ENOENT, errno.ESRCH) and self.joined:
+            return "the process whose namespaces it shares has ended", "declare it anew"
         if error.errno == errno.EPERM:
             return (
                 "unprivileged user namespaces are switched off on this host",
@@ -198,6 +199,24 @@ class JoinMountNamespace(Step):
 
     def __init__(self, path: str) -> None:
         self.space = Namespace("mount", path)
+
+    def describe(self) -> str:
+        return f"setns {self.space.path}"
+
+    def do(self, context: Context) -> None:
+        join([self.space])
+
+
+class JoinCgroupNamespace(Step):
+    """Apart from the others too: a v2 hierarchy mounted with "nsdelegate", as systemd mounts it,
+    lets nobody be born into a cgroup from within another cgroup namespace (cgroups(7))."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "cgroup_namespaces(7)"
+    reason: ClassVar = "it sees cgroups as the container does whose namespace it shares"
+
+    def __init__(self, path: str) -> None:
+        self.space = Namespace("cgroup", path)
 
     def describe(self) -> str:
         return f"setns {self.space.path}"

@@ -189,7 +189,7 @@ def chosen(wishes: Options, name: str) -> Network | None:
         LabError: a network that isn't there, a wish that is none or that this network can't fulfil.
     """
     asked = wishes.network or "none"
-    shared = asked == "host" or asked.startswith(("container:", "ns:"))
+    shared = asked.partition(":")[0] in ("host", "container", "pid", "ns")  # see sharing.py
     mode = asked if asked in ("none", "pasta") else "bridge"
     _refuse_idle(wishes, "shared" if shared else mode)
     if shared:

@@ -106,7 +106,8 @@ def _finish(
         go.close_writer()
         _raise_failure(inside, report.read_all())  # the child's own failure may be the cause
         raise
-    return trace + _outcome(inside, report.read_all())
+    ahead = round(context.spec.time_offsets.get("monotonic", 0) * 10**9)
+    return trace + _outcome(inside, report.read_all(), ahead)
 
 
 def do_all(steps: list[Step], context: Context) -> None:
@@ -188,8 +189,11 @@ def _run_inside(
     os._exit(1)
 
 
-def _outcome(steps: list[Step], report: bytes) -> list[Timed]:
+def _outcome(steps: list[Step], report: bytes, ahead: int) -> list[Timed]:
     """Host side: read what the child reported; its silence means it was killed.
+
+    Args:
+        ahead: by how much the child's clock is ahead of ours, ns (time_namespaces(7)).
 
     Raises:
         StepFailed, LabError: as `perform`.
@@ -204,7 +208,10 @@ def _outcome(steps: list[Step], report: bytes) -> list[Timed]:
         )
     times = iter(array("q", report.removeprefix(EXEC)))
     pairs = zip(times, times, strict=True)
-    return [Timed(step.name, step.side, *pair) for step, pair in zip(steps, pairs, strict=False)]
+    return [
+        Timed(step.name, step.side, start - ahead, took)
+        for step, (start, took) in zip(steps, pairs, strict=False)
+    ]
 
 
 def _raise_failure(steps: list[Step], report: bytes) -> None:

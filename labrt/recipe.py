@@ -18,9 +18,9 @@ from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
-    FILES,
     BecomeContainerRoot,
     Clone,
+    JoinCgroupNamespace,
     JoinMountNamespace,
     SetHostname,
     UnshareCgroupNamespace,
@@ -33,6 +33,7 @@ from labrt.network import (
     PublishPorts,
     RaiseLoopback,
 )
+from labrt.nsfs import FILES
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -50,6 +51,7 @@ from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Mount, Namespace, Network, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
+from labrt.sysctl import SetSysctl
 
 
 def recipe(spec: Spec) -> list[Step]:
@@ -65,7 +67,7 @@ def recipe(spec: Spec) -> list[Step]:
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
         *_sources(spec, "host"),
-        Clone(spec.namespaces, _birth_cgroup(spec)),
+        Clone(spec.namespaces, _birth_cgroup(spec), spec.time_offsets),
         *([CloseSources()] if _sources(spec, "host") else []),
         RecordStart(spec),
         *_connection(spec),
@@ -77,11 +79,13 @@ def recipe(spec: Spec) -> list[Step]:
         *_join_v1(spec),
         *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
         *_sources(spec, "container"),
+        *_join_cgroup_namespace(spec.joined("cgroup")),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         *([OpenStateDir()] if has_name_files(spec) else []),
         WaitForHost(),
         ShieldProcess(),
+        *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
@@ -113,6 +117,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *([SetOomScoreAdj(score)] if (score := process.oom_score_adj) is not None else []),
         NewSession(),
         *_join_v1(spec),
+        *_join_cgroup_namespace(f"/proc/{pid}/ns/cgroup" if _has_cgroup_namespace(spec) else ""),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
@@ -243,6 +248,14 @@ def _join_v1(spec: Spec) -> list[Step]:
     if not spec.cgroup or not cgroups.layout().v1:
         return []
     return [cgroups.JoinV1Cgroup(spec.cgroup)]
+
+
+def _join_cgroup_namespace(path: str) -> list[Step]:
+    return [JoinCgroupNamespace(path)] if path else []
+
+
+def _has_cgroup_namespace(spec: Spec) -> bool:
+    return spec.new("cgroup") or spec.joined("cgroup") != ""
 
 
 def _identity(spec: Spec) -> list[Step]:

@@ -20,6 +20,7 @@ _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 # clone(2), unshare(2), setns(2)
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
+CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
