@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labrt.client import Container, output, run
+    from labrt.client import Container, create, output, run
     from labrt.errors import LabError
+    from labrt.handle import Handle, containers, find
     from labrt.lessons.checks import check, draw
     from labrt.lessons.diagrams import compare_namespaces, diagram
     from labrt.lessons.notebook import begin, clean_up
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Container",
+    "Handle",
     "LabError",
     "begin",
     "check",
     "clean_up",
     "compare_namespaces",
+    "containers",
+    "create",
     "diagram",
     "draw",
+    "find",
     "outcome",
     "output",
     "predict",
@@ -38,7 +43,11 @@ __all__ = [
 
 _HOMES = {
     "Container": "labrt.client",
+    "Handle": "labrt.handle",
     "LabError": "labrt.errors",
+    "containers": "labrt.handle",
+    "create": "labrt.client",
+    "find": "labrt.handle",
     "output": "labrt.client",
     "run": "labrt.client",
     # For the notebooks.

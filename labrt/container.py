@@ -24,6 +24,7 @@ from labrt.state import Status
 from labrt.step import Context, Step
 
 Stdio = tuple[int, int, int]
+LET_GO_SECONDS = 10.0  # no owner that lives needs longer to undo and note an end
 
 
 @dataclass
@@ -155,7 +156,8 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False
     Raises:
         LabError: it runs, is gone, or could not be started; then it is as it was before.
     """
-    record, lock, before = state.read_record(folder), try_lock(folder), state.read_status(folder)
+    lock = lock_ended(folder)
+    record, before = state.read_record(folder), state.read_status(folder)
     if record is None or lock is None or before.state == "running":
         if lock is not None:
             os.close(lock)
@@ -236,6 +238,20 @@ def try_lock(folder: Path) -> int | None:
         return state.try_lock(folder)
     except FileNotFoundError:
         return None
+
+
+def lock_ended(folder: Path) -> int | None:
+    """Take the lock of a container that doesn't run, waiting for an owner that is noting its end.
+
+    Returns:
+        Its descriptor; None where the container runs or is gone.
+    """
+    deadline = time.monotonic() + LET_GO_SECONDS
+    while (lock := try_lock(folder)) is None and time.monotonic() < deadline:
+        if not folder.exists() or state.read_status(folder).state == "running":
+            return None
+        time.sleep(0.002)
+    return lock
 
 
 def readable(fd: int, timeout: float | None) -> bool:

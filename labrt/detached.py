@@ -46,8 +46,10 @@ class Detached:
         self.input = -1  # what `labrt attach` types into: a pipe, or the terminal's master
         self.health: Health | None = None
         self.pause = FIRST_PAUSE
-        if state.read_status(folder).state == "running":
-            self._watch(container.adopt(folder))
+
+    def adopt(self) -> None:
+        """Look after it though another has started it: the launcher before this one."""
+        self._watch(container.adopt(self.folder))
 
     def start(self) -> int:
         """Start it; return its host pid.

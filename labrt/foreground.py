@@ -16,7 +16,10 @@ STOP_SECONDS = 3.0  # between the polite request to end and the forced one
 
 @contextmanager
 def stdio(interactive: bool) -> Iterator[Stdio]:
-    """Ours, for the time of the block; without --interactive there is nothing to read."""
+    """Ours, for the time of the block; without --interactive there is nothing to read. From here
+    on SIGTERM and SIGHUP ask for the end as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     if interactive:
         yield 0, 1, 2
         return
@@ -34,8 +37,6 @@ def attend(running: Started, interactive: bool) -> int:
     Returns:
         Its exit code.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
         if running.master >= 0:
             relay.relay(running.master, interactive)

@@ -21,6 +21,7 @@ Messages are JSON, one per packet (unix(7), SOCK_SEQPACKET). One connection, one
     ← {"started": {"pid"}} or {"error": […]}
     → {"attach": folder}
     ← {"attached": …} [+ its input]          a pipe or its terminal's master, if it has one
+    → {"end": true}                          end with all that is cared for; then hang up
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Served:
                 self.hang_up()
             elif "kill" in message:
                 self.finish()
+            elif "end" in message:
+                self.launcher.loop.stop()
             elif "signal" in message:
                 if self.running:
                     self.running.signal(message["signal"])
@@ -176,26 +179,28 @@ class Launcher:
         if lifeline >= 0:
             self.loop.watch(lifeline, self.loop.stop)
         for folder in detached.orphans() if self.shared else ():
-            self._keep(Detached(folder, self.loop, self._forget))
+            orphan = Detached(folder, self.loop, self._forget)
+            orphan.adopt()
+            self.kept[str(folder)] = orphan
         self.end_when_idle()
         self.loop.run()
-        for served in list(self.serving):
-            served.hang_up()
         for kept in list(self.kept.values()):
             kept.end()
+        if self.shared:
+            shared_address().unlink(missing_ok=True)
+        for served in list(self.serving):
+            served.hang_up()
 
     def keep(self, folder: Path) -> int:
         """Start a created container and look after it; return its host pid."""
         kept = Detached(folder, self.loop, self._forget)
         pid = kept.start()
-        self._keep(kept)
+        self.kept[str(folder)] = kept
         return pid
 
-    def _keep(self, kept: Detached) -> None:
-        self.kept[str(kept.folder)] = kept
-
     def _forget(self, kept: Detached) -> None:
-        self.kept.pop(str(kept.folder), None)
+        if self.kept.get(str(kept.folder)) is kept:  # not where it was started anew by hand
+            del self.kept[str(kept.folder)]
         self.end_when_idle()
 
     def _accept(self) -> None:
@@ -214,7 +219,6 @@ class Launcher:
             return
         lock = state.lock_file(shared_lock(), wait=False)
         if lock is not None:  # kept until this process ends
-            os.unlink(shared_address())
             self.loop.stop()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
 import shutil
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from sysconfig import get_path
 from typing import Any, Self
 
 from labrt import interpreter, paths, state
+from labrt.container import readable
 from labrt.errors import LabError
 from labrt.launcher import receive, send, shared_address, shared_lock
 from labrt.perform import Timed
@@ -182,9 +182,8 @@ class Connection:
         return message, fds
 
     def readable(self, timeout: float | None) -> bool:
-        poll = select.poll()
-        poll.register(self._way, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
+        """Whether the launcher tells something within `timeout` seconds."""
+        return readable(self._way.fileno(), timeout)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message that isn't answered; content to find the launcher ended."""
@@ -234,6 +233,17 @@ def _spawn_shared(listener: socket.socket) -> None:
             "shared", listener, stdin=null, stdout=null, stderr=log, cwd="/", start_new_session=True
         )
     process.returncode = 0  # it outlives us; nobody here is to wait for it
+
+
+def close_shared() -> None:
+    """End the shared launcher, where one runs, and the containers it cares for."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+        try:
+            way.connect(str(shared_address()))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return
+        send(way, {"end": True})
+        readable(way.fileno(), ANSWER_SECONDS)  # it hangs up when all is done
 
 
 class Launched:

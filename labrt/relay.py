@@ -12,7 +12,7 @@ import signal
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from labrt import terminal
 
@@ -26,17 +26,18 @@ def raw(fd: int) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(fd)
-    tty.setraw(fd)
+    tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead isn't thrown away
     try:
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSAFLUSH, before)
+        with suppress(termios.error):  # our terminal has been closed
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 @contextmanager
 def sized(master: int) -> Iterator[None]:
     """Give a container's terminal our window's size, now and whenever it changes."""
-    if not os.isatty(0):
+    if master < 0 or not os.isatty(0):
         yield
         return
     terminal.copy_size(0, master)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from labrt import events, state
-from labrt.container import note_end, readable, try_lock
+from labrt.container import lock_ended, note_end, readable, try_lock
 from labrt.errors import LabError
 from labrt.perform import undo
 from labrt.recipe import recipe
@@ -66,7 +66,7 @@ def remove(folder: Path) -> None:
     Raises:
         LabError: it runs.
     """
-    lock = try_lock(folder)
+    lock = lock_ended(folder)
     if not folder.exists():
         return
     if lock is None or state.read_status(folder).state == "running":

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from labrt import state
 from labrt.cgroups import Cgroup
-from labrt.container import readable, try_lock
+from labrt.container import LET_GO_SECONDS, readable, try_lock
 from labrt.errors import LabError
 from labrt.removal import settle
-
-NOTED_SECONDS = 10.0  # no owner that lives needs longer to note an end
 
 
 def send_signal(folder: Path, number: int) -> bool:
@@ -35,7 +33,7 @@ def wait_ended(folder: Path, timeout: float | None = None) -> bool:
     with state.first_process(folder) as pidfd:
         if pidfd is not None and not readable(pidfd, timeout):
             return False
-    deadline = time.monotonic() + NOTED_SECONDS
+    deadline = time.monotonic() + LET_GO_SECONDS
     while folder.exists() and not state.read_status(folder).finished:
         if (lock := try_lock(folder)) is not None:  # it has no owner who would
             os.close(lock)
@@ -86,4 +84,4 @@ def stop(folder: Path, timeout: float | None = None) -> None:
     send_signal(folder, signal.Signals[life.stop_signal])
     if not wait_ended(folder, life.stop_timeout if timeout is None else timeout):
         send_signal(folder, signal.SIGKILL)
-        wait_ended(folder, NOTED_SECONDS)
+        wait_ended(folder, LET_GO_SECONDS)

@@ -5,6 +5,7 @@ Ctrl-P Ctrl-Q leaves it alone again; so does Ctrl-C, unless it has a terminal, w
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import os
 import sys
@@ -12,7 +13,6 @@ import threading
 
 from labrt import relay
 from labrt.handle import Handle, find
-from labrt.stopping import NOTED_SECONDS
 
 HELP = "show a detached container's output, type into it"
 
@@ -39,23 +39,23 @@ def watch(handle: Handle, typed: bool, since: int | None = None) -> int:
     terminal = handle.spec.process.terminal
     output = handle.logs(follow=True, since=since)
     way = handle.input() if typed or terminal else -1
-    left = threading.Event()
     if typed and way >= 0:
-        threading.Thread(target=_type, args=(way, left), daemon=True).start()
-    with relay.raw(0 if typed and terminal else -1), relay.sized(way if terminal else -1):
-        for data in output:
-            if left.is_set():
-                return 0
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    return handle.wait(NOTED_SECONDS) or 0
+        threading.Thread(target=_type, args=(way,), daemon=True).start()
+    try:
+        with relay.raw(0 if typed and terminal else -1), relay.sized(way if terminal else -1):
+            for data in output:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        return 0
+    return handle.wait() or 0
 
 
-def _type(way: int, left: threading.Event) -> None:
+def _type(way: int) -> None:
     """Beside the output: pass on what is typed, until the detach keys or the end of it."""
     try:
         if relay.type_into(way):
-            left.set()
+            _thread.interrupt_main()
     except OSError:
         pass  # the container has closed its end
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from labrt import removal
+from labrt import launching, removal
 
 HELP = "end and remove the lab's containers"
 
@@ -14,6 +14,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
+    if not options.dead:
+        launching.close_shared()
     for name in removal.remove_dead() if options.dead else removal.remove_all():
         print(f"removed {name}")
     return 0

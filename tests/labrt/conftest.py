@@ -24,6 +24,7 @@ def home() -> Iterator[Path]:
     base.ensure("busybox")
     yield folder / "home"
     launching.close_launcher()
+    launching.close_shared()
     for name, value in before.items():
         if value is None:
             del os.environ[name]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
+
+from labrt import cgroups
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -96,3 +103,120 @@ def test_killed_it_takes_the_container_along_and_clean_finds_the_rest() -> None:
         process.kill()
         assert process.stdout.read() == ""  # its end of file: the container has ended
     assert labrt("clean").stdout.startswith("removed lab-")
+
+
+def test_a_life_by_commands() -> None:
+    polite = "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done"
+    try:
+        started = labrt("run", "-d", "--name", "web", "busybox", "sh", "-c", polite)
+        assert (started.returncode, started.stderr) == (0, "")
+        listed = [json.loads(line) for line in labrt("ps", "--json").stdout.splitlines()]
+        assert [(one["id"], one["name"], one["state"]) for one in listed] == [
+            (started.stdout.strip(), "web", "running")
+        ]
+        assert labrt("exec", "-w", "/tmp", "web", "pwd").stdout == "/tmp\n"
+        assert labrt("exec", "web", "nosuch").returncode == 127
+        assert "sleep" in labrt("top", "web").stdout
+        assert labrt("stop", "web").stdout == "web\n"
+        assert labrt("wait", "web").stdout == "7\n"
+        assert "exited (7)" in labrt("ps", "-a").stdout
+        assert labrt("logs", "web").stdout == "up\n"
+        assert labrt("start", "web").stdout == "web\n"
+        assert json.loads(labrt("inspect", "web").stdout)[0]["state"] == "running"
+        refused = labrt("rm", "web")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    finally:
+        assert labrt("rm", "--force", "web").stdout == "web\n"
+    assert labrt("ps", "-aq").stdout == ""
+
+
+def test_without_interactive_there_is_nothing_to_read() -> None:
+    command_line = command("run", "busybox", "cat")
+    for options, said in (([], ""), (["-i"], "typed")):
+        done = subprocess.run(
+            [*command_line[:4], *options, *command_line[4:]],
+            input="typed",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
+        )
+        assert (done.stdout, done.returncode) == (said, 0)
+
+
+def test_a_name_keeps_the_container_that_ran_in_the_foreground() -> None:
+    labrt("run", "--name", "kept", "busybox", "sh", "-c", "exit 4")
+    try:
+        assert "exited (4)" in labrt("ps", "-a").stdout
+    finally:
+        labrt("rm", "kept")
+
+
+def test_death_by_memory_is_told() -> None:
+    if cgroups.unavailable():
+        pytest.skip(f"limits need cgroups: {cgroups.unavailable()}")
+    done = labrt(
+        "run", "-m", "20m", "busybox", "sh", "-c", "x=$(head -c 60m /dev/zero | tr '\\0' a)"
+    )
+    assert done.returncode == 137
+    assert "memory.max is reached" in done.stderr
+
+
+class TestTerminal:
+    def run(self, *arguments: str, typed: bytes = b"", size: tuple[int, int] = (33, 99)) -> str:
+        """Run a command on a terminal of that size; return what it showed."""
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execve(sys.executable, command(*arguments), environment())
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
+        shown = b""
+        os.write(master, typed)
+        try:
+            while data := os.read(master, 4096):
+                shown += data
+        except OSError:
+            pass  # EIO: it has ended (pty(7))
+        os.close(master)
+        os.waitpid(pid, 0)
+        return shown.decode()
+
+    def test_it_has_one_of_its_own_with_the_windows_size(self) -> None:
+        script = "sleep 0.2; tty; stty size"
+        assert self.run("run", "-it", "busybox", "sh", "-c", script).split() == [
+            "/dev/pts/0",
+            "33",
+            "99",
+        ]
+
+    def test_control_c_goes_to_the_program_inside(self) -> None:
+        script = "trap 'echo caught; exit 0' INT; echo on; while :; do sleep 0.02; done"
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execve(
+                sys.executable, command("run", "-it", "busybox", "sh", "-c", script), environment()
+            )
+        shown = b""
+        while b"on" not in shown:
+            shown += os.read(master, 4096)
+        os.write(master, b"\x03")
+        while b"caught" not in shown:
+            shown += os.read(master, 4096)
+        os.close(master)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def test_a_shell_attached_to_can_be_left_and_lives_on(self) -> None:
+        labrt("run", "-dit", "--name", "shell", "busybox", "sh")
+        try:
+            pid, master = pty.fork()
+            if pid == 0:
+                os.execve(sys.executable, command("attach", "shell"), environment())
+            os.write(master, b"echo $((6 * 7))\n")
+            shown = b""
+            while b"42" not in shown:
+                shown += os.read(master, 4096)
+            os.write(master, b"\x10\x11")
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            os.close(master)
+            assert labrt("ps", "-q").stdout.count("\n") == 1
+        finally:
+            labrt("rm", "-f", "shell")
