@@ -19,13 +19,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
 
 from rich.console import Console
 
 import labrt
 from bench import interrupts, meminfo, oci_bundle, runc, screen, statistics, units
 from bench.observations import Observation
+from bench.runtimes import LIMITS
 from bench.tables import Table
 from labrt import syscalls
 from labrt.declare import declare
@@ -34,7 +34,6 @@ from labrt.images import base, store
 from labrt.launching import launcher
 from labrt.options import given
 
-LIMITS: dict[str, Any] = {"memory": "256m", "cpus": 1, "pids_limit": 64}
 PROGRAM = ["sleep", "100000"]
 SETTLE = 0.5  # seconds before the host's memory is read
 
@@ -49,9 +48,9 @@ def main() -> int:
     parser.add_argument("--rungs", type=int, default=10, metavar="N", help="readings on the way")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
-    oci_bundle.keep_mounts_private()
     try:
         with interrupts.raised():
+            oci_bundle.keep_mounts_private()
             found = measure(options.count, options.rungs)
     except interrupts.Interrupted as interrupt:
         print(f"many: {interrupt}; all containers are gone", file=sys.stderr)

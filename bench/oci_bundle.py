@@ -25,7 +25,13 @@ Json = dict[str, Any]
 
 
 def keep_mounts_private() -> None:
-    """From here on, what this process mounts ends with it, even if it is killed."""
+    """From here on, what this process mounts ends with it, even if it is killed.
+
+    Raises:
+        LabError: this user may not mount.
+    """
+    if os.geteuid() != 0:
+        raise LabError("mount a bundle's root", "only root may", remedy="run it as root")
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
 

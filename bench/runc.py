@@ -56,10 +56,12 @@ def delete(bundle: Path) -> None:
 
 
 def _runc(bundle: Path, *arguments: str) -> None:
-    """Standard output is not captured: a detached container would keep the pipe open."""
+    """In a process group of its own: Ctrl-C must not cut a removal short. Standard output is not
+    captured: a detached container would keep the pipe open."""
     command = ["runc", "--root", str(bundle / "state"), *arguments]
+    null = subprocess.DEVNULL
     try:
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, stdin=null, stdout=null, check=True, process_group=0)
     except FileNotFoundError:
         raise LabError("call runc", unavailable() or "no such file") from None
     except subprocess.CalledProcessError as error:

@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 
 import labrt
-from bench import oci_bundle, runc, screen, statistics, units
+from bench import interrupts, oci_bundle, runc, screen, statistics, units
 from bench.observations import Observation
 from bench.tables import Table
 from labrt.declare import declare
@@ -55,10 +55,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40, metavar="N", help="samples of each")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
-    oci_bundle.keep_mounts_private()
     try:
-        rows, notes = measure(options.rounds)
+        with interrupts.raised():
+            oci_bundle.keep_mounts_private()
+            rows, notes = measure(options.rounds)
         found = figures(rows)
+    except interrupts.Interrupted as interrupt:
+        print(f"runtimes: {interrupt}", file=sys.stderr)
+        return interrupt.status
     except (LabError, OSError) as error:
         print(f"runtimes: {error}", file=sys.stderr)
         return 1

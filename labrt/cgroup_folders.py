@@ -40,7 +40,7 @@ def make(folder: Path, controllers: Collection[str], exist_ok: bool = False) -> 
 
 def _hand_down(folder: Path, controllers: Collection[str]) -> None:
     control = folder / "cgroup.subtree_control"
-    missing = set(controllers) - set(control.read_text().split() if controllers else ())
+    missing = set(controllers) - set(paths.read(control).split() if controllers else ())
     if not missing:
         return
     text = " ".join(f"+{name}" for name in sorted(missing))
@@ -68,7 +68,7 @@ def _vacate(folder: Path) -> None:
 def fill_cpuset(folder: Path) -> None:
     """v1 lets no process into a cpuset that names no CPU: give it its parent's, and have the kernel
     give them to those made below (cgroup.clone_children)."""
-    if (folder / "cpuset.cpus").read_text().strip():
+    if paths.read(folder / "cpuset.cpus").strip():
         return
     fill_cpuset(folder.parent)
     for file in ("cpuset.cpus", "cpuset.mems"):

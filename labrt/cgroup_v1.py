@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from labrt import paths
+
 # Controller → the cgroup's folder in its hierarchy; "unified" → that in the v2 hierarchy, if any.
 Folders = Mapping[str, Path]
 Writes = list[tuple[str, str]]  # v1 file, text; in the order in which the kernel takes them
@@ -55,7 +57,7 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path) -> int:
-    return int(_text(path))
+    return int(paths.read(path))
 
 
 def numbers(text: str) -> dict[str, int]:

@@ -97,7 +97,7 @@ def boot_id() -> str:
 def birth(pid: int) -> int:
     """Return a process's start time in clock ticks since boot, 0 if it is no more or a zombie."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = paths.read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return 0
     fields = text.rpartition(")")[2].split()  # the name before it may hold anything

@@ -16,6 +16,8 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
 _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
+for _name in ("capset", "pivot_root", "sethostname", "syscall", "umount2", "unshare"):
+    getattr(_libc, _name)  # looked up now, once: otherwise every child would, anew
 
 # clone(2), unshare(2), setns(2)
 CLONE_PIDFD = 0x00001000
@@ -130,6 +132,7 @@ class _SockFprog(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
+_CapSets = _CapData * 2  # for the low and the high 32 capabilities
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -263,14 +266,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         )
         for shift in (0, 32)
     )
-    data = (_CapData * 2)(low, high)
+    data = _CapSets(low, high)
     _checked(_libc.capset(ctypes.byref(header), data))
 
 
 def capget() -> tuple[int, int, int]:
     """capget(2) of the calling thread: (effective, permitted, inheritable) as bit masks."""
     header = _CapHeader(version=_CAPABILITY_VERSION_3, pid=0)
-    data = (_CapData * 2)()
+    data = _CapSets()
     _checked(_libc.capget(ctypes.byref(header), data))
     low, high = data
     return (
