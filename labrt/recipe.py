@@ -44,6 +44,8 @@ from labrt.spec import Mount, Namespace, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
 
+_FIRST = ("/proc", "/sys", "/dev")  # as long as the host's are in sight
+
 
 def recipe(spec: Spec) -> list[Step]:
     """Return the steps that make `spec` a running container."""
@@ -75,9 +77,10 @@ def recipe(spec: Spec) -> list[Step]:
         *([SetHostname(spec.hostname)] if spec.new("uts") else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
         mounts.PivotRoot(),
-        *map(_mount, spec.mounts),
+        *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
         *_devices(spec),
         mounts.DetachOldRoot(),
+        *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
         *(mounts.MaskPath(path) for path in spec.masked_paths),
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
@@ -140,8 +143,8 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         BecomeContainerRoot(),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
         mounts.PivotRoot(),
-        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         mounts.DetachOldRoot(),
+        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         work,
     ]

@@ -1,4 +1,4 @@
-"""labrt/copying.py, labrt/archive.py: files go in and out, and no link of either side leads astray."""
+"""labrt/copying.py, archive.py: files go in and out, and no link of either side leads astray."""
 
 from __future__ import annotations
 
@@ -283,7 +283,8 @@ def test_a_pipe_in_the_tree_is_left_out_and_named(tmp_path: Path) -> None:
     os.close(fd)
     assert packer.left_out == ["./pipe"]
     stream.seek(0)
-    assert tarfile.open(fileobj=stream).getnames() == [".", "./file"]
+    with tarfile.open(fileobj=stream) as tar:
+        assert tar.getnames() == [".", "./file"]
 
 
 @pytest.mark.parametrize("stopped", [{"volume": ["cp-test:/data"]}], indirect=True)
