@@ -117,10 +117,10 @@ def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
     user = tuple(ns for ns in _namespaces_of(spec, pid) if ns.type == "user")
     return [
         Clone(user, None),
-        DieWithParent(),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
+        DieWithParent(),
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         work,
     ]
@@ -134,13 +134,13 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         Clone(spaces, None),
         *([CloseSources()] if _sources(spec, "host") else []),
         *(_identity(spec) if spec.new("user") else []),
-        DieWithParent(),
         *_sources(spec, "container"),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
+        DieWithParent(),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
         mounts.PivotRoot(),
         mounts.DetachOldRoot(),

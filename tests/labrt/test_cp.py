@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -86,7 +87,7 @@ def archive(*members: tarfile.TarInfo) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for member in members:
-            tar.addfile(member, io.BytesIO(b"x" * member.size))
+            tar.addfile(member, io.BytesIO(bytes(member.size) if member.size > 1 else b"x"))
     return stream.getvalue()
 
 
@@ -309,6 +310,30 @@ def test_a_volume_of_a_container_that_does_not_run_is_there(
 def test_a_read_only_root_stays_so(stopped: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert b"EROFS" in cp(f"{tmp_path}/file", f"{stopped}:/file", status=125).stderr
+
+
+def test_killed_half_way_it_lets_go_of_the_container(stopped: str) -> None:
+    big = member("big")
+    big.size = 4 << 20
+    with subprocess.Popen(
+        command("cp", "-", f"{stopped}:/tmp"), stdin=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(archive(big)[: 2 << 20])  # more than a pipe holds: it is being read
+        assert container.try_lock(state.find(stopped)) is None, "nobody may start it meanwhile"
+        process.kill()
+        process.wait(30)
+        assert _freed(state.find(stopped))
+
+
+def _freed(folder: Path) -> bool:
+    """Wait until the container's lock is free, which needs both processes' end."""
+    for _ in range(1000):
+        if (lock := container.try_lock(folder)) is not None:
+            os.close(lock)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 @pytest.mark.parametrize(
