@@ -136,6 +136,7 @@ class MakeMountsPrivate(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount_namespaces(7)"
     reason: ClassVar = "no mount made from here on reaches the host"
+    vital: ClassVar = "mounts would appear on the host"
 
     def describe(self) -> str:
         return "mount(/, MS_REC|MS_PRIVATE)"
@@ -202,6 +203,7 @@ class PivotRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "pivot_root(2)"
     reason: ClassVar = "unlike chroot, it leaves no way back to the host's files"
+    vital: ClassVar = "it would run on the host's files"
 
     def describe(self) -> str:
         return "chdir merged; pivot_root(., .)"
@@ -219,6 +221,7 @@ class DetachOldRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "umount2(2)"
     reason: ClassVar = "the host's files are gone from the container's tree"
+    vital: ClassVar = '"/.." would lead to the host\'s files'
 
     def describe(self) -> str:
         return "umount2(., MNT_DETACH); chdir /"
@@ -326,7 +329,18 @@ class MaskPath(Step):
         if os.path.isdir(self.path):
             syscalls.mount("tmpfs", self.path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
         else:
-            syscalls.mount("/dev/null", self.path, None, MS_BIND)
+            null = _null()
+            syscalls.mount(f"/proc/self/fd/{null}", self.path, None, MS_BIND)
+            os.close(null)
+
+
+def _null() -> int:
+    """Open /dev/null, the device and nothing else: a volume on /dev may hold a link there, and what
+    it leads to would be bound, writable, instead of hidden (CVE-2025-31133)."""
+    null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if os.fstat(null).st_rdev != os.makedev(1, 3):
+        raise LabError("hide files under /dev/null", "it is something else", "a volume is on /dev")
+    return null
 
 
 class MakeReadOnly(Step):

@@ -111,6 +111,16 @@ def test_what_is_read_only_is_so_also_for_its_owner() -> None:
     assert "Read-only" in said("hostname other; echo x >/proc/sys/kernel/domainname")
 
 
+def test_only_the_true_null_device_masks(tmp_path: Path) -> None:
+    """CVE-2025-31133: a /dev of the user's, whose null is a link to what should be hidden."""
+    for name in ("pts", "shm", "mqueue"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "null").symlink_to("/proc/sys/kernel/core_pattern")
+    tmp_path.chmod(0o755)
+    with pytest.raises(labrt.LabError, match="hide files under /dev/null: it is something else"):
+        said("true", volume=[f"{tmp_path}:/dev"])
+
+
 def test_privileged_lifts_both() -> None:
     points = mounts(privileged=True)
     assert not set(points) & {*MASKED_PATHS, *READONLY_PATHS}
