@@ -1,4 +1,4 @@
-"""labrt/copying.py, archive.py: files go in and out, and no link of either side leads astray."""
+"""labrt/copying.py, labrt/archive.py: files go in and out, and no link leads astray."""
 
 from __future__ import annotations
 
@@ -293,8 +293,8 @@ def test_a_pipe_in_the_tree_is_left_out_and_named(tmp_path: Path) -> None:
     os.close(fd)
     assert packer.left_out == ["./pipe"]
     stream.seek(0)
-    with tarfile.open(fileobj=stream) as tar:
-        assert tar.getnames() == [".", "./file"]
+    with tarfile.open(fileobj=stream) as packed:
+        assert packed.getnames() == [".", "./file"]
 
 
 @pytest.mark.parametrize("stopped", [{"volume": ["cp-test:/data"]}], indirect=True)
