@@ -139,6 +139,8 @@ class MountSource(Step):
         source = context.sources.pop(self.mount.destination)
         folder = stat.S_ISDIR(os.fstat(source).st_mode)
         target = mount_point(context, self.mount.destination, folder)
+        if stat.S_ISDIR(os.fstat(target).st_mode) != folder:
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if "copyup" in self.mount.options:
             _fill(source, target)
         flags = sum(flag for name, flag in FLAGS.items() if name in self.mount.options)

@@ -58,6 +58,8 @@ def copy_out(folder: Path, path: str, target: str, manner: Manner) -> None:
     what = f"copy {path} of the container"
     if target == STREAM:
         return _visit(folder, CopyFiles(what, lambda: send(path, _name(path), 1, manner)))
+    if manner.owners and os.geteuid() != 0:
+        raise LabError(f"copy to {target}", "only root may give files to others", remedy="omit -a")
     place = _clean(target, os.getcwd())
 
     def half(fd: int) -> None:

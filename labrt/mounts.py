@@ -1,9 +1,10 @@
 """Mounts: the container's own tree of files (mount_namespaces(7)).
 
 The root is an overlay of the image's layers with an empty, writable layer on top. pivot_root(2)
-comes *before* the other mounts: from then on every path, and every symbolic link that a hostile
-image may have put in the way, is resolved inside the container's root. The host's tree stays
-reachable through one file descriptor until `DetachOldRoot`.
+comes *before* the other mounts. /proc, /sys and /dev follow, where no link is let be: the kernel
+grants a user namespace new ones only while the host's are in sight. Then `DetachOldRoot` takes the
+host's tree away, and from there on every path, and every symbolic link that a hostile image may
+have put in the way, is resolved inside the container's root.
 
 Lesson: notebooks 03 and 17.
 """
@@ -71,10 +72,12 @@ def is_below(path: str, folders: tuple[str, ...]) -> bool:
 
 
 def mount_point(context: Context, path: str, folder: bool = True) -> int:
-    """Open a mount point, made where it is missing (container side, after pivot_root(2)).
+    """Open a mount point, made where it is missing (container side).
 
     The image's links are followed, for they lead to somewhere in the container; but not the magic
-    ones of procfs (openat2(2)), and none to or from the kernel's own file systems.
+    ones of procfs (openat2(2)), and none to or at the kernel's own file systems. While the host's
+    tree is still mounted on top of "/" (`PivotRoot`), "/.." leads there: only the kernel's places,
+    where no link is followed, may be asked for.
 
     Returns:
         An O_PATH descriptor: what is mounted on it can't be led astray any more.
@@ -82,32 +85,42 @@ def mount_point(context: Context, path: str, folder: bool = True) -> int:
     Raises:
         LabError: a link is in the way. OSError: the kernel's answer.
     """
+    kernels = is_below(path, _KERNELS)
     try:
-        target = _opened(path, folder)
-    except FileExistsError:
-        raise LabError(
-            f"mount on {path}", "the image has a link there that leads nowhere"
-        ) from None
-    # The host's /proc, for the container's may not be there yet.
-    where = os.readlink(f"proc/self/fd/{target}", dir_fd=context.host_root)
-    if where != path and (is_below(path, _KERNELS) or is_below(where, _KERNELS)):
-        raise LabError(
-            f"mount on {path}",
-            f"the image has a link there, to {where}",
-            "a hostile or broken image",
-            "mend the image, or mount elsewhere",
+        target = _opened(
+            path,
+            folder,
+            syscalls.RESOLVE_NO_SYMLINKS if kernels else syscalls.RESOLVE_NO_MAGICLINKS,
         )
+    except FileExistsError:
+        raise _astray(path, "that leads nowhere") from None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _astray(path, "that must not be followed") from None
+    where = os.readlink(str(target), dir_fd=context.own_fds)
+    if not kernels and (where == "/" or is_below(where, _KERNELS)):
+        raise _astray(path, f"to {where}")
     return target
 
 
-def _opened(path: str, folder: bool) -> int:
+def _astray(path: str, whither: str) -> LabError:
+    return LabError(
+        f"mount on {path}",
+        f"the image has a link there {whither}",
+        "a hostile or broken image",
+        "mend the image, or mount elsewhere",
+    )
+
+
+def _opened(path: str, folder: bool, resolve: int) -> int:
     try:
-        return syscalls.openat2(path, os.O_PATH, syscalls.RESOLVE_NO_MAGICLINKS)
+        return syscalls.openat2(path, os.O_PATH, resolve)
     except FileNotFoundError:
-        parent = _opened(os.path.dirname(path), folder=True)
+        parent = _opened(os.path.dirname(path), True, resolve)
         _make(os.path.basename(path), parent, folder)
         os.close(parent)
-        return syscalls.openat2(path, os.O_PATH, syscalls.RESOLVE_NO_MAGICLINKS)
+        return syscalls.openat2(path, os.O_PATH, resolve)
 
 
 def _make(name: str, parent: int, folder: bool) -> None:
@@ -123,6 +136,7 @@ class MakeMountsPrivate(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount_namespaces(7)"
     reason: ClassVar = "no mount made from here on reaches the host"
+    vital: ClassVar = "mounts would appear on the host"
 
     def describe(self) -> str:
         return "mount(/, MS_REC|MS_PRIVATE)"
@@ -189,12 +203,15 @@ class PivotRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "pivot_root(2)"
     reason: ClassVar = "unlike chroot, it leaves no way back to the host's files"
+    vital: ClassVar = "it would run on the host's files"
 
     def describe(self) -> str:
         return "chdir merged; pivot_root(., .)"
 
     def do(self, context: Context) -> None:
-        context.host_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        context.host_root = os.open("/", folder)
+        context.own_fds = os.open("/proc/self/fd", folder)
         os.chdir("merged")
         # The old root ends up mounted on top of the new one; see NOTES in pivot_root(2).
         syscalls.pivot_root(".", ".")
@@ -204,6 +221,7 @@ class DetachOldRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "umount2(2)"
     reason: ClassVar = "the host's files are gone from the container's tree"
+    vital: ClassVar = '"/.." would lead to the host\'s files'
 
     def describe(self) -> str:
         return "umount2(., MNT_DETACH); chdir /"
@@ -281,6 +299,7 @@ class MountFilesystem(Step):
         os.fchdir(target)
         os.close(target)
         syscalls.mount(mount.source, ".", mount.type, flags, data or None)
+        os.chdir("/")
 
     def likely(self, error: OSError) -> tuple[str, str]:
         kind = self.mount.type
@@ -310,7 +329,18 @@ class MaskPath(Step):
         if os.path.isdir(self.path):
             syscalls.mount("tmpfs", self.path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
         else:
-            syscalls.mount("/dev/null", self.path, None, MS_BIND)
+            null = _null()
+            syscalls.mount(f"/proc/self/fd/{null}", self.path, None, MS_BIND)
+            os.close(null)
+
+
+def _null() -> int:
+    """Open /dev/null, the device and nothing else: a volume on /dev may hold a link there, and what
+    it leads to would be bound, writable, instead of hidden (CVE-2025-31133)."""
+    null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if os.fstat(null).st_rdev != os.makedev(1, 3):
+        raise LabError("hide files under /dev/null", "it is something else", "a volume is on /dev")
+    return null
 
 
 class MakeReadOnly(Step):

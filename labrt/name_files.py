@@ -128,16 +128,12 @@ class BindNameFiles(Step):
     man: ClassVar = "mount(2)"
     reason: ClassVar = "programs look for them in /etc"
 
-    def __init__(self, spec: Spec) -> None:
-        mounted = {mount.destination for mount in spec.mounts}  # the user's own win
-        self.names = [name for name in FILES if f"/etc/{name}" not in mounted]
-
     def describe(self) -> str:
-        return ", ".join(f"bind {name} on /etc/{name}" for name in self.names)
+        return ", ".join(f"bind {name} on /etc/{name}" for name in FILES)
 
     def do(self, context: Context) -> None:
         _make_etc()
-        for name in self.names:
+        for name in FILES:
             _make_plain(f"/etc/{name}")
             source = f"/proc/self/fd/{context.state_dir}/{name}"
             syscalls.mount(source, f"/etc/{name}", None, syscalls.MS_BIND)

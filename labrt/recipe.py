@@ -53,6 +53,8 @@ from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
 from labrt.sysctl import SetSysctl
 
+_FIRST = ("/proc", "/sys", "/dev")  # as long as the host's are in sight
+
 
 def recipe(spec: Spec) -> list[Step]:
     """Return the steps that make `spec` a running container."""
@@ -90,10 +92,11 @@ def recipe(spec: Spec) -> list[Step]:
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
         mounts.PivotRoot(),
-        *map(_mount, spec.mounts),
-        *([BindNameFiles(spec)] if has_name_files(spec) else []),
+        *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
+        *([BindNameFiles()] if has_name_files(spec) else []),
         *_devices(spec),
         mounts.DetachOldRoot(),
+        *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
         *(mounts.MaskPath(path) for path in spec.masked_paths),
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
@@ -132,10 +135,10 @@ def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
     user = tuple(ns for ns in _namespaces_of(spec, pid) if ns.type == "user")
     return [
         Clone(user, None),
-        DieWithParent(),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
+        DieWithParent(),
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         work,
     ]
@@ -149,17 +152,17 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         Clone(spaces, None),
         *([CloseSources()] if _sources(spec, "host") else []),
         *(_identity(spec) if spec.new("user") else []),
-        DieWithParent(),
         *_sources(spec, "container"),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(),
+        DieWithParent(),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
         mounts.PivotRoot(),
-        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         mounts.DetachOldRoot(),
+        *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         work,
     ]

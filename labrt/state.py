@@ -263,12 +263,9 @@ def remove_tree(folder: str | os.PathLike[str]) -> None:
 
     Only for folders that no living process changes: a container's after its last process.
     """
-    try:
-        entries = list(os.scandir(folder))
-    except PermissionError:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         os.chmod(folder, 0o700)
-        entries = list(os.scandir(folder))
-    for entry in entries:
+    for entry in list(os.scandir(folder)):
         if entry.is_dir(follow_symlinks=False):
             remove_tree(entry.path)
         else:

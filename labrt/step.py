@@ -26,6 +26,7 @@ class Context:
         lock: the open lock file that tells others this container has a living owner, or -1.
         go: in the child, the pipe through which the host says that it has done its part, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
+        own_fds: in the child, the host's /proc/self/fd (O_PATH), which tells where a descriptor is.
         sources: target of a bind mount → descriptor of what is to be mounted there.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
@@ -41,6 +42,7 @@ class Context:
     lock: int = -1
     go: int = -1
     host_root: int = -1
+    own_fds: int = -1
     sources: dict[str, int] = field(default_factory=dict)
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)

@@ -21,6 +21,7 @@ from labrt.recipe import recipe
 from labrt.spec import Spec
 from labrt.step import Step
 
+FILES = {"volume": ["/data", "/etc:/host:ro"], "tmpfs": ["/scratch"]}
 DEADLINE = 30  # seconds for one fault, after which SIGALRM ends the driver
 
 
@@ -62,7 +63,7 @@ def left(spec: Spec) -> list[str]:
 
 
 def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> list[object]:
-    spec = declare(image, ["true"], **limits)
+    spec = declare(image, ["true"], **limits, **FILES)
     name = recipe(spec)[index].name
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -86,7 +87,7 @@ def main() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     image = store.resolve("busybox")
     limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
-    for index in range(len(recipe(declare(image, ["true"], **limits)))):
+    for index in range(len(recipe(declare(image, ["true"], **limits, **FILES)))):
         for way in ("fail", "kill"):
             signal.alarm(DEADLINE)
             print(json.dumps(one(image, index, way, limits)), flush=True)

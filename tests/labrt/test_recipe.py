@@ -19,6 +19,7 @@ from labrt.declare import declare
 from labrt.images import store
 from labrt.recipe import recipe
 from labrt.spec import Spec
+from tests.labrt.fault_driver import FILES
 
 ROOT = Path(__file__).parent.parent.parent
 DRIVER = Path(__file__).with_name("fault_driver.py")
@@ -27,7 +28,7 @@ DRIVER = Path(__file__).with_name("fault_driver.py")
 @pytest.fixture(scope="module")
 def spec(home: Path) -> Spec:
     limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
-    return declare(store.resolve("busybox"), ["true"], **limits)
+    return declare(store.resolve("busybox"), ["true"], **limits, **FILES)
 
 
 def test_every_step_tells_what_it_does_with_a_man_page_and_a_reason(spec: Spec) -> None:
