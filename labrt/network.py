@@ -120,6 +120,7 @@ class PublishPorts(Step):
                 _refuse_taken(port, claims)
                 _refuse_bound(port)
             nftables.publish(self.ports, context.address.partition("/")[0], self.id)
+        bridge.let_return(self.id)
 
     def undo(self, context: Context) -> None:
         with networks.locked():
