@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import leftover_vms
-from labrt import cgroups, paths, removal, state
+from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +59,12 @@ def groups() -> Iterator[str]:
         group.remove()
         yield f"cgroup {group.name}"
     cgroups.remove_top()
+
+
+def bridges() -> Iterator[str]:
+    """Take down bridges and rules that a crash has left; containers take their own along."""
+    for name in networks.remove_unused():
+        yield f"the bridge of the network {name}"
 
 
 def run_folder() -> Iterator[str]:
@@ -113,7 +119,13 @@ def environment() -> Iterator[str]:
 
 
 # In this order: what lives is ended before what it uses is removed.
-RUNNING: tuple[Callable[[], Iterator[str]], ...] = (containers, machines, groups, run_folder)
+RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
+    containers,
+    machines,
+    groups,
+    bridges,
+    run_folder,
+)
 KEPT_THINGS: tuple[Callable[[], Iterator[str]], ...] = (home, environment)
 
 

@@ -126,6 +126,13 @@ def connect(bridge: str, interface: str, pid: int, address: str) -> None:
     netlink.make_veth(interface, bridge, "eth0", pid, mac(address))
 
 
+def let_return(interface: str) -> None:
+    """Let a port of a bridge send frames back to where they came from: a container that calls
+    itself by a port that it publishes (where the host has br_netfilter, it never leaves the
+    bridge)."""
+    paths.write(f"/sys/class/net/{interface}/brport/hairpin_mode", "1")
+
+
 def is_on(bridge: str, interface: str) -> bool:
     """Whether an interface of this name is a port of the bridge, and so ours."""
     try:

@@ -120,6 +120,7 @@ class PublishPorts(Step):
                 _refuse_taken(port, claims)
                 _refuse_bound(port)
             nftables.publish(self.ports, context.address.partition("/")[0], self.id)
+        bridge.let_return(self.id)
 
     def undo(self, context: Context) -> None:
         with networks.locked():
@@ -195,7 +196,7 @@ def chosen(wishes: Options, name: str) -> Network | None:
     if shared:
         return None
     if mode == "bridge":
-        _refuse_bridge(asked)
+        _refuse_bridge(asked, wishes.ip)
     return Network(
         mode=mode,  # type: ignore[arg-type]  # one of the three
         name=asked if mode == "bridge" else "",
@@ -229,15 +230,16 @@ def _refuse_idle(wishes: Options, mode: str) -> None:
             )
 
 
-def _refuse_bridge(name: str) -> None:
+def _refuse_bridge(name: str, address: str | None) -> None:
     if os.geteuid() != 0:
         raise LabError(
             f"join the network {name!r}",
             "a bridge is made in the host's network namespace, which takes root",
             remedy="--network pasta",
         )
-    if name != networks.DEFAULT:
-        networks.existing(name)
+    network = networks.find(name) if name == networks.DEFAULT else networks.existing(name)
+    if network and address:
+        networks.check_address(network, address)
 
 
 def _address(option: str, text: str) -> str:

@@ -79,7 +79,15 @@ def folder() -> Path:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Keep every other process of any lab out; the kernel lets go when this one dies (flock(2))."""
+    """Keep every other process of any lab out; the kernel lets go when this one dies (flock(2)).
+
+    Raises:
+        LabError: this user isn't root.
+    """
+    if os.geteuid() != 0:
+        raise LabError(
+            "change the host's networks", "that takes root", remedy="use --network pasta"
+        )
     fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -160,7 +168,7 @@ def _subnet(tried: str, text: str) -> IPv4Network:
 def _defined() -> list[IPv4Network]:
     from ipaddress import IPv4Network
 
-    return [IPv4Network(network.subnet) for name in names() if (network := find(name))]
+    return [IPv4Network(network.subnet) for network in map(existing, names())]
 
 
 def _refuse_overlap(tried: str, asked: IPv4Network, taken: list[IPv4Network]) -> IPv4Network:
@@ -233,15 +241,21 @@ def remove(name: str) -> None:
 
 
 def remove_unused() -> list[str]:
-    """Take down the bridges of networks without containers, with their rules; return their names.
+    """Take down what a crash has left: bridges without containers, with their rules.
 
     Networks that were created stay defined.
+
+    Returns:
+        The names of the networks whose bridge was there.
     """
+    if not names():
+        return []
     with locked():
-        idle = [net for name in names() if (net := find(name)) and not leases(net)]
+        idle = [network for network in map(existing, names()) if not leases(network)]
+        there = [network.name for network in idle if bridge.exists(network.bridge)]
         for network in idle:
             _settle(network)
-    return [network.name for network in idle]
+    return there
 
 
 def leases(network: Network) -> list[Lease]:
@@ -296,15 +310,34 @@ def _address(network: Network, others: list[Lease], wish: str) -> str:
 
     subnet = IPv4Network(network.subnet)
     taken = {network.gateway: "the host"} | {lease.address: lease.holder for lease in others}
-    tried = f"take the address {wish} in the network {network.name!r}"
-    if wish and not _is_host_of(subnet, wish):
-        raise LabError(tried, f"it is no host of {subnet}", remedy="ask for one within")
+    if wish:
+        check_address(network, wish)
     if wish in taken:
-        raise LabError(tried, f"{taken[wish]} has it", remedy="ask for another, or for none")
+        raise LabError(
+            f"take the address {wish} in the network {network.name!r}",
+            f"{taken[wish]} has it",
+            remedy="ask for another, or for none",
+        )
     free = wish or next((text for host in subnet.hosts() if (text := str(host)) not in taken), "")
     if not free:
         raise LabError(f"join the network {network.name!r}", f"all of {subnet} is in use")
     return free
+
+
+def check_address(network: Network, address: str) -> None:
+    """Refuse an address that no container of the network can have.
+
+    Raises:
+        LabError: it lies outside, or is the subnet's own or its broadcast address.
+    """
+    from ipaddress import IPv4Network
+
+    if not _is_host_of(IPv4Network(network.subnet), address):
+        raise LabError(
+            f"take the address {address} in the network {network.name!r}",
+            f"it is no host of {network.subnet}",
+            remedy="ask for one within",
+        )
 
 
 def _raise_bridge(network: Network) -> None:

@@ -1,10 +1,10 @@
-"""`labrt clean`: end and remove every container of this LAB_HOME."""
+"""`labrt clean`: end and remove every container of this LAB_HOME, and the bridges they used."""
 
 from __future__ import annotations
 
 import argparse
 
-from labrt import launching, removal
+from labrt import launching, networks, removal
 
 HELP = "end and remove the lab's containers"
 
@@ -18,4 +18,6 @@ def main(options: argparse.Namespace) -> int:
         launching.close_shared()
     for name in removal.remove_dead() if options.dead else removal.remove_all():
         print(f"removed {name}")
+    for name in networks.remove_unused():
+        print(f"removed the bridge of the network {name}")
     return 0

@@ -3,7 +3,8 @@
 A program of its own, because the runtime's cloning side is single-threaded and a start that is
 killed takes its process along. For each fault a forked child starts the container; the driver, as
 subreaper, sees every process that outlives it. Prints one JSON list per fault:
-[index, step, way, what `start` raised (or null), what was left].
+[index, step, way, what `start` raised (or null), what was left]. Its argument, if any, is JSON:
+the container's options.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import os
 import signal
 import sys
 
-from labrt import cgroups, container, removal, syscalls
+from labrt import bridge, cgroups, container, networks, nftables, removal, syscalls
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
+from labrt.options import Options, given
 from labrt.recipe import recipe
 from labrt.spec import Spec
 from labrt.step import Step
@@ -59,11 +61,18 @@ def attempt(spec: Spec, hook: At) -> str | None:
 
 def left(spec: Spec) -> list[str]:
     cgroup = bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists()
-    return [spec.state_dir] * os.path.exists(spec.state_dir) + [spec.cgroup] * cgroup
+    found = [spec.state_dir] * os.path.exists(spec.state_dir) + [spec.cgroup] * cgroup
+    return found + (left_of_network(spec) if spec.network and spec.network.name else [])
 
 
-def one(image: store.Image, index: int, way: str, limits: dict[str, str]) -> list[object]:
-    spec = declare(image, ["true"], **limits, **FILES)
+def left_of_network(spec: Spec) -> list[str]:
+    interfaces = (spec.id, bridge.name_of(networks.DEFAULT))
+    ports = [claim.holder for claim in nftables.claims() if claim.holder == spec.id]
+    return [name for name in interfaces if bridge.exists(name)] + ports + networks.names()
+
+
+def one(image: store.Image, index: int, way: str, options: Options) -> list[object]:
+    spec = declare(image, ["true"], options)
     name = recipe(spec)[index].name
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -87,10 +96,12 @@ def main() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     image = store.resolve("busybox")
     limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
-    for index in range(len(recipe(declare(image, ["true"], **limits, **FILES)))):
+    mode = json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")
+    options = given(**limits, **FILES, **mode)
+    for index in range(len(recipe(declare(image, ["true"], options)))):
         for way in ("fail", "kill"):
             signal.alarm(DEADLINE)
-            print(json.dumps(one(image, index, way, limits)), flush=True)
+            print(json.dumps(one(image, index, way, options)), flush=True)
 
 
 if __name__ == "__main__":

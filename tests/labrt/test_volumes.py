@@ -321,7 +321,7 @@ def test_a_volume_in_use_is_not_removed(volume: str) -> None:
         done = command("volume", "rm", volume)
         assert done.returncode == 125
         assert f"used by {spec.life.name}" in done.stderr
-        assert command("volume", "prune", "--force").stdout == ""
+        assert volume not in command("volume", "prune", "--force").stdout
     finally:
         removal.remove(state.find(spec.id))
     assert command("volume", "rm", volume).returncode == 0
