@@ -303,7 +303,9 @@ def test_a_volume_of_a_container_that_does_not_run_is_there(
 ) -> None:
     (tmp_path / "file").write_text("kept")
     cp(f"{tmp_path}/file", f"{stopped}:/data")
-    assert (home / "volumes" / "cp-test" / "file").read_text() == "kept"
+    volume = home / "volumes" / "cp-test"
+    assert (volume / "file").read_text() == "kept"
+    state.remove_tree(volume)
 
 
 @pytest.mark.parametrize("stopped", [{"read_only": True}], indirect=True)
