@@ -45,7 +45,7 @@ def said(command: str, **options: object) -> str:
 @pytest.fixture
 def web() -> Iterator[labrt.Container]:
     """A container to share with."""
-    with labrt.run("busybox", ["sleep", "4242"], name=NAME, hostname="web") as c:
+    with labrt.run("busybox", ["sleep", "4242"], name=NAME, hostname="web", rm=True) as c:
         yield c
 
 
@@ -54,8 +54,17 @@ def visitor(pid: int, *kinds: NamespaceType, code: str) -> Iterator[None]:
     """Run Python with the host's files in some namespaces of a process and in its user namespace,
     for the time of the block: what the image has no program for."""
     spaces = [Namespace(kind, f"/proc/{pid}/ns/{nsfs.FILES[kind]}") for kind in ("user", *kinds)]
-    script = f"from labrt import namespaces; namespaces.join({spaces!r}); {code}; print(); input()"
-    script = f"from labrt.spec import Namespace; {script}"
+    script = f"""
+import ctypes, os, socket
+from labrt import namespaces
+from labrt.spec import Namespace
+namespaces.join({spaces!r})
+os.setresgid(0, 0, 0)
+os.setresuid(0, 0, 0)
+{code}
+print(flush=True)
+input()
+"""
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -95,14 +104,14 @@ def test_who_joins_a_namespace_joins_the_user_namespace_that_owns_it(
 
 
 def test_the_network_is_shared_down_to_abstract_sockets(web: labrt.Container) -> None:
-    bind = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0in-web')"
+    bind = "s = socket.socket(socket.AF_UNIX); s.bind('\\0in-web')"
     with visitor(web.pid, "network", code=bind):
         assert "@in-web" in said("cat /proc/net/unix", network=f"container:{NAME}")
         assert "@in-web" not in said("cat /proc/net/unix")
 
 
 def test_system_v_shared_memory_is_shared_by_the_ipc_namespace(web: labrt.Container) -> None:
-    make = "import ctypes; assert ctypes.CDLL(None).shmget(0x1ab, 4096, 0o1600) >= 0"
+    make = "assert ctypes.CDLL(None).shmget(0x1ab, 4096, 0o1600) >= 0"
     with visitor(web.pid, "ipc", code=make):
         key = str(0x1AB)
         assert key in said("cat /proc/sysvipc/shm", ipc=f"container:{NAME}").split()
@@ -110,7 +119,7 @@ def test_system_v_shared_memory_is_shared_by_the_ipc_namespace(web: labrt.Contai
 
 
 def test_posix_message_queues_are_shared_by_the_ipc_namespace(web: labrt.Container) -> None:
-    make = "import ctypes; assert ctypes.CDLL(None).mq_open(b'/orders', 0o100, 0o600, None) >= 0"
+    make = "assert ctypes.CDLL(None).mq_open(b'/orders', 0o100, 0o600, None) >= 0"
     look = "mount -t mqueue mqueue /tmp && ls /tmp"
     with visitor(web.pid, "ipc", code=make):
         assert said(look, privileged=True, ipc=f"container:{NAME}") == "orders"
