@@ -19,6 +19,7 @@ from labrt import nsfs, state
 from labrt.spec import IdMapping, NamespaceType
 
 Key = tuple[NamespaceType, int]
+_KINDS = [*(kind for kind in nsfs.FILES if kind != "user"), "user"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Tree:
     def below(self, owner: int | None) -> list[Space]:
         """Return what a user namespace owns; its children, themselves user namespaces, last."""
         owned = [space for space in self.spaces if space.owner == owner]
-        return sorted(owned, key=lambda space: (space.type == "user", space.number))
+        return sorted(owned, key=lambda space: (_KINDS.index(space.type), space.number))
 
     def of(self, pids: Iterable[int]) -> Tree:
         """Return the part that these processes are in, up to its roots."""
@@ -142,9 +143,11 @@ def _with_members(space: Space, pids: list[int], names: Mapping[int, str]) -> Sp
 
 
 def _command(pid: int) -> str:
-    """Return a process's command line (proc_pid_cmdline(5)); a kernel thread has but a name."""
+    """Return a process's command line (proc_pid_cmdline(5)); a kernel thread has but a name. It may
+    be a hostile one's: what a terminal would obey is left out."""
     line = _text(pid, "cmdline").replace("\0", " ").strip()
-    return line or (f"[{name}]" if (name := _text(pid, "comm").strip()) else "")
+    line = line or (f"[{name}]" if (name := _text(pid, "comm").strip()) else "")
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _uid_map(pid: int) -> tuple[IdMapping, ...]:
