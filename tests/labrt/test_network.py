@@ -466,6 +466,7 @@ def running_once(**options: object) -> None:
         ({"dns_search": ["two words"]}, "not a host name"),
         ({"add_host": ["db"]}, "not an address"),
         ({"network_alias": ["a\tb"]}, "not a host name"),
+        ({"network_alias": ["a\n192.0.2.1 b"]}, "not a host name"),
         ({"network": "nosuch"}, "there is none of this name"),
         ({"network": "../x"}, "there is none of this name"),
         ({"network": "host", "publish": ["80:80"]}, "no effect"),
