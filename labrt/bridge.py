@@ -17,12 +17,8 @@ import os
 import socket
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labrt import netlink, nftables, paths
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Network
 
 CONF = "/proc/sys/net/ipv4/conf"
 _IFF_UP = 1
@@ -49,26 +45,20 @@ def is_ready(bridge: str) -> bool:
         return False
 
 
-def routed() -> list[IPv4Network]:
+def routed() -> list[str]:
     """Return every subnet that the host has a route to, the default route left out."""
-    from ipaddress import IPv4Network
-
-    return [
-        IPv4Network(f"{route.destination}/{route.prefix}")
-        for route in netlink.routes()
-        if route.prefix
-    ]
+    return [f"{route.destination}/{route.prefix}" for route in netlink.routes() if route.prefix]
 
 
-def make(bridge: str, subnet: IPv4Network, gateway: str) -> None:
+def make(bridge: str, subnet: str, gateway: str) -> None:
     """Make a bridge whose address is `gateway`, with its rules.
 
     Raises:
         OSError or LabError: the kernel's answer; `remove` clears away what was made.
     """
     netlink.make_bridge(bridge, mac(gateway))
-    _set_up_forwarding(bridge, str(subnet))
-    netlink.add_address(bridge, gateway, subnet.prefixlen)
+    _set_up_forwarding(bridge, subnet)
+    netlink.add_address(bridge, gateway, int(subnet.partition("/")[2]))
     netlink.raise_interface(bridge)
 
 

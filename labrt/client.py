@@ -65,7 +65,7 @@ def run(
     stderr: int | None = None,
     **options: Any,
 ) -> Container:
-    """Start a container and return at once.
+    """Start a container and return at once. Nothing of it stays when it ends, as with --rm.
 
     Args:
         image: its name in the store.
@@ -77,7 +77,10 @@ def run(
         LabError: it could not be started; nothing is left behind.
     """
     called = time.monotonic_ns()
-    spec = declare(store.resolve(image), args, given(**options))
+    wishes = given(**options)
+    if wishes.detach:
+        raise LabError("detach a container that run() ends", remedy="labrt.create(…).start()")
+    spec = declare(store.resolve(image), args, replace(wishes, rm=True))
     with open(os.devnull, "rb") as null:
         chosen = (
             null.fileno() if stdin is None else stdin,

@@ -71,7 +71,7 @@ class WriteNameFiles(Step):
 def hosts(spec: Spec, address: str) -> str:
     """Return a container's own lines of its hosts file; the host's, where it shares its network."""
     if spec.network is None:
-        return Path("/etc/hosts").read_text()
+        return "".join(f"{line}\n" for line in _lines("/etc/hosts"))
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost"]
     lines += [f"{address or '127.0.1.1'}\t{spec.hostname}"]
     lines += ["\t".join(reversed(entry.split(":", 1))) for entry in spec.network.hosts]

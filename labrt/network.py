@@ -201,7 +201,7 @@ def chosen(wishes: Options, name: str) -> Network | None:
         mode=mode,  # type: ignore[arg-type]  # one of the three
         name=asked if mode == "bridge" else "",
         address=_address("--ip", wishes.ip) if wishes.ip else "",
-        names=(name, *(_host_name(alias) for alias in wishes.network_alias)),
+        names=tuple(map(_host_name, (name, *wishes.network_alias))) if mode == "bridge" else (),
         ports=_ports(wishes.publish),
         dns=tuple(_address("--dns", server) for server in wishes.dns),
         dns_search=tuple(_host_name(domain) for domain in wishes.dns_search),

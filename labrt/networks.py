@@ -24,25 +24,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from labrt import bridge, paths
+from labrt import bridge, paths, subnets
 from labrt.errors import LabError
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Network
 
 DEFAULT = "bridge"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 RESERVED = ("none", "host", "pasta", "default", "container", "ns")
 # As /run/xtables.lock for iptables: root's, and shared by everybody who changes the same things.
 LOCK = "/run/labrt-network.lock"
-# A bridge has 1,024 ports, so 4,094 addresses are enough. Three ranges, for a VPN may route one.
-CANDIDATES = (
-    *(f"10.{n}.0.0/20" for n in range(201, 224)),
-    *(f"172.{n}.240.0/20" for n in range(20, 32)),
-    *(f"192.168.{n}.0/24" for n in range(201, 224)),
-)
 
 
 @dataclass(frozen=True)
@@ -138,73 +129,21 @@ def create(name: str, subnet: str | None = None, gateway: str | None = None) -> 
     tried = f"create the network {name!r}"
     if not re.fullmatch(NAME, name) or name in (*RESERVED, DEFAULT):
         raise LabError(tried, "not a name for one", remedy="letters, digits, and _ . - within")
-    asked = subnet and _subnet(tried, subnet)
+    if subnet:
+        subnets.check(tried, subnet)
     with locked():
         if find(name):
             raise LabError(tried, "there is one of this name", remedy=f"labrt network rm {name}")
         taken = bridge.routed() + _defined()
-        chosen = _refuse_overlap(tried, asked, taken) if asked else _first_free(tried, taken)
-        return _write(Network(name, str(chosen), _gateway(tried, chosen, gateway)))
+        chosen = subnet or subnets.first_free(tried, taken)
+        subnets.refuse_overlap(tried, chosen, taken)
+        network = Network(name, chosen, gateway or next(subnets.hosts(chosen)))
+        check_address(network, network.gateway)
+        return _write(network)
 
 
-def _subnet(tried: str, text: str) -> IPv4Network:
-    from ipaddress import IPv4Network
-
-    try:
-        network = IPv4Network(text)
-    except ValueError as error:
-        raise LabError(tried, str(error), remedy="for example --subnet 10.7.0.0/24") from None
-    if not network.is_private or network.is_loopback or network.is_link_local:
-        raise LabError(
-            tried,
-            f"{text} is not for private networks",
-            remedy="take one within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)",
-        )
-    if network.prefixlen > 29 or network.prefixlen < 8:
-        raise LabError(tried, f"{text} is too small or too large", remedy="take /8 to /29")
-    return network
-
-
-def _defined() -> list[IPv4Network]:
-    from ipaddress import IPv4Network
-
-    return [IPv4Network(network.subnet) for network in map(existing, names())]
-
-
-def _refuse_overlap(tried: str, asked: IPv4Network, taken: list[IPv4Network]) -> IPv4Network:
-    for other in taken:
-        if asked.overlaps(other):
-            raise LabError(
-                tried,
-                f"{asked} overlaps {other}, which the host has a route to or another network has",
-                remedy="take another --subnet; ip route lists the host's",
-            )
-    return asked
-
-
-def _first_free(tried: str, taken: list[IPv4Network]) -> IPv4Network:
-    from ipaddress import IPv4Network
-
-    for candidate in map(IPv4Network, CANDIDATES):
-        if not any(candidate.overlaps(other) for other in taken):
-            return candidate
-    raise LabError(tried, "every subnet that the lab knows is in use", remedy="name a --subnet")
-
-
-def _gateway(tried: str, subnet: IPv4Network, asked: str | None) -> str:
-    hosts = f"{subnet[1]} to {subnet[-2]}"
-    if asked is not None and not _is_host_of(subnet, asked):
-        raise LabError(tried, f"the gateway {asked} is no host of {subnet}", remedy=f"take {hosts}")
-    return asked or str(subnet[1])
-
-
-def _is_host_of(subnet: IPv4Network, address: str) -> bool:
-    from ipaddress import IPv4Address
-
-    try:
-        return subnet[0] < IPv4Address(address) < subnet[-1]
-    except ValueError:
-        return False
+def _defined() -> list[str]:
+    return [network.subnet for network in map(existing, names())]
 
 
 def _write(network: Network) -> Network:
@@ -301,14 +240,11 @@ def _create_default(name: str) -> Network:
     if name != DEFAULT:
         return existing(name)
     tried = "make the default network"
-    subnet = _first_free(tried, bridge.routed() + _defined())
-    return _write(Network(name, str(subnet), str(subnet[1])))
+    subnet = subnets.first_free(tried, bridge.routed() + _defined())
+    return _write(Network(name, subnet, next(subnets.hosts(subnet))))
 
 
 def _address(network: Network, others: list[Lease], wish: str) -> str:
-    from ipaddress import IPv4Network
-
-    subnet = IPv4Network(network.subnet)
     taken = {network.gateway: "the host"} | {lease.address: lease.holder for lease in others}
     if wish:
         check_address(network, wish)
@@ -318,21 +254,19 @@ def _address(network: Network, others: list[Lease], wish: str) -> str:
             f"{taken[wish]} has it",
             remedy="ask for another, or for none",
         )
-    free = wish or next((text for host in subnet.hosts() if (text := str(host)) not in taken), "")
+    free = wish or next((host for host in subnets.hosts(network.subnet) if host not in taken), "")
     if not free:
-        raise LabError(f"join the network {network.name!r}", f"all of {subnet} is in use")
+        raise LabError(f"join the network {network.name!r}", f"all of {network.subnet} is in use")
     return free
 
 
 def check_address(network: Network, address: str) -> None:
-    """Refuse an address that no container of the network can have.
+    """Refuse an address that nobody in the network can have.
 
     Raises:
         LabError: it lies outside, or is the subnet's own or its broadcast address.
     """
-    from ipaddress import IPv4Network
-
-    if not _is_host_of(IPv4Network(network.subnet), address):
+    if not subnets.is_host_of(network.subnet, address):
         raise LabError(
             f"take the address {address} in the network {network.name!r}",
             f"it is no host of {network.subnet}",
@@ -341,12 +275,10 @@ def check_address(network: Network, address: str) -> None:
 
 
 def _raise_bridge(network: Network) -> None:
-    from ipaddress import IPv4Network
-
-    subnet = IPv4Network(network.subnet)
     bridge.delete(network.bridge)  # what a maker who died has left
-    _refuse_overlap(f"raise the network {network.name!r}", subnet, bridge.routed())
-    bridge.make(network.bridge, subnet, network.gateway)
+    tried = f"raise the network {network.name!r}"
+    subnets.refuse_overlap(tried, network.subnet, bridge.routed())
+    bridge.make(network.bridge, network.subnet, network.gateway)
 
 
 def leave(name: str, holder: str) -> None:

@@ -19,11 +19,12 @@ import pytest
 from pyroute2 import IPRoute
 
 import labrt
-from labrt import bridge, name_files, netlink, networks, nftables
+from labrt import bridge, name_files, namespaces, netlink, networks, nftables, state
 from labrt.client import Container
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import Port
+from tests.labrt.test_security import run_with
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -202,6 +203,23 @@ def test_the_name_files_are_the_labs() -> None:
     assert told.startswith("inside\n127.0.0.1\tlocalhost")
     assert re.search(r"(\d+\.){3}\d+\tinside", told)
     assert told.endswith("3")
+
+
+@needs_bridge
+def test_a_link_of_a_hostile_image_in_their_place_is_removed_not_followed(home: Path) -> None:
+    target, layer = Path("/tmp/labtest-target"), home / "linked"
+    (layer / "etc").mkdir(parents=True)
+    for folder in (layer, layer / "etc"):
+        folder.chmod(0o755)
+        os.chown(folder, namespaces.ROOT_ID_BASE, namespaces.ROOT_ID_BASE)  # as when unpacked
+    (layer / "etc" / "hosts").symlink_to("/proc/self/fd/3/../../tmp/labtest-target")
+    (layer / "etc" / "resolv.conf").symlink_to("../../../../../tmp/labtest-target")
+    told = run_with([layer], ["sh", "-c", "ls -l /etc; cat /etc/hosts /tmp/l*"], network="bridge")
+    state.remove_tree(layer)
+    assert "->" not in told
+    assert "127.0.0.1\tlocalhost" in told
+    assert "No such file" in told
+    assert not target.exists()
 
 
 @needs_bridge
@@ -448,6 +466,7 @@ def running_once(**options: object) -> None:
         ({"dns_search": ["two words"]}, "not a host name"),
         ({"add_host": ["db"]}, "not an address"),
         ({"network_alias": ["a\tb"]}, "not a host name"),
+        ({"network_alias": ["a\n192.0.2.1 b"]}, "not a host name"),
         ({"network": "nosuch"}, "there is none of this name"),
         ({"network": "../x"}, "there is none of this name"),
         ({"network": "host", "publish": ["80:80"]}, "no effect"),
