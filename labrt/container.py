@@ -72,10 +72,9 @@ class Started:
             self.exit_code = _reap(self.pidfd)
         return self.exit_code
 
-    def kill(self) -> int | None:
-        """End it by force, wait until it has ended."""
+    def kill(self) -> None:
+        """End it by force; it isn't waited for."""
         self.signal(signal.SIGKILL)
-        return self.wait()
 
     def oom_killed(self) -> bool:
         """Whether the kernel killed something of its container for want of memory."""
@@ -107,11 +106,11 @@ class Running(Started):
     def folder(self) -> Path:
         return Path(self.spec.state_dir)
 
-    def kill(self) -> int | None:
-        """End all its processes by force, frozen or not; wait until they have ended."""
-        if self.spec.cgroup:
-            Cgroup(self.spec.cgroup).kill()
-        return super().kill()
+    def kill(self) -> None:
+        """End it by force; it isn't waited for. A frozen one goes on, or v1 would hold it back."""
+        super().kill()
+        if self.spec.cgroup and (cgroup := Cgroup(self.spec.cgroup)).frozen():
+            cgroup.thaw()
 
     def finish(self) -> None:
         """End it by force where it still runs; undo every step, but for what is kept."""

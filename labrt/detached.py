@@ -140,11 +140,12 @@ class Detached:
             self.forget(self)
 
     def end(self) -> None:
-        """The launcher ends, asked to: so does the container."""
+        """The launcher ends, asked to: so does the container, soon."""
+        state.update_status(self.folder, stopping=True)
         if self.running:
-            state.update_status(self.folder, stopping=True)
             self.running.kill()
-            self._ended()
+        else:
+            self.forget(self)
 
 
 def _input(interactive: bool) -> tuple[int, int]:

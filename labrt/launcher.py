@@ -56,12 +56,11 @@ def send(connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Return the next message (None at the end) and the descriptors that came with it."""
     fds = array.array("i")
+    room = socket.CMSG_SPACE(8 * fds.itemsize)
     try:
-        data, ancillary, _flags, _address = connection.recvmsg(
-            MAX_MESSAGE, socket.CMSG_SPACE(8 * fds.itemsize), socket.MSG_CMSG_CLOEXEC
-        )
-    except ConnectionResetError:
-        return None, []
+        data, ancillary, *_ = connection.recvmsg(MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # it left without reading our last; its own last is still there
+        data, ancillary, *_ = connection.recvmsg(MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
     for _level, kind, rights in ancillary:
         if kind == socket.SCM_RIGHTS:
             fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
@@ -75,6 +74,7 @@ class Served:
         self.connection = connection
         self.launcher = launcher
         self.running: Started | None = None
+        self.hung_up = False
 
     def message(self) -> None:
         """Take the next message, or the connection's end."""
@@ -83,7 +83,8 @@ class Served:
             if message is None:
                 self.hang_up()
             elif "kill" in message:
-                self.finish()
+                if self.running:
+                    self.running.kill()
             elif "end" in message:
                 self.launcher.loop.stop()
             elif "signal" in message:
@@ -132,29 +133,33 @@ class Served:
         self._tell({"attached": kept is not None}, (way,) if way >= 0 else ())
 
     def finish(self) -> None:
-        """End the process where it still runs, tell its exit code, undo it, tell that too."""
-        if self.running is None:
-            return
+        """The process has ended: tell its exit code, undo it, tell that too."""
         running, self.running = self.running, None
+        assert running is not None, "only a running one is watched"
         self.launcher.loop.unwatch(running.pidfd)
-        code = running.wait(0)
-        code = running.kill() if code is None else code
-        self._tell({"exited": code, "oom_killed": running.oom_killed()})
+        self._tell({"exited": running.wait(), "oom_killed": running.oom_killed()})
         try:
             running.finish()
             self._tell({"undone": None})
         except LabError as error:
             self._tell({"undone": error.args})
+        if self.hung_up:
+            self.launcher.drop(self)
 
     def hang_up(self) -> None:
-        """The connection's end is the process's."""
-        self.finish()
+        """The connection's end is the process's. It isn't waited for: the first process of a pid
+        namespace can't end before all others in it are reaped, perhaps by this very launcher."""
+        self.hung_up = True
         self.launcher.loop.unwatch(self.connection.fileno())
         self.connection.close()
-        self.launcher.serving.remove(self)
-        self.launcher.end_when_idle()
+        if self.running:
+            self.running.kill()
+        else:
+            self.launcher.drop(self)
 
     def _tell(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        if self.hung_up:
+            return
         try:
             send(self.connection, message, fds)
         except (BrokenPipeError, ConnectionResetError):
@@ -184,12 +189,18 @@ class Launcher:
             self.kept[str(folder)] = orphan
         self.end_when_idle()
         self.loop.run()
+        self._end_all()
+
+    def _end_all(self) -> None:
         for kept in list(self.kept.values()):
             kept.end()
+        for served in self.serving:
+            if served.running:
+                served.running.kill()
+        while self.kept or any(served.running for served in self.serving):
+            self.loop.once()
         if self.shared:
             shared_address().unlink(missing_ok=True)
-        for served in list(self.serving):
-            served.hang_up()
 
     def keep(self, folder: Path) -> int:
         """Start a created container and look after it; return its host pid."""
@@ -208,6 +219,11 @@ class Launcher:
         served = Served(connection, self)
         self.serving.append(served)
         self.loop.watch(connection.fileno(), served.message)
+
+    def drop(self, served: Served) -> None:
+        """Nothing is left to do for a connection."""
+        self.serving.remove(served)
+        self.end_when_idle()
 
     def end_when_idle(self) -> None:
         if self.shared and not self.serving and not self.kept:

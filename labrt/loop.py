@@ -43,11 +43,15 @@ class Loop:
     def run(self) -> None:
         """Serve events until `stop`."""
         while not self._stopped:
-            for key, _events in self._selector.select(self._until_next()):
-                if key.fd in self._selector.get_map() and not self._stopped:
-                    key.data()  # unless an earlier event of this round has closed it
-            while self._moments and self._moments[0][0] <= time.monotonic():
-                heapq.heappop(self._moments)[2]()
+            self.once()
+
+    def once(self) -> None:
+        """Wait for the next event or moment; serve it, and those that came with it."""
+        for key, _events in self._selector.select(self._until_next()):
+            if key.fd in self._selector.get_map():  # unless an earlier one has closed it
+                key.data()
+        while self._moments and self._moments[0][0] <= time.monotonic():
+            heapq.heappop(self._moments)[2]()
 
     def _until_next(self) -> float | None:
         if not self._moments:
