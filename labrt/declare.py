@@ -19,6 +19,7 @@ from labrt import (
     rlimits,
     seccomp,
     state,
+    users,
     volumes,
 )
 from labrt.errors import LabError
@@ -48,7 +49,7 @@ def declare(
         raise LabError(f"limit {', '.join(resources)}", reason)
     life = _life(wishes, container_id, image)
     chosen = namespaces.chosen(wishes, state.first_pid)
-    uid_mappings, gid_mappings = namespaces.mappings(chosen)
+    uid_mappings, gid_mappings = users.mappings(chosen)
     return Spec(
         id=container_id,
         image_digest=image.digest,
@@ -86,8 +87,8 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
         args=command,
         env=(*image.env, *wishes.env),
         cwd=wishes.workdir or image.working_dir,
-        user=wishes.user or image.user,
-        additional_gids=process.groups(wishes),
+        user=users.user(wishes, image.user),
+        additional_groups=users.groups(wishes),
         terminal=wishes.tty,
         no_new_privileges=process.no_new_privileges(wishes),
         capabilities=capabilities.chosen(wishes),

@@ -17,12 +17,10 @@ from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.namespaces import (
     FILES,
-    BecomeContainerRoot,
     Clone,
     JoinMountNamespace,
     SetHostname,
     UnshareCgroupNamespace,
-    WriteIdMap,
 )
 from labrt.network import RaiseLoopback
 from labrt.process import (
@@ -34,7 +32,6 @@ from labrt.process import (
     ResetSignals,
     SetOomScoreAdj,
     SetUmask,
-    SwitchUser,
     WaitForHost,
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
@@ -42,6 +39,7 @@ from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Namespace, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Step
+from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
 
 def recipe(spec: Spec) -> list[Step]:
@@ -66,7 +64,7 @@ def recipe(spec: Spec) -> list[Step]:
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
         ShieldProcess(),
-        BecomeContainerRoot(),
+        BecomeContainerRoot(spec.gid_mappings),
         *([SetHostname(spec.hostname)] if spec.new("uts") else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir),
         mounts.PivotRoot(),
@@ -97,7 +95,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *_join_v1(spec),
         WaitForHost(),
         ShieldProcess(),
-        BecomeContainerRoot(),
+        BecomeContainerRoot(spec.gid_mappings),
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         *_become_program(spec),
     ]
@@ -111,7 +109,7 @@ def _become_program(spec: Spec) -> list[Step]:
         ChangeDirectory(process.cwd),
         *([LoadSeccomp()] if spec.seccomp and not process.no_new_privileges else []),
         *([DropBoundingSet(sets)] if (sets := process.capabilities) else []),
-        *_user(spec),
+        SwitchUser(process, spec.gid_mappings),
         *([SetCapabilities(sets)] if sets else []),
         *([SetNoNewPrivileges()] if process.no_new_privileges else []),
         *([] if spec.life.detached else [DieWithParent()]),
@@ -155,8 +153,3 @@ def _join_v1(spec: Spec) -> list[Step]:
 
 def _identity(spec: Spec) -> list[Step]:
     return [WriteIdMap("gid", spec.gid_mappings), WriteIdMap("uid", spec.uid_mappings)]
-
-
-def _user(spec: Spec) -> list[Step]:
-    process = spec.process
-    return [SwitchUser(process.user, process.additional_gids)] if process.user else []

@@ -28,6 +28,7 @@ class Context:
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
+        home: in the child, its user's home folder, from `SwitchUser` on.
         filter: flags and program for seccomp(2), from `CompileSeccomp` on.
     """
 
@@ -39,6 +40,7 @@ class Context:
     host_root: int = -1
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
+    home: str = "/"
     filter: tuple[int, bytes] = (0, b"")
 
 

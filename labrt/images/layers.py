@@ -22,8 +22,8 @@ from labrt import paths
 from labrt.errors import LabError, errno_text
 from labrt.images import store
 from labrt.images.store import Image
-from labrt.namespaces import ROOT_ID_BASE
 from labrt.state import remove_tree
+from labrt.users import ROOT_ID_BASE
 
 WHITEOUT = ".wh."
 
