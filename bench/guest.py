@@ -29,7 +29,7 @@ from bench import cpio
 from bench.cpio import Node
 from labrt import paths
 from labrt.errors import LabError, errno_text
-from labrt.images import layers
+from labrt.images import unpacking
 from labrt.images.store import Image
 
 INIT_SCRIPT = Path(__file__).with_name("guest_init.sh")
@@ -131,7 +131,7 @@ def build(image: Image, kernel: Kernel | None = None) -> Guest:
         key.update(f"{name} {node.mode:o} {len(node.data)}\0".encode() + node.data)
     path = paths.home() / "guests" / f"{key.hexdigest()}.cpio"
     if not path.exists():
-        _write(path, {**flatten(layers.open_layers(image)), **ours})
+        _write(path, {**flatten(unpacking.open_layers(image)), **ours})
     return Guest(kernel, path, image.digest)
 
 

@@ -12,7 +12,7 @@ import struct
 from typing import ClassVar
 
 from labrt.options import Options
-from labrt.spec import Network
+from labrt.spec import Network, Port
 from labrt.step import Context, Step
 
 _SIOCSIFFLAGS = 0x8914
@@ -38,4 +38,11 @@ def chosen(wishes: Options, name: str) -> Network | None:
     Args:
         name: the container's, by which its neighbours may call it.
     """
+    if wishes.network == "pasta":
+        return Network(mode="pasta", ports=tuple(map(_port, wishes.publish)))
     return Network()
+
+
+def _port(text: str) -> Port:
+    *ip, host, inner = text.split(":")
+    return Port(int(host), int(inner), host_ip=ip[0] if ip else "0.0.0.0")

@@ -23,6 +23,7 @@ from labrt.namespaces import (
     UnshareCgroupNamespace,
 )
 from labrt.network import RaiseLoopback
+from labrt.pasta import StartPasta
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -54,6 +55,7 @@ def recipe(spec: Spec) -> list[Step]:
         Clone(spec.namespaces, _birth_cgroup(spec)),
         RecordStart(spec),
         *(_identity(spec) if spec.new("user") else []),
+        *([StartPasta(spec)] if spec.network and spec.network.mode == "pasta" else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
         *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
         # From here on, in the child; side by side with the host until WaitForHost.

@@ -29,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from labrt import paths
+from labrt import mapped, paths
 from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
@@ -266,21 +266,19 @@ def _events() -> list[dict[str, Any]]:
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:
-    """Remove a folder and all in it, following no link, also what a container closed to itself.
+    """Remove a folder and all in it, following no link, whoever of a container's users owns it.
 
     Only for folders that no living process changes: a container's after its last process.
+
+    Raises:
+        LabError or PermissionError: something in it belongs to a user outside the map.
     """
     try:
-        entries = list(os.scandir(folder))
+        mapped.remove_tree(folder)
     except PermissionError:
-        os.chmod(folder, 0o700)
-        entries = list(os.scandir(folder))
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(entry.path)
-        else:
-            os.unlink(entry.path)
-    os.rmdir(folder)
+        if not mapped.has_range():
+            raise
+        mapped.remove(folder)
 
 
 class CreateStateDir(Step):

@@ -1,146 +1,33 @@
-"""Layers: tar archives that overlayfs stacks (image-spec, layer.md).
+"""Layers: folders that overlayfs stacks.
 
-Each layer is unpacked once, into LAB_HOME/layers/DIFFID, and shared by every container that has it.
-An archive is hostile input: a member is refused if its path, or a hard link's target, is absolute,
-holds "..", or passes through anything that is not a real directory. Root's containers run in a user
-namespace, so what belongs to root in the archive is given to the container's root on disk.
+Each is unpacked once, into LAB_HOME/layers/DIFFID, and shared by every container that has it.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import os
-import shutil
-import tarfile
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from labrt import paths
-from labrt.errors import LabError, errno_text
-from labrt.images import store
 from labrt.images.store import Image
-from labrt.state import remove_tree
-from labrt.users import ROOT_ID_BASE
-
-WHITEOUT = ".wh."
-
-
-def open_layers(image: Image) -> Iterator[tarfile.TarFile]:
-    """Yield each layer's archive, lowest first, its bytes verified against both digests.
-
-    Raises:
-        LabError: a layer is missing, damaged or not a tar archive.
-    """
-    for digest, diff_id in zip(image.layers, image.diff_ids, strict=True):
-        with tarfile.open(fileobj=io.BytesIO(_uncompressed(digest, diff_id))) as archive:
-            yield archive
+from labrt.users import mappings
 
 
 def unpacked(image: Image) -> list[Path]:
     """Return the image's layers as folders, lowest first, unpacking those not seen before.
 
     Raises:
-        LabError: as `open_layers`; or an archive tries to leave its folder. Nothing half-made is
-            left.
+        LabError: a layer is missing, damaged, or tries to leave its folder.
     """
     folders = [_folder(diff_id) for diff_id in image.diff_ids]
     for folder, digest, diff_id in zip(folders, image.layers, image.diff_ids, strict=True):
         if not folder.exists():
-            _unpack(_uncompressed(digest, diff_id), folder)
+            from labrt.images import unpacking  # only now: tar and gzip take 5 ms to import
+
+            unpacking.unpack(digest, diff_id, folder)
     return folders
 
 
 def _folder(diff_id: str) -> Path:
-    return paths.home() / "layers" / diff_id.replace(":", "-")
-
-
-def _uncompressed(digest: str, diff_id: str) -> bytes:
-    try:
-        data = gzip.decompress(store.get(digest))
-    except (OSError, EOFError) as error:
-        raise LabError(f"unpack the layer {digest}", str(error), "not a gzip file") from error
-    if "sha256:" + hashlib.sha256(data).hexdigest() != diff_id:
-        raise LabError(f"unpack the layer {digest}", f"its contents aren't {diff_id}")
-    return data
-
-
-def _unpack(data: bytes, folder: Path) -> None:
-    """Unpack aside and rename, so that a folder with the final name is always whole."""
-    paths.make_passable(folder.parent)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-    try:
-        os.chmod(aside, 0o755)
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                _extract(archive, member, aside)
-        _give_to_container_root(aside)
-        os.rename(aside, folder)
-    except (tarfile.TarError, OSError) as error:
-        remove_tree(aside)
-        if folder.exists():
-            return  # another process unpacked the same layer meanwhile
-        told = errno_text(error) if isinstance(error, OSError) else str(error)
-        raise LabError(f"unpack a layer into {folder}", told) from error
-    except BaseException:
-        remove_tree(aside)
-        raise
-
-
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Extract one member; this first form takes files, folders and links, and no whiteouts.
-
-    Raises:
-        LabError: the member would leave the folder, or is of a kind not supported.
-    """
-    if os.path.basename(member.name).startswith(WHITEOUT):
-        raise LabError(f"unpack {member.name}", "whiteouts are not supported yet")
-    path = _inside(target, member.name)
-    if member.isdir():
-        path.mkdir(exist_ok=True)
-    elif member.issym():
-        path.symlink_to(member.linkname)  # followed only inside a container's root
-    elif member.islnk():
-        path.hardlink_to(_inside(target, member.linkname))
-    elif member.isfile():
-        _write_file(archive, member, path)
-    else:
-        raise LabError(f"unpack {member.name}", "device nodes and FIFOs are not supported yet")
-    if not member.issym():
-        path.chmod(member.mode & 0o7777)
-
-
-def _inside(target: Path, name: str) -> Path:
-    """Return where `name` lies below `target`; every folder on the way must be a real one."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        raise LabError(f"unpack {name}", "the path leaves the image", "a hostile or broken archive")
-    path = target
-    for depth, part in enumerate(parts, start=1):
-        path = path / part
-        if path.is_symlink():
-            raise LabError(f"unpack {name}", f"{part} is a link", "a hostile or broken archive")
-        if depth < len(parts):
-            path.mkdir(exist_ok=True)
-    return path
-
-
-def _write_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    source = archive.extractfile(member)
-    assert source is not None, "only called for regular files"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
-        shutil.copyfileobj(source, handle)
-
-
-def _give_to_container_root(folder: Path) -> None:
-    """Shift owners into the range that root's containers map (host side; root only)."""
-    if os.geteuid() != 0:
-        return
-    for path in [folder, *folder.rglob("*")]:
-        found = path.lstat()
-        os.lchown(path, ROOT_ID_BASE + found.st_uid, ROOT_ID_BASE + found.st_gid)
-        if not path.is_symlink():
-            os.chmod(path, found.st_mode & 0o7777)  # chown(2) clears the setuid bit
+    """One for each way of mapping ids: on disk the owners are the host's."""
+    ranges = "".join(f"-{m.host_id}" for m in mappings()[0][1:])
+    return paths.home() / "layers" / (diff_id.replace(":", "-") + ranges)
