@@ -102,7 +102,9 @@ def _text(path: str) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return ""  # as if it were not there
-    with os.fdopen(fd, "rb") as handle:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""
-        return handle.read(MAX_BYTES).decode(errors="replace")
+        return os.read(fd, MAX_BYTES).decode(errors="replace")
+    finally:
+        os.close(fd)
