@@ -93,7 +93,8 @@ def _lines(file: str, fields: int) -> Iterator[list[str]]:
 
 
 def _is_id(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,10}", text) is not None and int(text) <= MAX_ID
+    # No regular expression: to compile one in every new child costs 0.4 ms.
+    return text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= MAX_ID
 
 
 def _text(path: str) -> str:

@@ -2,8 +2,8 @@
 
 A process of the same user opens a tap device in the container's network namespace and carries its
 connections by sockets of its own on the host: no privilege is needed, and every packet passes a
-process (slower than a bridge). The container gets the host's addresses and routes; the host itself
-it reaches by the host's outer address, but not the services of the host's loopback.
+process (slower than a bridge). The container gets the host's outer address and route as its own: it
+reaches what the host reaches, and of the host itself neither that address nor the loopback.
 
 pasta outlives the container unless it is ended. No pid is stored for that: its command line names
 the container's folder, so it can't be mistaken for a stranger, however late it is looked for.
