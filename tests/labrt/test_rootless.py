@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,9 @@ from pathlib import Path
 
 import pytest
 
+import labrt
 from labrt import state
+from labrt.errors import LabError
 
 ROOT = Path(__file__).parent.parent.parent
 LABRT = (sys.executable, "-m", "labrt.cli")
@@ -257,6 +260,26 @@ def test_without_a_range_another_user_is_refused_with_the_remedy(
     assert "--add-subuids" in done.stderr or "uidmap" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [(("--user", "7"), "apt-get install uidmap"), (("--network", "pasta"), "install passt")],
+)
+def test_a_missing_program_is_named_with_its_package(
+    ranged: User, asked: tuple[str, ...], remedy: str
+) -> None:
+    command = ranged.command("env", "PATH=/nowhere", *LABRT, "run", *asked, "busybox", "true")
+    done = subprocess.run(
+        command, env=ranged.environment, cwd="/", capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+    assert remedy in done.stderr
+
+
+def test_pasta_is_not_for_root(home: Path) -> None:
+    with pytest.raises(LabError, match="normal user's.*--network bridge"):
+        labrt.run("busybox", ["true"], network="pasta")
+
+
 def test_a_limit_is_refused_with_the_reason(single: User) -> None:
     done = single.labrt("run", "--memory", "64m", "busybox", "true")
     assert (done.returncode, done.stderr.count("\n")) == (125, 1)
@@ -271,6 +294,38 @@ def test_a_home_of_somebody_else_is_one_line(single: User, tmp_path: Path) -> No
     done = subprocess.run(command, env=other, cwd="/", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (125, 1), done.stderr
     assert str(tmp_path) in done.stderr
+
+
+START = """
+import os, sys
+from labrt import container, interpreter
+from labrt.declare import declare
+from labrt.images import store
+assert interpreter.needs_seal()
+if sys.argv[1:] == ["sealed"]:
+    fd = interpreter.sealed_copy()
+    os.set_inheritable(fd, True)
+    os.execv(f"/proc/self/fd/{fd}", [sys.executable, "-c", os.environ["START"]])
+with container.start(declare(store.resolve("busybox"), ["echo", "ran"])) as running:
+    running.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("", "protect .*: its owner is a user of the container"), ("sealed", "^ran")]
+)
+def test_a_python_that_the_user_could_overwrite_starts_containers_only_from_a_sealed_copy(
+    single: User, how: str, said: str
+) -> None:
+    own = single.folder / "python"
+    shutil.copy(Path(sys.executable).resolve(), own)
+    os.chown(own, USER, USER)
+    command = single.command(str(own), "-c", START, *filter(None, [how]))
+    environment = {**single.environment, "START": START}
+    done = subprocess.run(
+        command, env=environment, cwd="/", capture_output=True, text=True, timeout=60
+    )
+    assert re.search(said, done.stdout + done.stderr), done.stderr
 
 
 @contextmanager
@@ -316,7 +371,7 @@ HOST = """
 ip link set lo up; ip link add out type veth peer name far && ip link set far up
 ip address add 192.0.2.2/24 dev out && ip link set out up && ip route add default via 192.0.2.1
 ip address add 198.51.100.7/32 dev lo
-echo hello | busybox nc -l -s 198.51.100.7 -p 80 &
+echo hello | busybox nc -l -p 80 &
 exec "$@"
 """
 
