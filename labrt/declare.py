@@ -14,7 +14,6 @@ from labrt import (
     life,
     limits,
     mounts,
-    namespaces,
     network,
     process,
     rlimits,
@@ -23,6 +22,7 @@ from labrt import (
     state,
     sysctl,
     time_namespace,
+    users,
     volumes,
 )
 from labrt.errors import LabError
@@ -52,7 +52,7 @@ def declare(
         raise LabError(f"limit {', '.join(resources)}", reason)
     kept = life.chosen(wishes, container_id, image.name)
     chosen = sharing.chosen(wishes, state.first_pid, no_cgroups)
-    uid_mappings, gid_mappings = sharing.mappings(chosen) or namespaces.mappings(chosen)
+    uid_mappings, gid_mappings = sharing.mappings(chosen) or users.mappings(chosen)
     state_dir = state.containers_dir() / container_id
     return Spec(
         id=container_id,
@@ -113,8 +113,8 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
         args=command,
         env=(*image.env, *wishes.env),
         cwd=wishes.workdir or image.working_dir,
-        user=wishes.user or image.user,
-        additional_gids=process.groups(wishes),
+        user=users.user(wishes, image.user),
+        additional_groups=users.groups(wishes),
         terminal=wishes.tty,
         no_new_privileges=process.no_new_privileges(wishes),
         capabilities=capabilities.chosen(wishes),

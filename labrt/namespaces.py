@@ -17,28 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from labrt import nsfs, paths, syscalls, time_namespace
-from labrt.spec import IdMapping, Namespace, NamespaceType
+from labrt import nsfs, syscalls, time_namespace
+from labrt.spec import Namespace, NamespaceType
 from labrt.step import Context, Step
 
 # Those that clone3(2) makes; a time namespace would be entered before its offsets are written.
 AT_BIRTH: tuple[NamespaceType, ...] = ("user", "mount", "pid", "network", "ipc", "uts")
-
-# Root's containers use one range of host ids that nothing else does: it lies above what
-# systemd-nspawn takes and below 2^31 (https://systemd.io/UIDS-GIDS/).
-ROOT_ID_BASE = 0x70000000
-ROOT_ID_COUNT = 65536
-
-
-def mappings(spaces: tuple[Namespace, ...]) -> tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]]:
-    """Return the (uid, gid) mappings for containers of this user (user_namespaces(7)).
-
-    Root maps 65,536 ids; a normal user may map exactly one without help: its own.
-    """
-    if os.geteuid() == 0:
-        both = (IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT),)
-        return both, both
-    return (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
 
 
 def read(pid: int | str = "self") -> dict[str, str]:
@@ -225,35 +209,6 @@ class JoinCgroupNamespace(Step):
         join([self.space])
 
 
-class WriteIdMap(Step):
-    side: ClassVar = "host"
-    man: ClassVar = "user_namespaces(7)"
-    reason: ClassVar = "root inside is somebody without rights outside"
-
-    def __init__(self, kind: str, mappings: tuple[IdMapping, ...]) -> None:
-        self.file = f"{kind}_map"
-        self.mappings = mappings
-
-    def describe(self) -> str:
-        ranges = ", ".join(f"{m.container_id} {m.host_id} {m.size}" for m in self.mappings)
-        return f'write "{ranges}" into /proc/CHILD/{self.file}'
-
-    def do(self, context: Context) -> None:
-        if self.file == "gid_map" and os.geteuid() != 0:
-            # Without privilege the kernel takes a gid_map only once setgroups(2) is given up.
-            paths.write(f"/proc/{context.pid}/setgroups", "deny")
-        lines = "".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in self.mappings)
-        paths.write(f"/proc/{context.pid}/{self.file}", lines)
-
-    def likely(self, error: OSError) -> tuple[str, str]:
-        if error.errno == errno.EPERM and os.geteuid() != 0:
-            return (
-                "AppArmor restricts unprivileged user namespaces (Ubuntu 23.10 and later)",
-                "run as root, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-            )
-        return "", ""
-
-
 class UnshareCgroupNamespace(Step):
     side: ClassVar = "container"
     man: ClassVar = "cgroup_namespaces(7)"
@@ -264,32 +219,6 @@ class UnshareCgroupNamespace(Step):
 
     def do(self, context: Context) -> None:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
-
-
-class BecomeContainerRoot(Step):
-    side: ClassVar = "container"
-    man: ClassVar = "setresuid(2)"
-    reason: ClassVar = "until now the child had the host's id, which has no name inside"
-
-    def __init__(self) -> None:
-        # Where a normal user wrote the gid map, setgroups(2) was given up for it.
-        self.may_set_groups = os.geteuid() == 0
-
-    def describe(self) -> str:
-        groups = "setgroups([]), " if self.may_set_groups else ""
-        return f"{groups}setresgid(0), setresuid(0) in the new user namespace"
-
-    def do(self, context: Context) -> None:
-        if self.may_set_groups:
-            os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-
-    def likely(self, error: OSError) -> tuple[str, str]:
-        return (
-            "AppArmor may restrict user namespaces (Ubuntu 23.10 and later)",
-            "run as root, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-        )
 
 
 class SetHostname(Step):

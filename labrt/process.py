@@ -158,27 +158,6 @@ class SetOomScoreAdj(Step):
         return "", ""
 
 
-class SwitchUser(Step):
-    side: ClassVar = "container"
-    man: ClassVar = "setresuid(2)"
-    reason: ClassVar = "the image's program need not be root even inside"
-
-    def __init__(self, user: str, groups: tuple[int, ...]) -> None:
-        self.user = user
-        self.groups = groups
-
-    def describe(self) -> str:
-        return f"setresgid and setresuid to {self.user}, groups {list(self.groups)}"
-
-    def do(self, context: Context) -> None:
-        raise LabError(f"become {self.user}", "not yet")
-
-    def likely(self, error: OSError) -> tuple[str, str]:
-        if error.errno == errno.EINVAL:
-            return "that id isn't mapped into the container", "run as root, which maps 65,536 ids"
-        return "", ""
-
-
 class Exec(Step):
     side: ClassVar = "container"
     man: ClassVar = "execve(2)"
@@ -192,6 +171,7 @@ class Exec(Step):
 
     def do(self, context: Context) -> None:
         environment = dict(entry.partition("=")[::2] for entry in self.process.env)
+        environment.setdefault("HOME", context.home)
         program = find_program(self.process.args[0], environment.get("PATH", os.defpath))
         os.execve(program, self.process.args, environment)
 
@@ -220,11 +200,6 @@ def find_program(name: str, path: str) -> str:
         if os.access(place, os.X_OK) and os.path.isfile(place):
             return place
     return next(filter(os.path.exists, places), name)
-
-
-def groups(wishes: Options) -> tuple[int, ...]:
-    """Return the supplementary groups of --group-add."""
-    return ()
 
 
 def no_new_privileges(wishes: Options) -> bool:

@@ -18,13 +18,11 @@ from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
-    BecomeContainerRoot,
     Clone,
     JoinCgroupNamespace,
     JoinMountNamespace,
     SetHostname,
     UnshareCgroupNamespace,
-    WriteIdMap,
 )
 from labrt.network import (
     ConfigureInterface,
@@ -34,6 +32,7 @@ from labrt.network import (
     RaiseLoopback,
 )
 from labrt.nsfs import FILES
+from labrt.pasta import StartPasta
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -43,7 +42,6 @@ from labrt.process import (
     ResetSignals,
     SetOomScoreAdj,
     SetUmask,
-    SwitchUser,
     WaitForHost,
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
@@ -52,6 +50,7 @@ from labrt.spec import Mount, Namespace, Network, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
 from labrt.sysctl import SetSysctl
+from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
 _FIRST = ("/proc", "/sys", "/dev")  # as long as the host's are in sight
 
@@ -74,6 +73,7 @@ def recipe(spec: Spec) -> list[Step]:
         RecordStart(spec),
         *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
+        *([StartPasta(spec)] if spec.network and spec.network.mode == "pasta" else []),
         *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
         *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
         # From here on, in the child; side by side with the host until WaitForHost.
@@ -88,7 +88,7 @@ def recipe(spec: Spec) -> list[Step]:
         WaitForHost(),
         ShieldProcess(),
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
-        BecomeContainerRoot(),
+        BecomeContainerRoot(spec.gid_mappings),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
         mounts.PivotRoot(),
@@ -123,7 +123,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *_join_cgroup_namespace(f"/proc/{pid}/ns/cgroup" if _has_cgroup_namespace(spec) else ""),
         WaitForHost(),
         ShieldProcess(),
-        BecomeContainerRoot(),
+        BecomeContainerRoot(spec.gid_mappings),
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         *_become_program(spec),
     ]
@@ -176,7 +176,7 @@ def _become_program(spec: Spec) -> list[Step]:
         ChangeDirectory(process.cwd),
         *([LoadSeccomp()] if spec.seccomp and not process.no_new_privileges else []),
         *([DropBoundingSet(sets)] if (sets := process.capabilities) else []),
-        *_user(spec),
+        SwitchUser(process, spec.gid_mappings),
         *([SetCapabilities(sets)] if sets else []),
         *([SetNoNewPrivileges()] if process.no_new_privileges else []),
         *([] if spec.life.detached else [DieWithParent()]),
@@ -263,8 +263,3 @@ def _has_cgroup_namespace(spec: Spec) -> bool:
 
 def _identity(spec: Spec) -> list[Step]:
     return [WriteIdMap("gid", spec.gid_mappings), WriteIdMap("uid", spec.uid_mappings)]
-
-
-def _user(spec: Spec) -> list[Step]:
-    process = spec.process
-    return [SwitchUser(process.user, process.additional_gids)] if process.user else []

@@ -58,13 +58,14 @@ class Process:
         capabilities: None leaves what the user namespace gives.
         user: as the user named it ("daemon", "1000:1000"); looked up in the container's own
             /etc/passwd, so the ids are known only there. "" is uid 0.
+        additional_groups: by name or number, looked up likewise.
     """
 
     args: tuple[str, ...]
     env: tuple[str, ...] = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
     cwd: str = "/"
     user: str = ""
-    additional_gids: tuple[int, ...] = ()
+    additional_groups: tuple[str, ...] = ()
     umask: int = 0o022
     terminal: bool = False
     no_new_privileges: bool = True

@@ -29,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from labrt import events, paths
+from labrt import events, mapped, paths
 from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
@@ -259,18 +259,19 @@ def noted_exit(folder: Path) -> int | None:
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:
-    """Remove a folder and all in it, following no link, also what a container closed to itself.
+    """Remove a folder and all in it, following no link, whoever of a container's users owns it.
 
     Only for folders that no living process changes: a container's after its last process.
+
+    Raises:
+        LabError or PermissionError: something in it belongs to a user outside the map.
     """
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        os.chmod(folder, 0o700)
-    for entry in list(os.scandir(folder)):
-        if entry.is_dir(follow_symlinks=False):
-            remove_tree(entry.path)
-        else:
-            os.unlink(entry.path)
-    os.rmdir(folder)
+    try:
+        mapped.remove_tree(folder)
+    except PermissionError:
+        if not mapped.has_range():
+            raise
+        mapped.remove(folder)
 
 
 class CreateStateDir(Step):

@@ -30,6 +30,7 @@ class Context:
         sources: target of a bind mount → descriptor of what is to be mounted there.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
+        home: in the child, its user's home folder, from `SwitchUser` on.
         filter: flags and program for seccomp(2), from `CompileSeccomp` on.
         address: its address and prefix in its network, "10.201.0.2/20", from `JoinNetwork` on.
         gateway: the bridge's address there.
@@ -46,6 +47,7 @@ class Context:
     sources: dict[str, int] = field(default_factory=dict)
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
+    home: str = "/"
     filter: tuple[int, bytes] = (0, b"")
     address: str = ""
     gateway: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labrt import paths
 from labrt.images.store import Image
+from labrt.users import mappings
 
 
 def unpacked(image: Image) -> list[Path]:
@@ -27,4 +28,6 @@ def unpacked(image: Image) -> list[Path]:
 
 
 def _folder(diff_id: str) -> Path:
-    return paths.home() / "layers" / diff_id.replace(":", "-")
+    """One for each way of mapping ids: on disk the owners are the host's."""
+    ranges = "".join(f"-{m.host_id}" for m in mappings()[0][1:])
+    return paths.home() / "layers" / (diff_id.replace(":", "-") + ranges)

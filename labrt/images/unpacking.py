@@ -2,7 +2,7 @@
 
 An archive is hostile input: a member is refused if its path, or a hard link's target, is absolute,
 holds "..", or passes through anything that is not a real directory. Root's containers run in a user
-namespace, so what belongs to root in the archive is given to the container's root on disk.
+namespace, so each file is given to the host's id that its owner has there (`labrt/users.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from labrt import paths
+from labrt import mapped, paths
 from labrt.errors import LabError, errno_text
 from labrt.images import store
 from labrt.images.store import Image
-from labrt.namespaces import ROOT_ID_BASE
 from labrt.state import remove_tree
+from labrt.users import ROOT_ID_BASE, mappings
 
 WHITEOUT = ".wh."
 
@@ -53,7 +53,7 @@ def unpack(digest: str, diff_id: str, folder: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             for member in archive:
                 _extract(archive, member, aside)
-        _give_to_container_root(aside)
+            _give_to_owners(aside, archive.getmembers())
         os.rename(aside, folder)
     except (tarfile.TarError, OSError) as error:
         remove_tree(aside)
@@ -122,12 +122,33 @@ def _write_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -
         shutil.copyfileobj(source, handle)
 
 
-def _give_to_container_root(folder: Path) -> None:
-    """Shift owners into the range that root's containers map (host side; root only)."""
-    if os.geteuid() != 0:
-        return
-    for path in [folder, *folder.rglob("*")]:
-        found = path.lstat()
-        os.lchown(path, ROOT_ID_BASE + found.st_uid, ROOT_ID_BASE + found.st_gid)
-        if not path.is_symlink():
-            os.chmod(path, found.st_mode & 0o7777)  # chown(2) clears the setuid bit
+def _give_to_owners(folder: Path, members: list[tarfile.TarInfo]) -> None:
+    """Give each file to whom the archive names, as containers of this user map them; what was made
+    on the way is their root's. Where they map no more than root, all is root's.
+
+    Raises:
+        LabError: an owner that they don't map.
+    """
+    ids = {_plain(m.name): (m.uid, m.gid) for m in members if not m.islnk()}
+    owners = {str(path.relative_to(folder)): path for path in [folder, *folder.rglob("*")]}
+    if os.geteuid() == 0:
+        mapped.give(folder, _mapped(owners, ids), ROOT_ID_BASE)
+    elif mapped.has_range() and any(ids.values()):
+        mapped.chown(folder, _mapped(owners, ids))
+
+
+def _mapped(files: dict[str, Path], ids: dict[str, tuple[int, int]]) -> mapped.Owners:
+    count = sum(m.size for m in mappings()[0])
+    for name, owner in ids.items():
+        if max(owner) >= count:
+            raise LabError(
+                f"unpack {name}", f"it is owned by {max(owner)}; containers have {count} ids here"
+            )
+    return {
+        name: (*ids.get(name, (0, 0)), path.lstat().st_mode & 0o7777)
+        for name, path in files.items()
+    }
+
+
+def _plain(name: str) -> str:
+    return os.path.normpath(name)  # the same as _inside has accepted

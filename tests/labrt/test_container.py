@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import container, namespaces, removal
+from labrt import container, namespaces, removal, users
 from labrt.errors import LabError
 from labrt.launching import launcher
 from labrt.spec import ALL_NAMESPACES
@@ -98,7 +98,7 @@ def test_the_host_sees_the_same_process_in_other_namespaces() -> None:
 @needs_root
 def test_its_root_is_nobody_outside() -> None:
     with labrt.run("busybox", ["sleep", "60"]) as c:
-        assert os.stat(f"/proc/{c.pid}").st_uid == namespaces.ROOT_ID_BASE
+        assert os.stat(f"/proc/{c.pid}").st_uid == users.ROOT_ID_BASE
 
 
 def test_what_one_writes_no_other_sees() -> None:
