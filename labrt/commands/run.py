@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from labrt import container, removal
+from labrt import container, interpreter, removal
 from labrt.commands.explain import container_arguments, declared
 from labrt.container import Started
 from labrt.perform import Timed
@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     removal.remove_dead()
     spec = declared(options)
+    interpreter.run_sealed(spec)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with container.start(spec) as running:
