@@ -15,7 +15,8 @@ change under our eyes. So the file must not be writable. It isn't where its owne
 container doesn't map, which is the default: the kernel then grants nothing to the container's root.
 Otherwise (the host's user namespace; a normal user's own Python) the lab itself runs from a copy in
 memory that is sealed for ever (F_ADD_SEALS(2const)), which costs 4 ms and the interpreter's size
-once per launcher. `CheckInterpreter` refuses what would run without.
+once per launcher. The command line, which clones in its own process, begins anew from such a copy.
+`CheckInterpreter` refuses what would run without.
 
 And a third: a module that Python looks for after pivot_root(2) would be the image's. The child
 imports nothing any more.
@@ -50,6 +51,18 @@ def sealed_copy() -> int:
 def needs_seal() -> bool:
     """Whether this user, and so perhaps a container of theirs, could write the interpreter."""
     return os.access(sys.executable, os.W_OK)
+
+
+def run_sealed(spec: Spec) -> None:
+    """Begin this command anew from a sealed copy (execve(2)) where `spec`'s container could write
+    the interpreter; return where it can't. To be called before anything of the container is made.
+
+    Raises:
+        OSError: the kernel gives no sealed copy, or doesn't execute it.
+    """
+    if not (_is_out_of_reach(spec) or _is_sealed()):
+        # Python finds its library by the name it is called by, not by the file that runs.
+        os.execv(f"/proc/self/fd/{sealed_copy()}", [sys.executable, *sys.orig_argv[1:]])
 
 
 def _is_sealed() -> bool:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from labrt import container
+from labrt import container, interpreter
 from labrt.declare import entered
 from labrt.errors import LabError
 from labrt.foreground import attend, stdio
@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     handle = find(options.container)
+    interpreter.run_sealed(handle.spec)
     process = entered(handle.spec, options.args, parsed(options))
     if options.detach:
         return _leave(handle.folder, process)

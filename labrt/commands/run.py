@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from labrt import container, removal
+from labrt import container, interpreter, removal
 from labrt.commands.explain import container_arguments
 from labrt.declare import declare
 from labrt.foreground import attend, stdio
@@ -32,6 +32,7 @@ def main(options: argparse.Namespace) -> int:
     if wishes.detach:
         print(start_detached(spec))
         return 0
+    interpreter.run_sealed(spec)
     with stdio(wishes.interactive) as chosen, container.start(spec, chosen) as running:
         status = attend(running, wishes.interactive)
         out_of_memory = running.oom_killed()
