@@ -97,6 +97,7 @@ class Clone(Step):
     side: ClassVar = "host"
     man: ClassVar = "clone3(2)"
     reason: ClassVar = "the child begins life with names of its own"
+    vital: ClassVar = "there would be no process"
 
     def __init__(self, namespaces: tuple[Namespace, ...], cgroup: Path | None) -> None:
         """`cgroup` is the v2 cgroup's folder that the child is born in, where there is one."""
@@ -210,6 +211,7 @@ class WriteIdMap(Step):
     side: ClassVar = "host"
     man: ClassVar = "user_namespaces(7)"
     reason: ClassVar = "root inside is somebody without rights outside"
+    vital: ClassVar = "no id in the container would stand for anybody"
 
     def __init__(self, kind: str, mappings: tuple[IdMapping, ...]) -> None:
         self.file = f"{kind}_map"
@@ -251,6 +253,7 @@ class BecomeContainerRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "setresuid(2)"
     reason: ClassVar = "until now the child had the host's id, which has no name inside"
+    vital: ClassVar = "it would keep the id that the host's files belong to"
 
     def __init__(self) -> None:
         # Where a normal user wrote the gid map, setgroups(2) was given up for it.

@@ -287,6 +287,7 @@ class CreateStateDir(Step):
     side: ClassVar = "host"
     man: ClassVar = "flock(2)"
     reason: ClassVar = "the writable layer, and what clean-up needs after a crash"
+    vital: ClassVar = "nothing could be mounted, and after a crash nobody would know of it"
     keeps: ClassVar = True
 
     def __init__(self, spec: Spec) -> None:
@@ -356,6 +357,7 @@ class RecordStart(Step):
     side: ClassVar = "host"
     man: ClassVar = "proc_pid_stat(5)"
     reason: ClassVar = "others find the process, and after a crash it can be ended"
+    vital: ClassVar = "after a crash nobody could find its process"
 
     def __init__(self, spec: Spec) -> None:
         self.folder = Path(spec.state_dir)
