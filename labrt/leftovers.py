@@ -79,11 +79,15 @@ def _answers(address: Path) -> bool:
 
 
 def _half_written() -> list[Path]:
-    """What is written aside and renamed once it is whole: layers, blobs, filters."""
+    """What is written aside and renamed once it is whole: containers' folders, layers, blobs."""
     blobs = store.folder() / "blobs" / "sha256"
-    asides = [*_entries(paths.home() / "layers", ".new-*"), *_entries(blobs, ".new-*")]
-    filters = _entries(paths.home() / "seccomp", "tmp*")
-    return [path for path in (*asides, *filters) if _is_old(path)]
+    asides = [
+        *_entries(state.containers_dir(), ".new-*"),
+        *_entries(paths.home() / "layers", ".new-*"),
+        *_entries(blobs, ".new-*"),
+        *_entries(paths.home() / "seccomp", "tmp*"),
+    ]
+    return [path for path in asides if _is_old(path)]
 
 
 def _entries(folder: Path, pattern: str = "*") -> list[Path]:

@@ -54,6 +54,12 @@ def a_layer(home: Path) -> str:
     return f"half-written {old(folder)}"
 
 
+def a_folder(home: Path) -> str:
+    folder = state.containers_dir() / ".new-lab-00000000"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"half-written {old(folder)}"
+
+
 def a_blob(home: Path) -> str:
     file = store.folder() / "blobs" / "sha256" / ".new-orphan"
     file.touch()
@@ -69,7 +75,15 @@ def a_filter(home: Path) -> str:
 
 @pytest.mark.parametrize(
     "make",
-    [pytest.param(a_cgroup, marks=needs_cgroups), a_name, a_launcher, a_layer, a_blob, a_filter],
+    [
+        pytest.param(a_cgroup, marks=needs_cgroups),
+        a_name,
+        a_launcher,
+        a_folder,
+        a_layer,
+        a_blob,
+        a_filter,
+    ],
 )
 def test_an_orphan_is_removed_and_told(home: Path, make: Callable[[Path], str]) -> None:
     told = make(home)
