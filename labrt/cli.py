@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from labrt.errors import LabError, errno_text
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in names():
         return _usage(name)
     command = _command(name)
-    parser = argparse.ArgumentParser(f"labrt {name}", description=command.HELP, add_help=False)
+    parser = _Parser(f"labrt {name}", description=command.HELP, add_help=False)
     parser.add_argument("--help", action="help", help="show this text")
     command.arguments(parser)
     try:
@@ -47,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(f"{errno_text(error)}{about}{remedy}", FAILED)
     except KeyboardInterrupt:
         return _tell("interrupted; everything is undone", 128 + signal.SIGINT)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise LabError("read the command line", message, remedy=f"{self.prog} --help")
 
 
 def names() -> list[str]:
