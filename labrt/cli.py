@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--help", action="help", help="show this text")
     command.arguments(parser)
     try:
-        status: int = command.main(_parsed(parser, rest))
+        status: int = command.main(parser.parse_args(rest))
         sys.stdout.flush()
         return status
     except LabError as error:
@@ -65,13 +65,6 @@ def names() -> list[str]:
 
 def _command(name: str) -> ModuleType:
     return import_module(f"labrt.commands.{name}")  # only this one: imports cost time
-
-
-def _parsed(parser: argparse.ArgumentParser, rest: list[str]) -> argparse.Namespace:
-    try:
-        return parser.parse_args(rest)
-    except SystemExit as end:
-        raise SystemExit(FAILED if end.code else 0) from None
 
 
 def _tell(message: str, status: int) -> int:
