@@ -392,6 +392,7 @@ class CreateCgroup(Step):
     side: ClassVar = "host"
     man: ClassVar = "cgroups(7)"
     reason: ClassVar = "the kernel limits and accounts for a cgroup as one thing"
+    vital: ClassVar = "there would be no cgroup to be born in"
 
     def __init__(self, name: str) -> None:
         self.cgroup = Cgroup(name)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from labrt.errors import LabError, errno_text
 
@@ -31,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in names():
         return _usage(name)
     command = _command(name)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help
     )
     parser.add_argument("--help", action="help", help="show this text")
     command.arguments(parser)
     try:
-        status: int = command.main(_parsed(parser, rest))
+        status: int = command.main(parser.parse_args(rest))
         sys.stdout.flush()
         return status
     except LabError as error:
@@ -59,6 +60,13 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog, width=100)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise LabError("read the command line", message, remedy=f"{self.prog} --help")
+
+
 def names() -> list[str]:
     """Return the commands there are."""
     folder = Path(__file__).parent / "commands"
@@ -67,13 +75,6 @@ def names() -> list[str]:
 
 def _command(name: str) -> ModuleType:
     return import_module(f"labrt.commands.{name}")  # only this one: imports cost time
-
-
-def _parsed(parser: argparse.ArgumentParser, rest: list[str]) -> argparse.Namespace:
-    try:
-        return parser.parse_args(rest)
-    except SystemExit as end:
-        raise SystemExit(FAILED if end.code else 0) from None
 
 
 def _tell(message: str, status: int) -> int:

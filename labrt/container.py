@@ -209,8 +209,7 @@ def enter(
 
 
 def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) -> Running:
-    skipped = context.spec.skipped
-    trace = perform([step for step in steps if step.name not in skipped], context, hook)
+    trace = perform(steps, context, hook)
     return Running(steps, context, trace, terminal.master(context))
 
 

@@ -80,6 +80,7 @@ def declare(
         cgroup="" if no_cgroups else f"{cgroups.top()}/{container_id}",
         resources=resources,
         init=wishes.init,
+        skipped=wishes.skip,
     )
 
 

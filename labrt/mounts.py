@@ -149,6 +149,7 @@ class EnterStateDir(Step):
     side: ClassVar = "container"
     man: ClassVar = "chdir(2)"
     reason: ClassVar = "the container's root may not walk through the user's private folders"
+    vital: ClassVar = "the overlay would be looked for in the user's own folder"
 
     def __init__(self, state_dir: str) -> None:
         self.folder = state_dir
@@ -203,7 +204,7 @@ class PivotRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "pivot_root(2)"
     reason: ClassVar = "unlike chroot, it leaves no way back to the host's files"
-    vital: ClassVar = "it would run on the host's files"
+    vital: ClassVar = "the program would run on the host's files"
 
     def describe(self) -> str:
         return "chdir merged; pivot_root(., .)"
@@ -221,7 +222,7 @@ class DetachOldRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "umount2(2)"
     reason: ClassVar = "the host's files are gone from the container's tree"
-    vital: ClassVar = '"/.." would lead to the host\'s files'
+    vital: ClassVar = "the host's files would stay within its reach"
 
     def describe(self) -> str:
         return "umount2(., MNT_DETACH); chdir /"

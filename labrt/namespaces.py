@@ -57,6 +57,7 @@ class Clone(Step):
     side: ClassVar = "host"
     man: ClassVar = "clone3(2)"
     reason: ClassVar = "the child begins life with names of its own"
+    vital: ClassVar = "there would be no process"
 
     def __init__(
         self,

@@ -87,6 +87,8 @@ class Options:
     security_opt: tuple[str, ...] = _many(
         "OPTION", "no-new-privileges[=false], seccomp=unconfined, seccomp=FILE"
     )
+    # The recipe.
+    skip: tuple[str, ...] = _many("STEP", "leave a step out, to see what it is for")
     # Its life.
     name: str | None = _text("NAME", "default: its id")
     rm: bool = _flag("remove it when it ends")

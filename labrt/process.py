@@ -21,6 +21,7 @@ class NewSession(Step):
     side: ClassVar = "container"
     man: ClassVar = "setsid(2)"
     reason: ClassVar = "the container can't push input into the user's terminal"
+    vital: ClassVar = "it could type into the terminal of the user"
 
     def describe(self) -> str:
         return "setsid()"
@@ -33,6 +34,7 @@ class WaitForHost(Step):
     side: ClassVar = "container"
     man: ClassVar = "pipe(2)"
     reason: ClassVar = "only the host may write the id maps; before that, the child is nobody"
+    vital: ClassVar = "it would go on before its ids are mapped"
 
     def describe(self) -> str:
         return "read the pipe from the host until it says go"
@@ -58,6 +60,7 @@ class ConnectStdio(Step):
     side: ClassVar = "container"
     man: ClassVar = "dup2(2)"
     reason: ClassVar = "standard input, output and error are all it inherits"
+    vital: ClassVar = "descriptors of the host's could lead out of it"
 
     def describe(self) -> str:
         return "dup2 onto 0, 1 and 2; every other descriptor is closed on exec"
@@ -162,6 +165,7 @@ class Exec(Step):
     side: ClassVar = "container"
     man: ClassVar = "execve(2)"
     reason: ClassVar = "the child becomes the image's program"
+    vital: ClassVar = "there would be no program"
 
     def __init__(self, process: Process) -> None:
         self.process = process

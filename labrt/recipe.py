@@ -14,6 +14,7 @@ from labrt import cgroups, mounts, terminal
 from labrt.binds import CloseSources, CreateVolume, MountSource, OpenSource
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
+from labrt.errors import LabError
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
 from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
@@ -56,7 +57,47 @@ _FIRST = ("/proc", "/sys", "/dev")  # as long as the host's are in sight
 
 
 def recipe(spec: Spec) -> list[Step]:
-    """Return the steps that make `spec` a running container."""
+    """Return the steps that make `spec` a running container, without those it skips.
+
+    Raises:
+        LabError: a step can't be skipped, or there is none of its name.
+    """
+    steps = _whole(spec)
+    for name in spec.skipped:
+        _refuse_to_skip(name, steps, spec)
+    return _without_skipped(steps, spec)
+
+
+def _without_skipped(steps: list[Step], spec: Spec) -> list[Step]:
+    return [step for step in steps if step.name not in spec.skipped]
+
+
+def _refuse_to_skip(name: str, steps: list[Step], spec: Spec) -> None:
+    """Skipping is for learning, not for losing the host.
+
+    Raises:
+        LabError: it would harm the host or leave no container, or no step has that name.
+    """
+    tried = f"skip the step {name!r}"
+    vital = {step.name: step.vital for step in steps}
+    if name not in vital:
+        from difflib import get_close_matches
+
+        near = ", ".join(get_close_matches(name, vital))
+        remedy = "labrt explain lists them" + (f"; near it are {near}" if near else "")
+        raise LabError(tried, "this container has no such step", remedy=remedy)
+    if vital[name]:
+        raise LabError(tried, f"without it, {vital[name]}")
+    if not spec.new("user"):
+        raise LabError(
+            tried,
+            "every step guards the host here",
+            "the container's root is another user namespace's",
+            "leave --userns out",
+        )
+
+
+def _whole(spec: Spec) -> list[Step]:
     return [
         CreateStateDir(spec),
         *_name(spec),
@@ -111,7 +152,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
     """Return the steps that start `spec.process` in the running container whose first process is
     `pid`, under the same limits, capabilities and filter: `labrt exec`."""
     process = spec.process
-    return [
+    steps: list[Step] = [
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if process.terminal else []),
@@ -127,6 +168,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
         *_become_program(spec),
     ]
+    return _without_skipped(steps, spec)
 
 
 def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:

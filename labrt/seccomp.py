@@ -276,6 +276,7 @@ class CompileSeccomp(Step):
     side: ClassVar = "host"
     man: ClassVar = "seccomp(2)"
     reason: ClassVar = "the kernel takes a filter as a program, kept from start to start"
+    vital: ClassVar = "there would be no filter to load; skip LoadSeccomp"
 
     def __init__(self, spec: Spec) -> None:
         sets = spec.process.capabilities
@@ -308,4 +309,6 @@ class LoadSeccomp(Step):
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EINVAL:
             return "this kernel has no seccomp filters, or doesn't know the profile's flags", ""
+        if error.errno == errno.EACCES:
+            return "without no_new_privs it takes CAP_SYS_ADMIN", "skip LoadSeccomp, too"
         return "", ""

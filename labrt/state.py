@@ -180,7 +180,7 @@ def update_status(folder: Path, **changes: object) -> Status:
 def folders() -> list[Path]:
     """Return the folder of every container of this LAB_HOME, oldest first."""
     parent = containers_dir()
-    return sorted(parent.iterdir(), key=_made) if parent.is_dir() else []
+    return sorted(parent.glob("[!.]*"), key=_made)
 
 
 def _made(folder: Path) -> float:
@@ -278,22 +278,26 @@ class CreateStateDir(Step):
     side: ClassVar = "host"
     man: ClassVar = "flock(2)"
     reason: ClassVar = "the writable layer, and what clean-up needs after a crash"
+    vital: ClassVar = "nothing could be mounted, and after a crash nobody would know of it"
     keeps: ClassVar = True
 
     def __init__(self, spec: Spec) -> None:
         self.folder = Path(spec.state_dir)
+        # Others find the folder whole and locked, or not at all: it comes and goes by rename(2).
+        self.aside = self.folder.with_name(f".new-{self.folder.name}")
 
     def describe(self) -> str:
         return f"mkdir {self.folder} with upper, work and merged; lock it"
 
     def do(self, context: Context) -> None:
-        paths.make_passable(self.folder)
-        lock = try_lock(self.folder)
+        paths.make_passable(self.aside)
+        lock = try_lock(self.aside)
         assert lock is not None, "nobody else knows this folder yet"
         context.lock = lock
         own(lock, context.spec)
         for name in ("upper", "work", "merged"):
-            self._make(f"{self.folder}/{name}", context.spec)
+            self._make(f"{self.aside}/{name}", context.spec)
+        os.rename(self.aside, self.folder)
 
     def _make(self, folder: str, spec: Spec) -> None:
         """The upper layer's owner is the owner of the container's "/": its root."""
@@ -304,7 +308,9 @@ class CreateStateDir(Step):
 
     def undo(self, context: Context) -> None:
         if self.folder.exists():
-            remove_tree(self.folder)
+            os.rename(self.folder, self.aside)
+        if self.aside.exists():
+            remove_tree(self.aside)
         if context.lock >= 0:
             os.close(context.lock)
             context.lock = -1
@@ -347,6 +353,7 @@ class RecordStart(Step):
     side: ClassVar = "host"
     man: ClassVar = "proc_pid_stat(5)"
     reason: ClassVar = "others find the process, and after a crash it can be ended"
+    vital: ClassVar = "after a crash nobody could find its process"
 
     def __init__(self, spec: Spec) -> None:
         self.folder = Path(spec.state_dir)

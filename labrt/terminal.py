@@ -24,6 +24,7 @@ class PrepareTerminal(Step):
     side: ClassVar = "host"
     man: ClassVar = "socketpair(2)"
     reason: ClassVar = "the way by which the terminal's master end comes out of the container"
+    vital: ClassVar = "its terminal would have no way out"
 
     def describe(self) -> str:
         return "socketpair(AF_UNIX, SOCK_STREAM)"
@@ -42,6 +43,7 @@ class OpenTerminal(Step):
     side: ClassVar = "container"
     man: ClassVar = "pts(4)"
     reason: ClassVar = "shells and editors want a terminal that controls their session"
+    vital: ClassVar = "the host would wait for its terminal for ever"
 
     def describe(self) -> str:
         return "open /dev/pts/ptmx, send it to the host, TIOCSCTTY on its other end"

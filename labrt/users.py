@@ -123,6 +123,7 @@ class WriteIdMap(Step):
     side: ClassVar = "host"
     man: ClassVar = "user_namespaces(7)"
     reason: ClassVar = "root inside is somebody without rights outside"
+    vital: ClassVar = "no id in the container would stand for anybody"
 
     def __init__(self, kind: str, mappings: Mappings) -> None:
         self.kind = kind
@@ -146,6 +147,7 @@ class BecomeContainerRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "setresuid(2)"
     reason: ClassVar = "until now the child had the host's id, which has no name inside"
+    vital: ClassVar = "it would keep the id that the host's files belong to"
 
     def __init__(self, gid_mappings: Mappings) -> None:
         self.may_set_groups = may_set_groups(gid_mappings)

@@ -8,8 +8,8 @@ import sys
 from labrt.declare import declare
 from labrt.images import store
 from labrt.options import add_arguments, parsed
-from labrt.recipe import recipe
 from labrt.spec import Spec
+from labrt.telling import explanation, explanation_json
 
 HELP = "print the steps that would be done; do nothing"
 
@@ -27,19 +27,11 @@ def declared(options: argparse.Namespace) -> Spec:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
     container_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
-    sys.stdout.write(explanation(declared(options)))
+    tell = explanation_json if options.json else explanation
+    sys.stdout.write(tell(declared(options)))
     return 0
-
-
-def explanation(spec: Spec) -> str:
-    """Return the recipe as text: each step's number, side, name, man page, action and reason."""
-    lines = []
-    for number, step in enumerate(recipe(spec), start=1):
-        lines.append(f"{number:3} {step.side:9} {step.name:24} {step.man}")
-        lines.append(f"              {step.describe()}")
-        lines.append(f"              why: {step.reason}")
-    return "\n".join(lines) + "\n"

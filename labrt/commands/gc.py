@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from labrt import removal
+from labrt import leftovers
 
 HELP = "remove what crashes have left behind"
 
@@ -14,6 +14,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    for name in removal.remove_dead():
-        print(f"removed {name}")
+    for what in leftovers.collect():
+        print(f"removed {what}")
     return 0

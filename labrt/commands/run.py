@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from labrt import container, interpreter, removal
@@ -14,15 +13,15 @@ from labrt.foreground import attend, stdio
 from labrt.handle import Handle
 from labrt.images import store
 from labrt.options import parsed
-from labrt.perform import Timed
 from labrt.spec import Spec
+from labrt.telling import tell_trace, trace_arguments
 
 HELP = "run a program in a new container"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     container_arguments(parser)
-    parser.add_argument("--trace", action="store_true", help="print each step with its time")
+    trace_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -38,8 +37,7 @@ def main(options: argparse.Namespace) -> int:
         out_of_memory = running.oom_killed()
     if out_of_memory:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
-    if options.trace:
-        sys.stderr.write(trace_table(running.trace))
+    tell_trace(options, running.trace)
     return status
 
 
@@ -53,15 +51,3 @@ def start_detached(spec: Spec) -> str:
         handle.remove(force=True)
         raise
     return handle.id
-
-
-def trace_table(trace: Sequence[Timed]) -> str:
-    """Return the performed steps as text: when each began after the first (ms), how long (µs)."""
-    first = trace[0].start
-    lines = [f"{'at ms':>8} {'took µs':>9}  side      step"]
-    for timed in trace:
-        at, took = (timed.start - first) / 1e6, timed.duration / 1e3
-        lines.append(f"{at:8.3f} {took:9.1f}  {timed.side:9} {timed.name}")
-    end = (trace[-1].start + trace[-1].duration - first) / 1e6
-    lines.append(f"{end:8.3f}            execve")
-    return "\n".join(lines) + "\n"

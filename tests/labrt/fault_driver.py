@@ -1,116 +1,304 @@
-"""Starts the same container once for each step of the recipe, and fails or dies at that step.
+"""Starts the same container once for each step of its recipe, and fails or dies at that step.
 
 A program of its own, because the runtime's cloning side is single-threaded and a start that is
-killed takes its process along. For each fault a forked child starts the container; the driver, as
-subreaper, sees every process that outlives it. Prints one JSON list per fault:
-[index, step, way, what `start` raised (or null), what was left]. Its argument, if any, is JSON:
-the container's options.
+killed takes its process along. For each fault a forked child, the launcher, starts the container;
+the driver, as subreaper, sees every process that outlives it. The recipe drives: a new step is
+covered without anyone remembering. A mode is a row of `MODES`.
+
+    fault_driver.py MODE WAY…
+
+where MODE may also be options as JSON.
+
+Prints one JSON list per fault: [step, way, what the start raised (or null), what was left].
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from labrt import bridge, cgroups, container, networks, nftables, removal, syscalls
+from labrt import cgroups, container, networks, paths, removal, state, syscalls
 from labrt.declare import declare
 from labrt.errors import LabError
-from labrt.images import store
-from labrt.options import Options, given
-from labrt.recipe import recipe
+from labrt.images import base, store
+from labrt.recipe import entering, recipe
 from labrt.spec import Spec
-from labrt.step import Step
+from labrt.step import Context, Step
 
-FILES = {"volume": ["/data", "/etc:/host:ro"], "tmpfs": ["/scratch"]}
+# How a step ends: it fails; its own process is killed there; or the launcher is killed while the
+# child is at it (for host-side steps that is the same as "die").
+WAYS = ("fail", "die", "orphan")
 DEADLINE = 30  # seconds for one fault, after which SIGALRM ends the driver
 
 
-class At:
-    """Called before each step; at the chosen one, raises or kills its own process."""
+def options(**more: Any) -> dict[str, Any]:
+    """As many options as make steps of their own on this host."""
+    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
+    return {
+        **limits,
+        "ulimit": ("nofile=64",),
+        "oom_score_adj": "900",
+        "init": True,
+        "tty": True,
+        "read_only": True,
+        "volume": ["/data", "/etc:/host:ro"],
+        "tmpfs": ["/scratch"],
+        "name": f"faulty-{os.getpid()}",
+        **more,
+    }
 
-    def __init__(self, index: int, way: str) -> None:
-        self.index = index
-        self.way = way
 
-    def __call__(self, step: Step) -> None:
-        here = [id(s) for s in self.steps].index(id(step))
-        if here == self.index and self.way == "fail":
-            raise OSError(5, os.strerror(5))
-        if here == self.index:
-            os.kill(os.getpid(), signal.SIGKILL)
+class Mode(NamedTuple):
+    """A way to begin: what is declared, which steps it takes, how it is called."""
+
+    options: dict[str, Any]
+    steps: Callable[[Spec, int], list[Step]]
+    begin: Callable[[Spec], object]
 
 
-def attempt(spec: Spec, hook: At) -> str | None:
-    """In the forked child: start, and return what it raised."""
-    original = container.recipe
+def _start(spec: Spec) -> None:
+    with container.start(spec) as running:
+        running.wait()
 
-    def remembered(spec: Spec) -> list[Step]:
-        hook.steps = original(spec)
-        return hook.steps
 
-    container.recipe = remembered
+def _start_created(spec: Spec) -> None:
+    with container.start_created(Path(spec.state_dir)) as running:
+        running.wait()
+
+
+def _enter(spec: Spec) -> None:
+    with container.enter(Path(spec.state_dir), spec.process) as started:
+        started.wait()
+
+
+def _whole(spec: Spec, pid: int) -> list[Step]:
+    return recipe(spec)
+
+
+def _kept(spec: Spec, pid: int) -> list[Step]:
+    return [step for step in recipe(spec) if step.keeps]
+
+
+def _not_kept(spec: Spec, pid: int) -> list[Step]:
+    return [step for step in recipe(spec) if not step.keeps]
+
+
+MODES = {
+    "start": Mode({}, _whole, _start),
+    "privileged": Mode({"privileged": True}, _whole, _start),
+    "create": Mode({"detach": True}, _kept, container.create),
+    "start_created": Mode({"detach": True}, _not_kept, _start_created),
+    "exec": Mode({}, entering, _enter),
+    "bridge": Mode({"network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start),
+}
+
+
+def at(index: int, steps: list[Step], fault: Callable[[Step], None]) -> list[Step]:
+    """Return the steps, one of which begins with a fault."""
+    step, real = steps[index], steps[index].do
+
+    def do(context: Context) -> None:
+        fault(step)
+        real(context)
+
+    step.do = do  # type: ignore[method-assign]
+    return steps
+
+
+def fault_of(way: str, killer: tuple[int, int]) -> Callable[[Step], None]:
+    """Return what happens at the step: `killer` is a pipe to the driver and one from it."""
+
+    def fail(step: Step) -> None:
+        raise OSError(5, os.strerror(5))
+
+    def die(step: Step) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def orphan(step: Step) -> None:
+        os.write(killer[0], b"k")
+        os.read(killer[1], 1)
+
+    return {"fail": fail, "die": die, "orphan": orphan}[way]
+
+
+def attempt(mode: Mode, spec: Spec, index: int, fault: Callable[[Step], None]) -> str | None:
+    """In the launcher: begin, and return what it raised."""
+
+    def faulty(spec: Spec) -> list[Step]:
+        return at(where(recipe(spec), mode, spec, index), recipe(spec), fault)
+
+    container.recipe = faulty
+    container.entering = lambda spec, pid: at(index, entering(spec, pid), fault)
     try:
-        with container.start(spec, hook=hook) as running:
-            running.wait()
+        mode.begin(spec)
     except LabError as error:
         return str(error)
     return None
 
 
-def left(spec: Spec) -> list[str]:
-    cgroup = bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists()
-    found = [spec.state_dir] * os.path.exists(spec.state_dir) + [spec.cgroup] * cgroup
-    return found + (left_of_network(spec) if spec.network and spec.network.name else [])
+def where(whole: list[Step], mode: Mode, spec: Spec, index: int) -> int:
+    """Return the place in the whole recipe of the mode's step number `index`."""
+    if mode.steps is entering:
+        return 0
+    places = {_kept: (True,), _not_kept: (False,)}.get(mode.steps, (True, False))
+    return [place for place, step in enumerate(whole) if step.keeps in places][index]
 
 
-def left_of_network(spec: Spec) -> list[str]:
-    interfaces = (spec.id, bridge.name_of(networks.DEFAULT))
-    ports = [claim.holder for claim in nftables.claims() if claim.holder == spec.id]
-    return [name for name in interfaces if bridge.exists(name)] + ports + networks.names()
+def children(but: int) -> list[int]:
+    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return [pid for pid in map(int, text.split()) if pid != but]
 
 
-def children() -> list[str]:
-    """Return the names of the processes that are this one's, or have become so."""
-    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    names = [Path(f"/proc/{pid}/comm").read_text() for pid in pids]
-    return [name.strip().partition(".")[0] for name in names]  # "pasta.avx2"
-
-
-def one(image: store.Image, index: int, way: str, options: Options) -> list[object]:
-    spec = declare(image, ["true"], options)
-    name = recipe(spec)[index].name
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.close(reader)
-        os.write(writer, json.dumps(attempt(spec, At(index, way))).encode())
+def one(mode: Mode, spec: Spec, index: int, way: str, owner: int) -> str | None:
+    """Begin once, with a fault; wait until every process has ended that it made."""
+    told, killed, go_on = os.pipe(), os.pipe(), os.pipe()
+    launcher = os.fork()
+    if launcher == 0:
+        for fd in (told[0], killed[0], go_on[1]):
+            os.close(fd)
+        raised = attempt(mode, spec, index, fault_of(way, (killed[1], go_on[0])))
+        os.write(told[1], json.dumps(raised).encode())
         os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as stream:
-        told = stream.read()
-    while set(children()) - {"pasta"}:  # what the start has made must end by itself
-        os.wait()
-    if way == "kill":
-        removal.remove_dead()  # as the next command does
-    while children():  # pasta doesn't
-        os.wait()
-    return [index, name, way, json.loads(told) if told else "killed", left(spec)]
+    for fd in (told[1], killed[1], go_on[0]):
+        os.close(fd)
+    if os.read(killed[0], 1):  # nothing: every process has closed it, or become the program
+        os.kill(launcher, signal.SIGKILL)
+        os.waitpid(launcher, 0)
+        release(go_on[1])
+    with os.fdopen(told[0]) as stream:
+        text = stream.read()
+    while pids := children(owner):
+        os.waitpid(pids[0], 0)
+    for fd in (killed[0], go_on[1]):
+        os.close(fd)
+    return json.loads(text) if text else "killed"
 
 
-def main() -> None:
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    image = store.resolve("busybox")
-    limits = {} if cgroups.unavailable() else {"memory": "64m", "cpus": "1", "pids_limit": "32"}
-    mode = json.loads(sys.argv[1] if len(sys.argv) > 1 else "{}")
-    options = given(**limits, **FILES, **mode)
-    for index in range(len(recipe(declare(image, ["true"], options)))):
-        for way in ("fail", "kill"):
+def release(child: int) -> None:
+    try:
+        os.write(child, b"g")
+    except BrokenPipeError:
+        pass  # it has died with its parent
+
+
+def left(spec: Spec) -> list[str]:
+    """Return what there still is of a container, by whatever it is known."""
+    name, suffix = state.names_dir() / spec.life.name, paths.lab_suffix()
+    leases = paths.home().glob("networks/*/hosts")
+    found = {
+        "folder": os.path.exists(spec.state_dir),
+        "cgroup": bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists(),
+        "name": name.is_symlink(),
+        "mount": str(paths.home()) in Path("/proc/self/mountinfo").read_text(),
+        "lease": any(spec.id in file.read_text() for file in leases),
+        "interface": any(spec.id in each or (suffix and suffix in each) for each in interfaces()),
+        "rule": spec.network is not None and spec.network.mode == "bridge" and spec.id in rules(),
+        "network": bool(networks.names()),
+        "lock": is_locked(Path(spec.state_dir)),
+    }
+    return [what for what, there in found.items() if there]
+
+
+def interfaces() -> list[str]:
+    return os.listdir("/sys/class/net")
+
+
+def rules() -> str:
+    with os.popen("nft list ruleset") as stream:
+        return stream.read()
+
+
+def is_locked(folder: Path) -> bool:
+    try:
+        lock = state.try_lock(folder)
+    except FileNotFoundError:
+        return False
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
+@contextmanager
+def owned(spec: Spec) -> Iterator[tuple[int, int]]:
+    """A process that owns the running container; its pid and that of the first process."""
+    told, end = os.pipe(), os.pipe()
+    owner = os.fork()
+    if owner == 0:
+        os.close(end[1])
+        with container.start(spec) as running:
+            os.write(told[1], str(running.pid).encode())
+            select.select([end[0]], [], [])
+        os._exit(0)
+    yield owner, int(os.read(told[0], 20))
+    for fd in (*told, *end):
+        os.close(fd)
+    os.waitpid(owner, 0)
+
+
+def processes_beside(pid: int) -> list[int]:
+    """Return who else is in the pid namespace of `pid`."""
+    mine = os.stat(f"/proc/{pid}/ns/pid").st_ino
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            found += [int(entry.parts[2])] if os.stat(entry).st_ino == mine else []
+        except OSError:
+            pass  # it has ended, or is somebody else's
+    return [each for each in found if each != pid]
+
+
+def tell(step: Step, way: str, told: str | None, leftover: list[str]) -> None:
+    print(json.dumps([step.name, way, told, leftover]), flush=True)
+
+
+def ways_of(step: Step, ways: list[str]) -> list[str]:
+    return [way for way in ways if way != "orphan" or step.side == "container"]
+
+
+def drive_exec(mode: Mode, image: store.Image, ways: list[str]) -> None:
+    chosen = options() | {"name": f"running-{os.getpid()}", "init": False, **mode.options}
+    spec = declare(image, ["sleep", "1000"], **chosen)
+    short = declare(image, ["true"], **(chosen | {"init": True})).process
+    with owned(spec) as (owner, pid):
+        target = Spec(**{**vars(spec), "process": short})
+        for index, step in enumerate(entering(target, pid)):
+            for way in ways_of(step, ways):
+                signal.alarm(DEADLINE)
+                told = one(mode, target, index, way, owner)
+                tell(step, way, told, [f"process {each}" for each in processes_beside(pid)])
+    assert left(spec) == [], "the container itself"
+
+
+def drive(mode: Mode, image: store.Image, ways: list[str]) -> None:
+    chosen = options(**mode.options)
+    for index, step in enumerate(mode.steps(declare(image, ["true"], **chosen), 0)):
+        for way in ways_of(step, ways):
             signal.alarm(DEADLINE)
-            print(json.dumps(one(image, index, way, options)), flush=True)
+            spec = declare(image, ["true"], **chosen)
+            if mode.begin is _start_created:
+                container.create(spec)
+            told = one(mode, spec, index, way, 0)
+            if way != "fail":
+                removal.remove_dead()  # as the next command does
+            if mode.begin is _start_created:
+                assert Path(spec.state_dir).exists(), "a created container is kept"
+                removal.remove(Path(spec.state_dir))
+            tell(step, way, told, left(spec))
+
+
+def main(name: str, ways: list[str]) -> None:
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    mode = MODES[name] if name in MODES else Mode(json.loads(name), _whole, _start)
+    run = drive_exec if mode.begin is _enter else drive
+    run(mode, base.ensure("busybox"), ways)
 
 
 if __name__ == "__main__":
-    main()
-    sys.exit(0)
+    main(sys.argv[1], sys.argv[2:])

@@ -675,7 +675,7 @@ def test_nothing_is_left_whatever_step_fails_or_dies() -> None:
     options = {"network": "bridge", "publish": [f"{free_port()}:80"], "add_host": ["db:10.0.0.7"]}
     driver = Path(__file__).with_name("fault_driver.py")
     done = subprocess.run(
-        [sys.executable, str(driver), json.dumps(options)],
+        [sys.executable, str(driver), json.dumps(options), "fail", "die"],
         capture_output=True,
         text=True,
         timeout=280,
@@ -684,6 +684,6 @@ def test_nothing_is_left_whatever_step_fails_or_dies() -> None:
     assert done.returncode == 0, done.stderr
     faults = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"JoinNetwork", "ConnectBridge", "PublishPorts", "WriteNameFiles"} <= {
-        name for _index, name, _way, _told, _left in faults
+        name for name, _way, _told, _left in faults
     }
-    assert [fault for fault in faults if fault[4]] == []
+    assert [fault for fault in faults if fault[3]] == []

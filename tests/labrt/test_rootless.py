@@ -462,8 +462,8 @@ def test_killed_its_pasta_is_ended_by_the_next_command(single: User) -> None:
 @pytest.mark.timeout(300)
 def test_nothing_is_left_whatever_step_fails_or_dies(ranged: User) -> None:
     outer_address()
-    done = ranged.python(str(DRIVER), json.dumps({"network": "pasta"}), timeout=280)
+    done = ranged.python(str(DRIVER), json.dumps({"network": "pasta"}), "fail", "die", timeout=280)
     assert done.returncode == 0, done.stderr
     faults = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {"StartPasta", "WriteIdMap", "SwitchUser"} <= {name for _, name, *_ in faults}
-    assert [fault for fault in faults if fault[4]] == []
+    assert {"StartPasta", "WriteIdMap", "SwitchUser"} <= {name for name, *_ in faults}
+    assert [fault for fault in faults if fault[3]] == []

@@ -1,0 +1,49 @@
+"""labrt explain and --trace, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import labrt
+from labrt.declare import declare
+from labrt.images import store
+from labrt.recipe import recipe
+from labrt.telling import explanation, explanation_json, trace_json, trace_table
+from tests.labrt.test_cli import labrt as command
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+def test_both_explanations_tell_of_every_step() -> None:
+    spec = declare(store.resolve("busybox"), ["true"])
+    names = [step.name for step in recipe(spec)]
+    assert [told["step"] for told in json.loads(explanation_json(spec))] == names
+    assert explanation(spec).count("why: ") == len(names)
+
+
+def test_both_traces_tell_of_every_step_performed() -> None:
+    with labrt.run("busybox", ["true"]) as c:
+        names = [timed.name for timed in c.trace]
+        told = json.loads(trace_json(c.trace))
+    assert [step["step"] for step in told] == names
+    assert told[0]["at_ns"] == 0
+    assert all(step["took_ns"] >= 0 for step in told)
+    assert [line.split()[-1] for line in trace_table(c.trace).splitlines()[1:-1]] == names
+
+
+def test_the_command_line_has_both(tmp_path: Path) -> None:
+    file = tmp_path / "trace"
+    done = command("run", "--trace-json", str(file), "busybox", "echo", "hello")
+    assert (done.stdout, done.stderr) == ("hello\n", "")
+    performed = [step["step"] for step in json.loads(file.read_text())]
+    explained = json.loads(command("explain", "--json", "busybox", "echo", "hello").stdout)
+    assert sorted(step["step"] for step in explained) == sorted([*performed, "Exec"])
+
+
+def test_a_skipped_step_is_not_explained() -> None:
+    done = command("explain", "--skip", "SetUmask", "busybox", "true")
+    assert done.returncode == 0
+    assert "SetUmask" not in done.stdout
