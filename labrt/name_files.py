@@ -54,8 +54,9 @@ class WriteNameFiles(Step):
         if self.spec.network and self.spec.network.mode == "bridge":
             with networks.locked():  # or a neighbour who joins just now would be missed
                 network = networks.existing(self.spec.network.name)
-                self._write("hosts", hosts(self.spec, context.address.partition("/")[0]))
-                networks.write_neighbours(self.folder / "hosts", networks.leases(network))
+                own = hosts(self.spec, context.address.partition("/")[0])
+                others = networks.neighbours(networks.leases(network)).decode()
+                self._write("hosts", own + others)
         else:
             self._write("hosts", hosts(self.spec, ""))
 

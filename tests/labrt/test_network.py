@@ -273,7 +273,7 @@ def test_containers_of_one_network_know_each_other_by_name_and_alias(network: st
         # Who was there before knows the newcomer as well, and forgets those who left.
         hosts = Path(first.spec.state_dir, "hosts").read_text()
         assert f"{address_of(second, network)}\tsecond\n" in hosts
-        assert len(hosts.split(networks.NEIGHBOURS)[1].splitlines()) == 2
+        assert len(hosts.split(networks.NEIGHBOURS.decode())[1].splitlines()) == 2
 
 
 @needs_bridge
