@@ -588,6 +588,7 @@ def outside() -> Iterator[Outside]:
         peer = {"ifname": "eth0", "net_ns_pid": holder.pid}
         kernel.link("add", ifname="labtest-o", kind="veth", peer=peer)
         try:
+            Path(bridge.CONF, "labtest-o", "forwarding").write_text("0")  # whatever the host does
             (index,) = kernel.link_lookup(ifname="labtest-o")
             kernel.addr("add", index=index, address=there.host, prefixlen=24)
             kernel.link("set", index=index, state="up")
