@@ -275,7 +275,7 @@ def check_address(network: Network, address: str) -> None:
 
 
 def _raise_bridge(network: Network) -> None:
-    bridge.delete(network.bridge)  # what a maker who died has left
+    _take_down(network)  # what a maker who died has left
     tried = f"raise the network {network.name!r}"
     subnets.refuse_overlap(tried, network.subnet, bridge.routed())
     bridge.make(network.bridge, network.subnet, network.gateway)
