@@ -56,20 +56,24 @@ def make(bridge: str, subnet: str, gateway: str) -> None:
     Raises:
         OSError or LabError: the kernel's answer; `remove` clears away what was made.
     """
+    others = nftables.opened()[1]  # where there is no nftables, nothing is made
     netlink.make_bridge(bridge, mac(gateway))
-    _set_up_forwarding(bridge, subnet)
+    _set_up_forwarding(bridge, subnet, others)
     netlink.add_address(bridge, gateway, int(subnet.partition("/")[2]))
     netlink.raise_interface(bridge)
 
 
-def _set_up_forwarding(bridge: str, subnet: str) -> None:
-    """Named in the table first, switched on then: a crash between leaves nothing unknown."""
+def _set_up_forwarding(bridge: str, subnet: str, others: set[str]) -> None:
+    """Named in the table first, switched on then: a crash between leaves nothing unknown.
+
+    Args:
+        others: the interfaces that other labs switched on.
+    """
     uplinks = {
         socket.if_indextoname(route.interface)
         for route in netlink.routes()
         if not route.prefix and route.interface
     }
-    others = nftables.opened()[1]
     closed = {name for name in uplinks if name in others or not _forwards(name)}
     nftables.add_network(bridge, subnet, closed)
     for name in (bridge, *closed):
@@ -84,7 +88,7 @@ def _forwards(interface: str) -> bool:
 
 
 def remove(bridge: str, subnet: str, last: bool) -> None:
-    """Remove a bridge with its rules; content to find none.
+    """Remove a bridge with its rules, itself last: where there is none, there are none.
 
     Args:
         last: it is the lab's last; then the table goes, and forwarding is as it was.

@@ -49,13 +49,14 @@ class WriteNameFiles(Step):
         return f"write {', '.join(FILES)} in {self.folder}"
 
     def do(self, context: Context) -> None:
-        self._write("hostname", f"{self.spec.hostname}\n")
+        self._write("hostname", f"{self.spec.hostname}\n" if self.spec.hostname else "")
         self._write("resolv.conf", resolv_conf(self.spec))
         if self.spec.network and self.spec.network.mode == "bridge":
             with networks.locked():  # or a neighbour who joins just now would be missed
                 network = networks.existing(self.spec.network.name)
-                self._write("hosts", hosts(self.spec, context.address.partition("/")[0]))
-                networks.write_neighbours(self.folder / "hosts", networks.leases(network))
+                own = hosts(self.spec, context.address.partition("/")[0])
+                others = networks.neighbours(networks.leases(network)).decode()
+                self._write("hosts", own + others)
         else:
             self._write("hosts", hosts(self.spec, ""))
 
@@ -73,7 +74,7 @@ def hosts(spec: Spec, address: str) -> str:
     if spec.network is None:
         return "".join(f"{line}\n" for line in _lines("/etc/hosts"))
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost"]
-    lines += [f"{address or '127.0.1.1'}\t{spec.hostname}"]
+    lines += [f"{address or '127.0.1.1'}\t{spec.hostname}"] if spec.hostname else []
     lines += ["\t".join(reversed(entry.split(":", 1))) for entry in spec.network.hosts]
     return "\n".join(lines) + "\n"
 

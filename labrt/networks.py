@@ -275,7 +275,7 @@ def check_address(network: Network, address: str) -> None:
 
 
 def _raise_bridge(network: Network) -> None:
-    bridge.delete(network.bridge)  # what a maker who died has left
+    _take_down(network)  # what a maker who died has left
     tried = f"raise the network {network.name!r}"
     subnets.refuse_overlap(tried, network.subnet, bridge.routed())
     bridge.make(network.bridge, network.subnet, network.gateway)
@@ -287,10 +287,11 @@ def leave(name: str, holder: str) -> None:
     if network is None:
         return
     with locked():
-        if any(lease.holder == holder for lease in leases(network)):
-            others = [lease for lease in leases(network) if lease.holder != holder]
+        living = leases(network)
+        others = [lease for lease in living if lease.holder != holder]
+        if others != living:
             _write_leases(network, others)
-        if not leases(network):
+        if not others:
             _settle(network)
 
 
@@ -314,22 +315,29 @@ def _erase(network: Network) -> None:
 def _write_leases(network: Network, living: list[Lease]) -> None:
     """Write the table; then each container's own hosts file, in place, for it is mounted there."""
     _replace(folder() / network.name / "hosts", "".join(f"{lease}\n" for lease in living))
+    text, containers = neighbours(living), paths.home() / "containers"
     for lease in living:
-        write_neighbours(paths.home() / "containers" / lease.holder / "hosts", living)
+        write_neighbours(f"{containers}/{lease.holder}/hosts", text)
 
 
 # What stands before it in a container's hosts file is its own; what follows, its network's.
-NEIGHBOURS = "# containers of this network\n"
+NEIGHBOURS = b"# containers of this network\n"
 
 
-def write_neighbours(file: Path, living: list[Lease]) -> None:
-    """Replace the neighbours in a container's hosts file; content to find no such file."""
+def neighbours(living: list[Lease]) -> bytes:
+    """Return what the hosts file of each container in a network ends with."""
+    lines = (f"{lease.address}\t{' '.join(lease.names)}\n" for lease in living)
+    return NEIGHBOURS + "".join(lines).encode()
+
+
+def write_neighbours(file: str, text: bytes) -> None:
+    """Replace the end of a container's hosts file; content to find no such file: then it isn't
+    written yet, and will be with all of them."""
     try:
-        with file.open("r+") as stream:
-            own = stream.read().partition(NEIGHBOURS)[0]
-            lines = [f"{lease.address}\t{' '.join(lease.names)}\n" for lease in living]
-            stream.seek(0)
-            stream.write(own + NEIGHBOURS + "".join(lines))
-            stream.truncate()
+        fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        pass  # not written yet: then it will be with all of them
+        return
+    own = os.pread(fd, os.fstat(fd).st_size, 0).partition(NEIGHBOURS)[0]
+    os.pwrite(fd, text, len(own))
+    os.ftruncate(fd, len(own) + len(text))
+    os.close(fd)
