@@ -69,7 +69,7 @@ def _container_of(link: Path) -> Path:
 
 def _launchers() -> list[Path]:
     """Folders of launchers to whose socket nobody listens."""
-    found = _entries(paths.run_dir(), "launcher-?*")
+    found = filter(Path.is_dir, _entries(paths.run_dir(), "launcher-*"))
     return [folder for folder in found if _is_old(folder) and not _answers(folder / "socket")]
 
 

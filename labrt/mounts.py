@@ -136,7 +136,6 @@ class MakeMountsPrivate(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount_namespaces(7)"
     reason: ClassVar = "no mount made from here on reaches the host"
-    vital: ClassVar = "mounts would appear on the host"
 
     def describe(self) -> str:
         return "mount(/, MS_REC|MS_PRIVATE)"

@@ -91,12 +91,14 @@ def _not_kept(spec: Spec, pid: int) -> list[Step]:
 
 
 MODES = {
-    "start": Mode({}, _whole, _start),
-    "privileged": Mode({"privileged": True}, _whole, _start),
+    "start": Mode({"rm": True}, _whole, _start),
+    "privileged": Mode({"rm": True, "privileged": True}, _whole, _start),
     "create": Mode({"detach": True}, _kept, container.create),
     "start_created": Mode({"detach": True}, _not_kept, _start_created),
-    "exec": Mode({}, entering, _enter),
-    "bridge": Mode({"network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start),
+    "exec": Mode({"rm": True}, entering, _enter),
+    "bridge": Mode(
+        {"rm": True, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
+    ),
 }
 
 
@@ -295,7 +297,7 @@ def drive(mode: Mode, image: store.Image, ways: list[str]) -> None:
 
 def main(name: str, ways: list[str]) -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    mode = MODES[name] if name in MODES else Mode(json.loads(name), _whole, _start)
+    mode = MODES[name] if name in MODES else Mode({"rm": True, **json.loads(name)}, _whole, _start)
     run = drive_exec if mode.begin is _enter else drive
     run(mode, base.ensure("busybox"), ways)
 

@@ -67,7 +67,7 @@ def owner() -> Iterator[Owner]:
 
 def test_the_command_runs_from_a_copy_and_passes_on_what_it_was_given(owner: Owner) -> None:
     script = "cat; echo $1; exit 3"
-    done = owner.labrt("run", "busybox", "sh", "-c", script, "-", "b c", input="a\n")
+    done = owner.labrt("run", "-i", "busybox", "sh", "-c", script, "-", "b c", input="a\n")
     assert done == ("a\nb c\n", "", 3)
 
 
