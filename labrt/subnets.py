@@ -5,9 +5,11 @@ Host side. Lesson: notebook 06.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from labrt import paths
 from labrt.errors import LabError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 CANDIDATES = (
     *(f"10.{n}.0.0/20" for n in range(201, 224)),
     *(f"172.{n}.240.0/20" for n in range(20, 32)),
-    *(f"192.168.{n}.0/24" for n in range(201, 224)),
+    *(f"192.168.{n}.0/20" for n in range(176, 240, 16)),
 )
 
 
@@ -65,11 +67,14 @@ def refuse_overlap(tried: str, asked: str, taken: Iterable[str]) -> None:
 def first_free(tried: str, taken: Iterable[str]) -> str:
     """Return the first candidate that overlaps nothing.
 
+    Each lab begins elsewhere, for it can't know what another has defined and doesn't use yet.
+
     Raises:
         LabError: there is none.
     """
     others = [_network(text) for text in taken]
-    for candidate in CANDIDATES:
+    start = zlib.crc32(bytes(paths.home())) % len(CANDIDATES)
+    for candidate in CANDIDATES[start:] + CANDIDATES[:start]:
         if not any(_network(candidate).overlaps(other) for other in others):
             return candidate
     raise LabError(tried, "every subnet that the lab knows is in use", remedy="name a --subnet")
