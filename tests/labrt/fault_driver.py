@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ def options(**more: Any) -> dict[str, Any]:
         "init": True,
         "tty": True,
         "read_only": True,
+        "volume": ("/data", "/etc:/host:ro"),
+        "tmpfs": ("/scratch",),
         "name": f"faulty-{os.getpid()}",
         **more,
     }
@@ -86,13 +89,16 @@ def _not_kept(spec: Spec, pid: int) -> list[Step]:
     return [step for step in recipe(spec) if not step.keeps]
 
 
+GOES = {"rm": True}  # nothing of it is to stay when it ends
 MODES = {
-    "start": Mode({}, _whole, _start),
-    "privileged": Mode({"privileged": True}, _whole, _start),
+    "start": Mode(GOES, _whole, _start),
+    "privileged": Mode({**GOES, "privileged": True}, _whole, _start),
     "create": Mode({"detach": True}, _kept, container.create),
     "start_created": Mode({"detach": True}, _not_kept, _start_created),
-    "exec": Mode({}, entering, _enter),
-    "bridge": Mode({"network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start),
+    "exec": Mode(GOES, entering, _enter),
+    "bridge": Mode(
+        {**GOES, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
+    ),
 }
 
 
@@ -186,23 +192,23 @@ def release(child: int) -> None:
 
 def left(spec: Spec) -> list[str]:
     """Return what there still is of a container, by whatever it is known."""
-    name, suffix = state.names_dir() / spec.life.name, paths.lab_suffix()
-    leases = paths.home().glob("networks/*/hosts")
+    name, marks = state.names_dir() / spec.life.name, (spec.id, bridge_mark())
     found = {
         "folder": os.path.exists(spec.state_dir),
         "cgroup": bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists(),
         "name": name.is_symlink(),
         "mount": str(paths.home()) in Path("/proc/self/mountinfo").read_text(),
-        "lease": any(spec.id in file.read_text() for file in leases),
-        "interface": any(spec.id in each or (suffix and suffix in each) for each in interfaces()),
+        "network": any(paths.home().glob("networks/*")),
+        "interface": any(mark in each for mark in marks for each in os.listdir("/sys/class/net")),
         "rule": spec.network is not None and spec.network.mode == "bridge" and spec.id in rules(),
         "lock": is_locked(Path(spec.state_dir)),
     }
     return [what for what, there in found.items() if there]
 
 
-def interfaces() -> list[str]:
-    return os.listdir("/sys/class/net")
+def bridge_mark() -> str:
+    """What the name of this lab's default bridge ends in."""
+    return f"-{zlib.crc32(bytes(paths.home() / 'bridge')):08x}"
 
 
 def rules() -> str:
