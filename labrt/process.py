@@ -157,7 +157,11 @@ class SetOomScoreAdj(Step):
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EACCES:
-            return "below the lab's own value, which takes CAP_SYS_RESOURCE", "ask for a higher one"
+            return (
+                "below the lab's own value, which takes CAP_SYS_RESOURCE; or, as a user, for a "
+                "process in a container that runs",
+                "ask for a higher one, or leave it out",
+            )
         return "", ""
 
 

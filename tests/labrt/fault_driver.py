@@ -19,12 +19,13 @@ import os
 import select
 import signal
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labrt import cgroups, container, networks, paths, removal, state, syscalls
+from labrt import cgroups, container, paths, removal, state, syscalls
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import base, store
@@ -48,8 +49,8 @@ def options(**more: Any) -> dict[str, Any]:
         "init": True,
         "tty": True,
         "read_only": True,
-        "volume": ["/data", "/etc:/host:ro"],
-        "tmpfs": ["/scratch"],
+        "volume": ("/data", "/etc:/host:ro"),
+        "tmpfs": ("/scratch",),
         "name": f"faulty-{os.getpid()}",
         **more,
     }
@@ -90,14 +91,15 @@ def _not_kept(spec: Spec, pid: int) -> list[Step]:
     return [step for step in recipe(spec) if not step.keeps]
 
 
+GOES = {"rm": True}  # nothing of it is to stay when it ends
 MODES = {
-    "start": Mode({"rm": True}, _whole, _start),
-    "privileged": Mode({"rm": True, "privileged": True}, _whole, _start),
+    "start": Mode(GOES, _whole, _start),
+    "privileged": Mode({**GOES, "privileged": True}, _whole, _start),
     "create": Mode({"detach": True}, _kept, container.create),
     "start_created": Mode({"detach": True}, _not_kept, _start_created),
-    "exec": Mode({"rm": True}, entering, _enter),
+    "exec": Mode(GOES, entering, _enter),
     "bridge": Mode(
-        {"rm": True, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
+        {**GOES, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
     ),
 }
 
@@ -192,24 +194,23 @@ def release(child: int) -> None:
 
 def left(spec: Spec) -> list[str]:
     """Return what there still is of a container, by whatever it is known."""
-    name, suffix = state.names_dir() / spec.life.name, paths.lab_suffix()
-    leases = paths.home().glob("networks/*/hosts")
+    name, marks = state.names_dir() / spec.life.name, (spec.id, bridge_mark())
     found = {
         "folder": os.path.exists(spec.state_dir),
         "cgroup": bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists(),
         "name": name.is_symlink(),
         "mount": str(paths.home()) in Path("/proc/self/mountinfo").read_text(),
-        "lease": any(spec.id in file.read_text() for file in leases),
-        "interface": any(spec.id in each or (suffix and suffix in each) for each in interfaces()),
+        "network": any(paths.home().glob("networks/*")),
+        "interface": any(mark in each for mark in marks for each in os.listdir("/sys/class/net")),
         "rule": spec.network is not None and spec.network.mode == "bridge" and spec.id in rules(),
-        "network": bool(networks.names()),
         "lock": is_locked(Path(spec.state_dir)),
     }
     return [what for what, there in found.items() if there]
 
 
-def interfaces() -> list[str]:
-    return os.listdir("/sys/class/net")
+def bridge_mark() -> str:
+    """What the name of this lab's default bridge ends in."""
+    return f"-{zlib.crc32(bytes(paths.home() / 'bridge')):08x}"
 
 
 def rules() -> str:
@@ -266,6 +267,8 @@ def ways_of(step: Step, ways: list[str]) -> list[str]:
 
 def drive_exec(mode: Mode, image: store.Image, ways: list[str]) -> None:
     chosen = options() | {"name": f"running-{os.getpid()}", "init": False, **mode.options}
+    if os.geteuid() != 0:
+        del chosen["oom_score_adj"]  # refused: who enters is shielded from its user's writes, too
     spec = declare(image, ["sleep", "1000"], **chosen)
     short = declare(image, ["true"], **(chosen | {"init": True})).process
     with owned(spec) as (owner, pid):
@@ -297,7 +300,7 @@ def drive(mode: Mode, image: store.Image, ways: list[str]) -> None:
 
 def main(name: str, ways: list[str]) -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    mode = MODES[name] if name in MODES else Mode({"rm": True, **json.loads(name)}, _whole, _start)
+    mode = MODES[name] if name in MODES else Mode({**GOES, **json.loads(name)}, _whole, _start)
     run = drive_exec if mode.begin is _enter else drive
     run(mode, base.ensure("busybox"), ways)
 
