@@ -71,6 +71,7 @@ def test_files_folders_and_links_are_unpacked_once() -> None:
 def test_files_belong_to_whom_the_archive_names_as_containers_see_it() -> None:
     theirs, other = entry("theirs"), entry("other", tarfile.LNKTYPE, "theirs")
     theirs.uid, theirs.gid, theirs.mode = 7, 8, 0o4711
+    other.mode = theirs.mode
     (folder,) = layers.unpacked(image(entry("a/b"), theirs, other))
     found = {name: os.lstat(folder / name) for name in ("a", "a/b", "theirs", "other")}
     owners = {name: (f.st_uid - ROOT_ID_BASE, f.st_gid - ROOT_ID_BASE) for name, f in found.items()}
