@@ -62,9 +62,8 @@ def _work(verb: str, folder: str | os.PathLike[str], text: str) -> None:
             write_map(worker.pid, "uid", uids)
         _, said = worker.communicate(text or "\n")
     if worker.returncode != 0:
-        raise LabError(
-            f"{verb} {folder}", said.strip().rpartition("\n")[2], "as the containers' root"
-        )
+        answer = said.strip().rpartition("\n")[2]
+        raise LabError(f"{verb} {folder}", answer, "the range of /etc/subuid may have changed")
 
 
 def main() -> None:

@@ -129,7 +129,10 @@ def _give_to_owners(folder: Path, members: list[tarfile.TarInfo]) -> None:
     Raises:
         LabError: an owner that they don't map.
     """
-    ids = {_plain(m.name): (m.uid, m.gid) for m in members if not m.islnk()}
+    ids: dict[str, tuple[int, int]] = {}
+    for member in members:  # a hard link has the owner of the file, which comes before it
+        own = (member.uid, member.gid)
+        ids[_plain(member.name)] = ids[_plain(member.linkname)] if member.islnk() else own
     owners = {str(path.relative_to(folder)): path for path in [folder, *folder.rglob("*")]}
     if os.geteuid() == 0:
         mapped.give(folder, _mapped(owners, ids), ROOT_ID_BASE)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from labrt.errors import LabError
 from labrt.images import layers, store
 from labrt.images.store import Image
+from labrt.users import ROOT_ID_BASE
+from tests.labrt.conftest import needs_root
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +65,27 @@ def test_files_folders_and_links_are_unpacked_once() -> None:
     before = folder.stat().st_ctime_ns
     assert layers.unpacked(made) == [folder]
     assert folder.stat().st_ctime_ns == before
+
+
+@needs_root
+def test_files_belong_to_whom_the_archive_names_as_containers_see_it() -> None:
+    theirs, other = entry("theirs"), entry("other", tarfile.LNKTYPE, "theirs")
+    theirs.uid, theirs.gid, theirs.mode = 7, 8, 0o4711
+    other.mode = theirs.mode
+    (folder,) = layers.unpacked(image(entry("a/b"), theirs, other))
+    found = {name: os.lstat(folder / name) for name in ("a", "a/b", "theirs", "other")}
+    owners = {name: (f.st_uid - ROOT_ID_BASE, f.st_gid - ROOT_ID_BASE) for name, f in found.items()}
+    assert owners == {"a": (0, 0), "a/b": (0, 0), "theirs": (7, 8), "other": (7, 8)}
+    assert found["theirs"].st_mode & 0o7777 == 0o4711
+
+
+@needs_root
+def test_an_owner_that_containers_do_not_map_is_refused(tmp_path: Path) -> None:
+    theirs = entry("theirs")
+    theirs.uid = 65536
+    with pytest.raises(LabError, match="owned by 65536; containers have 65536 ids"):
+        layers.unpacked(image(theirs))
+    assert leftovers(tmp_path) == []
 
 
 HOSTILE = {
