@@ -73,7 +73,7 @@ def test_the_command_runs_from_a_copy_and_passes_on_what_it_was_given(owner: Own
 
 def test_what_clones_is_the_sealed_copy_not_the_users_file(owner: Owner) -> None:
     """CVE-2019-5736: the container can reach the executable of the process it is cloned from."""
-    with owner.start("run", "busybox", "sh", "-c", "echo ready; cat") as process:
+    with owner.start("run", "-i", "busybox", "sh", "-c", "echo ready; cat") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         assert os.readlink(f"/proc/{process.pid}/exe").startswith("/memfd:python")
@@ -82,7 +82,8 @@ def test_what_clones_is_the_sealed_copy_not_the_users_file(owner: Owner) -> None
 @pytest.mark.usefixtures("nothing_left")
 def test_where_the_container_cannot_write_the_file_it_is_run_itself(home: Path) -> None:
     """Root's containers map ids that own nothing on the host: no copy, no second start."""
-    command = [sys.executable, "-m", "labrt.cli", "run", "busybox", "sh", "-c", "echo ready; cat"]
+    script = "echo ready; cat"
+    command = [sys.executable, "-m", "labrt.cli", "run", "-i", "busybox", "sh", "-c", script]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "ready\n"
