@@ -164,7 +164,8 @@ class Clone(Step):
                 "the limit of namespaces per user is reached or set to 0",
                 "raise user.max_user_namespaces by sysctl(8)",
             )
-        if error.errno in (errno.ENOENT, errno.ESRCH) and self.joined:
+        # EINVAL: its pid is another's by now, one in our own user namespace.
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL) and self.joined:
             return "the process whose namespaces it shares has ended", "declare it anew"
         if error.errno == errno.EPERM:
             return (

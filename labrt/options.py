@@ -42,11 +42,11 @@ class Options:
     oom_score_adj: str | None = _text("N", "how willingly the kernel kills it, -1000 to 1000")
     # Names.
     hostname: str | None = _text("NAME", "default: the container's id", "-h")
-    pid: str | None = _text("host|container:NAME", "share a pid namespace")
-    ipc: str | None = _text("host|container:NAME", "share an ipc namespace")
-    uts: str | None = _text("host|container:NAME", "share a uts namespace")
-    userns: str | None = _text("host|container:NAME", "share a user namespace")
-    cgroupns: str | None = _text("host|container:NAME", "share a cgroup namespace")
+    pid: str | None = _text("host|container:NAME|pid:N|ns:PATH", "share a pid namespace")
+    ipc: str | None = _text("host|container:NAME|pid:N|ns:PATH", "share an ipc namespace")
+    uts: str | None = _text("host|container:NAME|pid:N|ns:PATH", "share a uts namespace")
+    userns: str | None = _text("host|container:NAME|pid:N|ns:PATH", "share a user namespace")
+    cgroupns: str | None = _text("host|container:NAME|pid:N|ns:PATH", "share a cgroup namespace")
     time_offset: tuple[str, ...] = _many(
         "monotonic=S|boottime=S", "a time namespace whose clock is ahead by S seconds"
     )
@@ -73,7 +73,9 @@ class Options:
     device_write_iops: tuple[str, ...] = _many("DEVICE:N", "io.max wiops")
     cgroup_conf: tuple[str, ...] = _many("FILE=VALUE", "any file of cgroup v2: memory.high=9m")
     # Network.
-    network: str | None = _text("none|host|bridge|pasta|container:NAME|NETWORK", "default: none")
+    network: str | None = _text(
+        "none|host|bridge|pasta|container:NAME|pid:N|ns:PATH|NETWORK", "default: none"
+    )
     publish: tuple[str, ...] = _many("[IP:]HOST:CONTAINER[/udp]", "publish a port", "-p")
     ip: str | None = _text("ADDRESS", "its address in the network")
     network_alias: tuple[str, ...] = _many("NAME", "one more name for its neighbours")

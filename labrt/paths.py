@@ -13,7 +13,7 @@ import stat
 import zlib
 from pathlib import Path
 
-from labrt.errors import LabError
+from labrt.errors import LabError, errno_text
 
 
 def home() -> Path:
@@ -40,7 +40,7 @@ def run_dir() -> Path:
     an unprivileged user) but not list it.
 
     Raises:
-        LabError: the folder belongs to somebody else.
+        LabError: the folder can't be made, or belongs to somebody else.
     """
     uid = os.geteuid()
     if named := os.environ.get("LAB_RUN"):
@@ -51,8 +51,12 @@ def run_dir() -> Path:
         path = Path(runtime) / "lab"
     else:
         path = Path(f"/tmp/lab-{uid}")
-    path.mkdir(mode=0o711, parents=True, exist_ok=True)
-    found = path.lstat()
+    try:
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        remedy = "set LAB_RUN to a folder of your own"
+        raise LabError(f"use the run folder {path}", errno_text(error), remedy=remedy) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid:
         raise LabError(
             f"use the run folder {path}",

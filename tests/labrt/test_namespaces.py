@@ -16,8 +16,11 @@ import pytest
 
 import labrt
 from labrt import container, namespaces, nsfs, removal, sharing, state
+from labrt.declare import declare
 from labrt.errors import LabError
+from labrt.images import store
 from labrt.spec import Namespace, NamespaceType
+from labrt.step import Context
 from tests.labrt.conftest import needs_cgroups, needs_root
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -351,6 +354,15 @@ def test_a_namespace_and_another_user_namespace_than_its_owner_are_refused(
             labrt.run("busybox", ["true"], network=f"container:{NAME}", userns=wish)
         with pytest.raises(LabError, match="its owner is another user namespace"):
             labrt.run("busybox", ["true"], network=f"container:{NAME}", ipc=f"pid:{other.pid}")
+
+
+def test_joining_a_process_that_has_ended_since_is_told_as_such(web: labrt.Container) -> None:
+    spec = declare(store.resolve("busybox"), ["true"], uts=f"container:{NAME}")
+    web.kill()
+    clone = namespaces.Clone(spec.namespaces, None)
+    with pytest.raises(OSError, match="No such file") as refused:
+        clone.do(Context(spec))
+    assert "has ended" in clone.likely(refused.value)[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="for a user, who has no rights over the host's")

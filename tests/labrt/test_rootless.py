@@ -293,10 +293,10 @@ def test_a_limit_is_refused_with_the_reason(single: User) -> None:
     assert "systemd-run --user" in done.stderr
 
 
-def test_a_home_of_somebody_else_is_one_line(single: User, tmp_path: Path) -> None:
-    someone = User(single.folder)
-    command = someone.command(*LABRT, "run", "busybox", "true")
-    other = {**someone.environment, "LAB_HOME": str(tmp_path / "home")}
+@pytest.mark.parametrize("name", ["LAB_HOME", "LAB_RUN"])
+def test_a_folder_of_somebody_else_is_one_line(single: User, tmp_path: Path, name: str) -> None:
+    command = single.command(*LABRT, "run", "busybox", "true")
+    other = {**single.environment, name: str(tmp_path / "other")}
     done = subprocess.run(command, env=other, cwd="/", capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (125, 1), done.stderr
     assert str(tmp_path) in done.stderr
