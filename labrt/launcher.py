@@ -123,6 +123,7 @@ class Served:
         told = {"pid": running.pid, "cloned": running.cloned, "trace": running.trace}
         terminal = (running.master,) if running.master >= 0 else ()
         self._tell({"started": told}, (running.pidfd, *terminal))
+        running.trace = []  # 18 KiB for each container that runs, and nobody here asks for it again
 
     def _detached(self, message: dict[str, Any], fds: list[int]) -> None:
         self._tell({"started": {"pid": self.launcher.keep(Path(message["detached"]))}})

@@ -133,7 +133,11 @@ class Connection:
     def private() -> Connection:
         """Connect to this process's own launcher."""
         way = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        way.connect(launcher().address)
+        try:
+            way.connect(launcher().address)
+        except ConnectionRefusedError:  # it is just ending: somebody has asked it to
+            close_launcher()
+            way.connect(launcher().address)
         return Connection(way)
 
     @staticmethod

@@ -260,10 +260,10 @@ def _shared_memory(wishes: Options, safe: tuple[str, ...]) -> list[Mount]:
     if wishes.ipc == "host":
         both = ("/dev/shm", "/dev/mqueue")
         return [Mount(path, "bind", path, safe) for path in both if os.path.ismount(path)]
-    found = [Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={size}"))]
-    if wishes.ipc is None:  # another's queues only that one's user namespace may mount
-        found.append(Mount("/dev/mqueue", "mqueue", "mqueue", safe))
-    return found
+    return [
+        Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={size}")),
+        Mount("/dev/mqueue", "mqueue", "mqueue", safe),
+    ]
 
 
 # Why a container has each kernel file system.
