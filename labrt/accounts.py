@@ -74,7 +74,7 @@ def group(name: str) -> int:
 
 
 def _number(text: str, kind: str, file: str) -> str:
-    if not text.isdecimal():
+    if not _is_id(text):
         raise LabError(
             f"find the {kind} {text!r}",
             f"the image's /etc/{file} has no such entry",

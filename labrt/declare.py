@@ -98,7 +98,7 @@ def entered(spec: Spec, args: Sequence[str], wishes: Options) -> Process:
         args=tuple(args),
         env=(*first.env, *wishes.env),
         cwd=wishes.workdir or first.cwd,
-        user=wishes.user or first.user,
+        user=users.user(wishes, first.user),
         terminal=wishes.tty,
         capabilities=None if wishes.privileged else first.capabilities,
     )

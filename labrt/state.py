@@ -110,7 +110,11 @@ def try_lock(folder: Path) -> int | None:
     Raises:
         FileNotFoundError: the folder is gone.
     """
-    return lock_file(folder / "record", wait=False)
+    lock = lock_file(folder / "record", wait=False)
+    if lock is not None and not os.fstat(lock).st_nlink:  # removed since it was opened
+        os.close(lock)
+        raise FileNotFoundError(folder)
+    return lock
 
 
 def has_owner(folder: Path) -> bool:

@@ -156,8 +156,18 @@ def where(whole: list[Step], mode: Mode, spec: Spec, index: int) -> int:
 
 
 def children(but: int) -> list[int]:
+    """Return this process's children that end by themselves: not `but`, and not pasta."""
+    return [pid for pid in _children() if pid != but and not is_pasta(pid)]
+
+
+def _children() -> list[int]:
     text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    return [pid for pid in map(int, text.split()) if pid != but]
+    return [int(pid) for pid in text.split()]
+
+
+def is_pasta(pid: int) -> bool:
+    """Whether it is a living pasta(1), called "passt.avx2", which goes on until it is undone."""
+    return state.birth(pid) > 0 and Path(f"/proc/{pid}/comm").read_text().startswith("passt")
 
 
 def one(mode: Mode, spec: Spec, index: int, way: str, owner: int) -> str | None:
@@ -200,6 +210,7 @@ def left(spec: Spec) -> list[str]:
         "cgroup": bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists(),
         "name": name.is_symlink(),
         "mount": str(paths.home()) in Path("/proc/self/mountinfo").read_text(),
+        "pasta": any(map(is_pasta, _children())),
         "network": any(paths.home().glob("networks/*")),
         "interface": any(mark in each for mark in marks for each in os.listdir("/sys/class/net")),
         "rule": spec.network is not None and spec.network.mode == "bridge" and spec.id in rules(),

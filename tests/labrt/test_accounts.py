@@ -54,6 +54,8 @@ def test_a_user_is_found_as_docker_does(files: Path, asked: str, found: Account)
     [
         ("nosuch", "user 'nosuch': the image's /etc/passwd"),
         ("web:nosuch", "group 'nosuch': the image's /etc/group"),
+        ("4294967295", "user '4294967295'"),  # -1: setresuid(2) would change nothing
+        ("web:4294967295", "group '4294967295'"),
     ],
 )
 def test_a_name_without_an_entry_is_refused(files: Path, asked: str, said: str) -> None:

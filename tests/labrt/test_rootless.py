@@ -465,7 +465,9 @@ def test_killed_its_pasta_is_ended_by_the_next_command(single: User) -> None:
 @pytest.mark.timeout(300)
 def test_nothing_is_left_whatever_step_fails_or_dies(ranged: User) -> None:
     outer_address()
-    done = ranged.python(str(DRIVER), json.dumps({"network": "pasta"}), "fail", "die", timeout=280)
+    done = ranged.python(
+        str(DRIVER), json.dumps({"network": "pasta", "rm": True}), "fail", "die", timeout=280
+    )
     assert done.returncode == 0, done.stderr
     faults = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"StartPasta", "WriteIdMap", "SwitchUser"} <= {name for name, *_ in faults}
