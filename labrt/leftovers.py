@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from labrt import cgroups, paths, removal, state
+from labrt import cgroups, networks, paths, removal, state
 from labrt.cgroups import Cgroup
 from labrt.images import store
 
@@ -41,7 +41,7 @@ def collect() -> list[str]:
         for orphan in kind.orphans():
             kind.remove(orphan)
             removed.append(f"{kind.name} {orphan}")
-    return removed
+    return removed + [f"bridge of the network {name}" for name in networks.remove_unused()]
 
 
 def _cgroups() -> list[Path]:

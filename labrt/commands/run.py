@@ -10,7 +10,6 @@ from labrt import container, interpreter, removal
 from labrt.commands.explain import container_arguments
 from labrt.declare import declare
 from labrt.foreground import attend, stdio
-from labrt.handle import Handle
 from labrt.images import store
 from labrt.options import parsed
 from labrt.spec import Spec
@@ -43,6 +42,8 @@ def main(options: argparse.Namespace) -> int:
 
 def start_detached(spec: Spec) -> str:
     """Create and start a container that outlives us; return its id, as Docker does."""
+    from labrt.handle import Handle  # here: who stays in the foreground needs no launcher
+
     container.create(spec)
     handle = Handle(Path(spec.state_dir))
     try:

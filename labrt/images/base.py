@@ -7,17 +7,14 @@ runs by default: it writes a ready mark and waits. The archive is built the same
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import io
-import json
 import platform
 import subprocess
 import tarfile
 from pathlib import Path
 
 from labrt.errors import LabError
-from labrt.images import store
+from labrt.images import making, store
 from labrt.images.store import Image
 
 BUSYBOX = Path("/bin/busybox")
@@ -52,16 +49,7 @@ def build_busybox() -> None:
             f"{BUSYBOX} is missing or not static",
             remedy="apt-get install busybox-static",
         )
-    layer = _archive(_applets())
-    blob = store.put(gzip.compress(layer, mtime=0))
-    config = _config("sha256:" + hashlib.sha256(layer).hexdigest())
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": store.MANIFEST,
-        "config": _descriptor(store.CONFIG, store.put(_json(config))),
-        "layers": [_descriptor(store.LAYER_GZIP, blob)],
-    }
-    store.tag("busybox", store.put(_json(manifest)))
+    making.make("busybox", _archive(_applets()), _config())
 
 
 def _is_static(program: Path) -> bool:
@@ -105,20 +93,11 @@ def _add(
     archive.addfile(member, io.BytesIO(data))
 
 
-def _config(diff_id: str) -> dict[str, object]:
+def _config() -> dict[str, object]:
     machine = platform.machine()
     return {
         "architecture": ARCHITECTURES.get(machine, machine),
         "os": "linux",
         # Cmd rather than Entrypoint, so that `labrt run busybox echo hello` replaces it.
         "config": {"Env": [PATH], "WorkingDir": "/", "Cmd": ["/lab/ready"]},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     }
-
-
-def _descriptor(media_type: str, digest: str) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": digest, "size": len(store.get(digest))}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -147,7 +147,7 @@ def resolve(name: str) -> Image:
     """
     for entry in _index():
         if entry["annotations"].get(REF_NAME) == name:
-            return _load(name, entry["digest"])
+            return load(name, entry["digest"])
     raise LabError(
         f"find the image {name!r}",
         "no such image in the store",
@@ -156,7 +156,12 @@ def resolve(name: str) -> Image:
     )
 
 
-def _load(name: str, digest: str) -> Image:
+def load(name: str, digest: str) -> Image:
+    """Return the image with that manifest digest, to be called `name`.
+
+    Raises:
+        LabError: one of its parts is missing or damaged.
+    """
     manifest = json.loads(get(digest))
     config = json.loads(get(manifest["config"]["digest"]))
     return Image(name, digest, config, tuple(layer["digest"] for layer in manifest["layers"]))
