@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("lab", "setup", "bench", "labrt", "notebooks", "requirements.txt", "constraints.txt")
-VERBS = ("setup", "doctor", "bench", "run", "notebooks", "test", "clean")
+VERBS = ("setup", "doctor", "bench", "run", "labrt", "notebooks", "test", "clean")
 
 set_up = pytest.mark.skipif(
     not (ROOT / ".venv" / "made-from").exists(),
@@ -231,3 +231,10 @@ def test_set_up_from_nothing_survives_being_killed(copy: Path, tmp_path: Path) -
     assert third.stderr == "lab: everything is set up, nothing to do\n"
     hello = run(copy / "lab", "run", "busybox", "echo", "hello", **home)
     assert hello.stdout == "hello\n"
+
+
+@set_up
+def test_labrt_passes_on_to_any_command_of_the_runtime() -> None:
+    done = run(ROOT / "lab", "labrt", "run", "--name", "lab-verb", "busybox", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(ROOT / "lab", "labrt", "rm", "lab-verb").stdout == "lab-verb\n"
