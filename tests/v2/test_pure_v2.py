@@ -20,23 +20,36 @@ from tests.v2.guest import Outcome
 ROOT = Path(__file__).parent.parent.parent
 INSIDE = Path(__file__).with_name("inside.sh")
 # Images and lessons don't care how cgroups are mounted: the host's run of their tests is enough.
-TESTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests/labrt").glob("test_*.py"))
-DEADLINE = 600.0  # seconds, boot included; software emulation is some ten times slower
+# The guest is some ten times slower: what is about cgroups is run always, the others with --all.
+EVERY = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests/labrt").glob("test_*.py"))
+ABOUT_CGROUPS = [
+    f"tests/labrt/test_{name}.py" for name in ("cgroups", "limits", "usage", "container")
+]
+OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
+DEADLINE = 600.0  # seconds, boot included
+DEADLINE_OF_OTHERS = 3000.0
 
-pytestmark = pytest.mark.timeout(DEADLINE + 60)
+pytestmark = pytest.mark.timeout(DEADLINE_OF_OTHERS + 60)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the guest left: its output, and the folder it wrote to."""
+    """What the guest left: its output, and the folder it wrote to; and what it was to test."""
 
     outcome: Outcome
     shared: Path
+    tests: list[str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
+        pytest.param((OTHERS, DEADLINE_OF_OTHERS), id="others", marks=pytest.mark.slow),
+    ],
+)
 def result(request: pytest.FixtureRequest) -> Iterator[Result]:
-    """Boot the guest once for all tests here; its lines are shown as they come."""
+    """Boot the guest once for each half; its lines are shown as they come."""
     if reason := guest.unavailable():
         pytest.skip(reason)
     capture = request.config.pluginmanager.getplugin("capturemanager")
@@ -45,9 +58,10 @@ def result(request: pytest.FixtureRequest) -> Iterator[Result]:
         Path(folder).chmod(0o711)  # the guest's ordinary user passes through
         with capture.global_and_fixture_disabled():
             print()  # the dots of pytest's progress stand on this line
-            command = ["/bin/sh", str(INSIDE), folder, str(ROOT), *TESTS]
-            outcome = guest.run(command, Path(folder), DEADLINE, _show)
-        yield Result(outcome, Path(folder))
+            tests, deadline = request.param
+            command = ["/bin/sh", str(INSIDE), folder, str(ROOT), *tests]
+            outcome = guest.run(command, Path(folder), deadline, _show)
+        yield Result(outcome, Path(folder), tests)
 
 
 def test_the_guest_boots_and_ends_in_time(result: Result) -> None:
@@ -76,7 +90,7 @@ def _report(result: Result, who: str, subtests: pytest.Subtests) -> None:
     assert junit.exists(), f"no test report from the guest:\n{result.outcome.output[-4000:]}"
     assert (result.shared / who / "status").read_text() in ("0\n", "1\n"), result.outcome.output
     cases = list(ElementTree.parse(junit).getroot().iter("testcase"))
-    assert cases, f"the guest found no tests in {', '.join(TESTS)}"
+    assert cases, f"the guest found no tests in {', '.join(result.tests)}"
     for case in cases:
         with subtests.test(f"{case.get('classname')}::{case.get('name')}"):
             skipped = case.find("skipped")
