@@ -19,7 +19,7 @@ import pytest
 from pyroute2 import IPRoute
 
 import labrt
-from labrt import bridge, name_files, namespaces, netlink, networks, nftables, state
+from labrt import bridge, name_files, netlink, networks, nftables, state, users
 from labrt.client import Container
 from labrt.errors import LabError
 from labrt.options import Options
@@ -200,7 +200,7 @@ def test_a_link_of_a_hostile_image_in_their_place_is_removed_not_followed(home: 
     (layer / "etc").mkdir(parents=True)
     for folder in (layer, layer / "etc"):
         folder.chmod(0o755)
-        os.chown(folder, namespaces.ROOT_ID_BASE, namespaces.ROOT_ID_BASE)  # as when unpacked
+        os.chown(folder, users.ROOT_ID_BASE, users.ROOT_ID_BASE)  # as when unpacked
     (layer / "etc" / "hosts").symlink_to("/proc/self/fd/3/../../tmp/labtest-target")
     (layer / "etc" / "resolv.conf").symlink_to("../../../../../tmp/labtest-target")
     told = run_with([layer], ["sh", "-c", "ls -l /etc; cat /etc/hosts /tmp/l*"], network="bridge")
