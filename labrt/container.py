@@ -210,7 +210,7 @@ def enter(
 
 def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) -> Running:
     trace = perform(steps, context, hook)
-    return Running(steps, context, trace, terminal.master(context))
+    return Running([], context, trace, terminal.master(context))  # its undos follow from its spec
 
 
 def note_end(spec: Spec, context: Context, exit_code: int | None) -> None:

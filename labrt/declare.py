@@ -96,7 +96,7 @@ def entered(spec: Spec, args: Sequence[str], wishes: Options) -> Process:
     return replace(
         first,
         args=tuple(args),
-        env=(*first.env, *wishes.env),
+        env=(*first.env, *process.environment(wishes)),
         cwd=wishes.workdir or first.cwd,
         user=users.user(wishes, first.user),
         terminal=wishes.tty,
@@ -112,7 +112,7 @@ def _process(image: Image, args: Sequence[str], wishes: Options) -> Process:
         raise LabError(f"run {image.name}", "the image has no command", remedy="name a program")
     return Process(
         args=command,
-        env=(*image.env, *wishes.env),
+        env=(*image.env, *process.environment(wishes)),
         cwd=wishes.workdir or image.working_dir,
         user=users.user(wishes, image.user),
         additional_groups=users.groups(wishes),

@@ -210,6 +210,24 @@ def find_program(name: str, path: str) -> str:
     return next(filter(os.path.exists, places), name)
 
 
+def environment(wishes: Options) -> tuple[str, ...]:
+    """Return the variables of --env; a NAME alone takes the value that it has here, if any.
+
+    Raises:
+        LabError: one without a name.
+    """
+    chosen = []
+    for entry in wishes.env:
+        name, given, _ = entry.partition("=")
+        if not name:
+            raise LabError(f"set the variable {entry!r}", "it has no name", remedy="NAME=VALUE")
+        if given:
+            chosen.append(entry)
+        elif name in os.environ:
+            chosen.append(f"{name}={os.environ[name]}")
+    return tuple(chosen)
+
+
 def no_new_privileges(wishes: Options) -> bool:
     """Return whether setuid programs are to lose their power; --security-opt may say no, and
     --privileged does unless it says yes.
