@@ -59,6 +59,7 @@ venv_ask() {
 venv_make() {
     local python
     python=$(python_find)
+    if [[ -L $root/.venv ]]; then rm "$root/.venv"; fi # --clear would empty what it leads to
     rm -f "$root/.venv/made-from"
     "$python" -m venv --clear "$root/.venv"
     # The constraints also hold for what pip fetches to build libvirt-python (two names: older and
