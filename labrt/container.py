@@ -201,9 +201,11 @@ def enter(
         LabError: the container doesn't run, or the process could not be started.
     """
     spec, status = state.running(folder.name)
-    spec = replace(spec, process=process, life=replace(spec.life, detached=detached))
+    pid = state.open_pid(spec, status)
+    life = replace(spec.life, detached=detached)
+    spec = replace(spec, process=process, init=False, life=life)
     context = Context(spec, stdio=stdio)
-    steps = entering(spec, status.pid)
+    steps = entering(spec, pid)
     trace = perform(steps, context)
     return Started(steps, context, trace, terminal.master(context))
 

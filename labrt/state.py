@@ -228,12 +228,20 @@ def running(name: str) -> tuple[Spec, Status]:
 
 
 def first_pid(name: str) -> int:
-    """Return the host pid of a running container's first process.
+    """Return the host pid of a running container's first process, or with --init its program's.
 
     Raises:
         LabError: none of this name runs.
     """
-    return running(name)[1].pid
+    return open_pid(*running(name))
+
+
+def open_pid(spec: Spec, status: Status) -> int:
+    """Return the host pid by whose /proc/PID/ns a running container can be entered. With --init
+    that is a child of the first process, for nobody may look into that one (`ShieldProcess`)."""
+    pid = status.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return int(children.read_text().split()[0]) if spec.init else pid
 
 
 @contextmanager

@@ -167,6 +167,14 @@ class TestExec:
         ]
         assert told[0] == told[1] != []
 
+    def test_a_container_with_an_init_is_entered_too(self) -> None:
+        with detached("sleep", "60", init=True) as handle:
+            said, status = self.output(
+                handle, "sh", "-c", "cat /proc/1/comm; readlink /proc/$$/ns/pid"
+            )
+            assert status == 0
+            assert said.split() == ["init", os.readlink(f"/proc/{handle.status.pid}/ns/pid")]
+
     def test_its_options_are_its_own_and_its_exit_code_too(self) -> None:
         with detached("sleep", "60", env=["A=1"]) as handle:
             said, status = self.output(
