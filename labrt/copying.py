@@ -189,9 +189,8 @@ def _visit(folder: Path, work: Step) -> None:
     """Do one step confined to a container, in a process of its own, and wait for its end."""
     record, status = state.read_record(folder), state.read_status(folder)
     if record is not None and status.state == "running":
-        return _perform(
-            visiting_running(record.spec, state.open_pid(record.spec, status), work), record.spec
-        )
+        pid = state.open_pid(record.spec, status)
+        return _perform(visiting_running(record.spec, pid, work), record.spec)
     # Until the end nobody may start it: two overlays can't share an upper layer.
     lock = try_lock(folder)
     if record is None or lock is None:
