@@ -385,8 +385,9 @@ kill $!
 @pytest.mark.skipif(shutil.which("ip") is None, reason="no ip(8) to lay out a network")
 def test_pasta_reaches_a_server_outside(single: User) -> None:
     """On a host of its own: a network namespace with a route and one more address."""
-    # Not for ever: this nc has been seen to miss the end of a connection.
-    script = "sleep 1; timeout 10 nc -w 5 198.51.100.7 80 </dev/null; true"
+    # Again until the server listens; not for ever, for this nc may miss a connection's end.
+    once = "timeout 5 nc -w 5 198.51.100.7 80 </dev/null"
+    script = f"for i in 1 2 3 4 5; do {once} && break; sleep 1; done"
     inside = single.command(*LABRT, "run", "--network", "pasta", "busybox", "sh", "-c", script)
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", HOST, "sh", *inside],
