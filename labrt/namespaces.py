@@ -168,6 +168,8 @@ class Clone(Step):
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL) and self.joined:
             return "the process whose namespaces it shares has ended", "declare it anew"
         if error.errno == errno.EPERM:
+            if os.geteuid() == 0:
+                return "this process is in a chroot (clone(2))", "leave it; a container may stay"
             return (
                 "unprivileged user namespaces are switched off on this host",
                 "run as root, or sysctl -w kernel.unprivileged_userns_clone=1",
