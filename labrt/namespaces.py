@@ -169,7 +169,7 @@ class Clone(Step):
             return "the process whose namespaces it shares has ended", "declare it anew"
         if error.errno == errno.EPERM:
             if os.geteuid() == 0:
-                return "this process is in a chroot (clone(2))", "leave it; a container may stay"
+                return "this process is in a chroot (clone(2))", "run it outside"
             return (
                 "unprivileged user namespaces are switched off on this host",
                 "run as root, or sysctl -w kernel.unprivileged_userns_clone=1",
