@@ -362,7 +362,9 @@ def all_cgroups() -> list[Cgroup]:
 
 
 def remove_top() -> None:
-    """Remove the lab's own top-level cgroup where it is empty."""
+    """Remove the lab's own top-level cgroup where it is empty, and this user has one."""
+    if unavailable():
+        return
     for base in layout().folders:
         try:
             (base / top()).rmdir()

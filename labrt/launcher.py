@@ -36,7 +36,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labrt import container, detached, paths, removal, state
+from labrt import cgroups, container, detached, paths, removal, state
 from labrt.container import Started
 from labrt.detached import Detached
 from labrt.errors import LabError
@@ -269,3 +269,4 @@ def main(kind: str) -> None:
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     with socket.socket(fileno=3) as listener:
         Launcher(listener, shared).run(-1 if shared else 0)
+    cgroups.remove_top()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from labrt import launching, networks, removal
+from labrt import cgroups, launching, networks, removal
 
 HELP = "end and remove the lab's containers"
 
@@ -18,6 +18,7 @@ def main(options: argparse.Namespace) -> int:
         launching.close_shared()
     for name in removal.remove_dead() if options.dead else removal.remove_all():
         print(f"removed {name}")
+    cgroups.remove_top()
     for name in networks.remove_unused():
         print(f"removed the bridge of the network {name}")
     return 0

@@ -25,6 +25,7 @@ def home() -> Iterator[Path]:
     yield folder / "home"
     launching.close_launcher()
     launching.close_shared()
+    cgroups.remove_top()
     for name, value in before.items():
         if value is None:
             del os.environ[name]

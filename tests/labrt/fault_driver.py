@@ -314,6 +314,7 @@ def main(name: str, ways: list[str]) -> None:
     mode = MODES[name] if name in MODES else Mode({**GOES, **json.loads(name)}, _whole, _start)
     run = drive_exec if mode.begin is _enter else drive
     run(mode, base.ensure("busybox"), ways)
+    cgroups.remove_top()
 
 
 if __name__ == "__main__":
