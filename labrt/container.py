@@ -212,6 +212,7 @@ def enter(
 
 def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) -> Running:
     trace = perform(steps, context, hook)
+    events.record(context.spec, "start")  # now that the child doesn't wait for it
     return Running([], context, trace, terminal.master(context))  # its undos follow from its spec
 
 

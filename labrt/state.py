@@ -376,4 +376,3 @@ class RecordStart(Step):
     def do(self, context: Context) -> None:
         pid = context.pid
         write_status(self.folder, Status(pid, birth(pid), boot_id(), time.time()))
-        events.record(context.spec, "start")
