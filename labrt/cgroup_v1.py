@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labrt import paths
+from labrt.cgroup_folders import tree
 
 # Controller → the cgroup's folder in its hierarchy; "unified" → that in the v2 hierarchy, if any.
 Folders = Mapping[str, Path]
@@ -144,10 +145,8 @@ def _memory_stat(at: Folders) -> str:
 
 def _memory_events(at: Folders) -> str:
     """v2 counts the cgroups below, too; in v1 each has its own count."""
-    control = numbers(_text(at["memory"] / "memory.oom_control"))
-    below = at["memory"].rglob("*/memory.oom_control")
-    kills = sum(numbers(_text(path)).get("oom_kill", 0) for path in below)
-    return _lines({"oom_kill": control.get("oom_kill", 0) + kills})
+    texts = (paths.read(f"{each}/memory.oom_control") for each in tree(at["memory"]))
+    return _lines({"oom_kill": sum(numbers(text).get("oom_kill", 0) for text in texts)})
 
 
 _LIMIT = "memory.limit_in_bytes"

@@ -22,6 +22,8 @@ from labrt.handle import Handle
 from labrt.images import store
 from labrt.launching import Launched
 from labrt.options import given
+from labrt.perform import Timed, trace
+from labrt.recipe import recipe
 from labrt.spec import Spec
 
 
@@ -42,6 +44,11 @@ class Container(Launched, Handle):
     def spec(self) -> Spec:
         """What was declared."""
         return self._spec
+
+    @property
+    def trace(self) -> list[Timed]:
+        """Every step but the last, execve(2), with its time."""
+        return trace(recipe(self.spec), self._times)
 
     def stop(self, timeout: float | None = None) -> int:
         """Ask it to end, kill it after `timeout` seconds (default: as declared), wait until nothing

@@ -11,13 +11,14 @@ import os
 import select
 import signal
 import time
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labrt import events, state, terminal
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
-from labrt.perform import Hook, Timed, do_all, perform, undo
+from labrt.perform import Hook, do_all, perform, undo
 from labrt.recipe import entering, recipe
 from labrt.spec import Process, Spec
 from labrt.state import Status
@@ -33,7 +34,7 @@ class Started:
 
     steps: list[Step]
     context: Context
-    trace: list[Timed]
+    times: array[int]
     master: int = -1  # of its terminal, where it has one
     exit_code: int | None = None
 
@@ -48,12 +49,6 @@ class Started:
     @property
     def pidfd(self) -> int:
         return self.context.pidfd
-
-    @property
-    def cloned(self) -> int:
-        """When clone3(2) had returned in the host, CLOCK_MONOTONIC ns."""
-        clone = next(step for step in self.trace if step.name == "Clone")
-        return clone.start + clone.duration
 
     def signal(self, number: int) -> None:
         """Send it a signal; content to find it ended."""
@@ -186,7 +181,7 @@ def adopt(folder: Path) -> Running:
     state.own(lock, record.spec)
     pidfd = os.pidfd_open(status.pid)
     context = Context(record.spec, pid=status.pid, pidfd=pidfd, lock=lock)
-    return Running(recipe(record.spec), context, [])
+    return Running([], context, array("q"))
 
 
 def enter(
@@ -206,14 +201,14 @@ def enter(
     spec = replace(spec, process=process, init=False, life=life)
     context = Context(spec, stdio=stdio)
     steps = entering(spec, pid)
-    trace = perform(steps, context)
-    return Started(steps, context, trace, terminal.master(context))
+    times = perform(steps, context)
+    return Started(steps, context, times, terminal.master(context))
 
 
 def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) -> Running:
-    trace = perform(steps, context, hook)
+    times = perform(steps, context, hook)
     events.record(context.spec, "start")  # now that the child doesn't wait for it
-    return Running([], context, trace, terminal.master(context))  # its undos follow from its spec
+    return Running([], context, times, terminal.master(context))  # its undos follow from its spec
 
 
 def note_end(spec: Spec, context: Context, exit_code: int | None) -> None:

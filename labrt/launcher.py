@@ -12,7 +12,7 @@ Messages are JSON, one per packet (unix(7), SOCK_SEQPACKET). One connection, one
 
     → {"spec": …} + 3 descriptors            a container that ends with the connection
     → {"enter": folder, "process": …} + 3    one more process in a container: the same
-    ← {"started": {"pid", "cloned", "trace"}} + pidfd [+ terminal], or {"error": […]}
+    ← {"started": {"pid", "cloned", "times"}} + pidfd [+ terminal], or {"error": […]}
     → {"signal": N} (any number of times), {"kill": true}: all its processes
     ← {"exited": code, "oom_killed": …}                   when its first process has ended
     ← {"undone": null or [tried, answer, cause, remedy]}  when everything is undone
@@ -120,10 +120,13 @@ class Served:
     def _started(self, running: Started) -> None:
         self.running = running
         self.launcher.loop.watch(running.pidfd, self.finish)
-        told = {"pid": running.pid, "cloned": running.cloned, "trace": running.trace}
+        told = {
+            "pid": running.pid,
+            "cloned": running.context.cloned,
+            "times": running.times.tolist(),
+        }
         terminal = (running.master,) if running.master >= 0 else ()
         self._tell({"started": told}, (running.pidfd, *terminal))
-        running.trace = []  # 18 KiB for each container that runs, and nobody here asks for it again
 
     def _detached(self, message: dict[str, Any], fds: list[int]) -> None:
         self._tell({"started": {"pid": self.launcher.keep(Path(message["detached"]))}})
@@ -267,6 +270,7 @@ def main(kind: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
     removal.remove_dead()
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
+    gc.set_threshold(20_000)  # nor look for garbage in the midst of each start
     with socket.socket(fileno=3) as listener:
         Launcher(listener, shared).run(-1 if shared else 0)
     cgroups.remove_top()

@@ -23,7 +23,6 @@ from labrt import interpreter, paths, state
 from labrt.container import readable
 from labrt.errors import LabError
 from labrt.launcher import receive, send, shared_address, shared_lock
-from labrt.perform import Timed
 
 # No start and no undoing takes that long on a host that works; a run must not wait for ever.
 ANSWER_SECONDS = 60.0
@@ -256,7 +255,6 @@ class Launched:
     Attributes:
         pid: its host pid.
         cloned: when clone3(2) returned, CLOCK_MONOTONIC ns.
-        trace: every step with its time.
         terminal: the master end of its terminal, -1 if it has none.
         exit_code: None until it has ended.
         oom_killed: whether, by then, the kernel had killed something of its container for want of
@@ -281,7 +279,7 @@ class Launched:
             self.terminal = rest[0]
         self.pid: int = started["pid"]
         self.cloned: int = started["cloned"]
-        self.trace = [Timed(*timed) for timed in started["trace"]]
+        self._times: list[int] = started["times"]
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait until it has ended; None if `timeout` seconds passed before.

@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -90,6 +91,7 @@ class Clone(Step):
         try:
             clone = self._clone_by_helper if self.joined or self.time_offsets else self._clone
             context.pid, context.pidfd = clone(cgroup)
+            context.cloned = time.monotonic_ns()
         finally:
             if cgroup >= 0:
                 os.close(cgroup)

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,8 +22,8 @@ from labrt.errors import LabError, errno_text
 from labrt.namespaces import Clone
 from labrt.step import Context, Side, Step
 
-# What the child's report begins with: its times (pairs of start and duration, int64), then, where a
-# step failed or execve(2) itself did, what failed (JSON).
+# What the child's report begins with: its times, then, where a step failed or execve(2) itself did,
+# what failed (JSON).
 EXEC = b"exec:"
 FAILED = b"failed:"
 
@@ -60,11 +60,13 @@ def _no_hook(step: Step) -> None:
     pass
 
 
-def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> list[Timed]:
+def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> array[int]:
     """Do the steps up to the execve(2) of the container's program.
 
     Returns:
-        The trace, both sides, in order of time.
+        When each step but the last began and how long it took, in the order of the list:
+        CLOCK_MONOTONIC ns, int64, in pairs. Bare numbers, for objects told on as JSON would cost
+        6 % of a start; `trace` puts the names to them.
 
     Raises:
         StepFailed: all that had been done is undone.
@@ -73,21 +75,28 @@ def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> list[
     at = next(index for index, step in enumerate(steps) if isinstance(step, Clone))
     inside = [step for step in steps[at:] if step.side == "container"]
     finishing = [step for step in steps[at + 1 :] if step.side == "host"]
-    trace: list[Timed] = []
+    times = array("q")
     try:
         for step in steps[:at]:
-            trace.append(_do(step, context, hook))
+            times.extend(_do(step, context, hook))
         with _Pipe() as go, _Pipe() as report:
-            trace.append(_do(steps[at], context, hook))
+            times.extend(_do(steps[at], context, hook))
             if context.pid == 0:
                 _run_inside(inside, context, hook, go, report)
             go.close_reader()
             report.close_writer()
-            trace += _finish(finishing, inside, context, hook, go, report)
+            times.extend(_finish(finishing, inside, context, hook, go, report))
     except BaseException:
         undo(steps, context)
         raise
-    return sorted(trace, key=lambda timed: timed.start)
+    return times
+
+
+def trace(steps: Sequence[Step], times: Sequence[int]) -> list[Timed]:
+    """Return what `perform` measured, both sides, in order of time."""
+    pairs = zip(steps, times[::2], times[1::2], strict=False)
+    timed = [Timed(step.name, step.side, start, duration) for step, start, duration in pairs]
+    return sorted(timed, key=lambda one: one.start)
 
 
 def _finish(
@@ -97,17 +106,17 @@ def _finish(
     hook: Hook,
     go: _Pipe,
     report: _Pipe,
-) -> list[Timed]:
+) -> array[int]:
     """Host side: do what only the host may do to the child, let it go on, take its report."""
     try:
-        trace = [_do(step, context, hook) for step in finishing]
+        times = array("q", (n for step in finishing for n in _do(step, context, hook)))
         go.write_and_close(b"go")
     except StepFailed:
         go.close_writer()
         _raise_failure(inside, report.read_all())  # the child's own failure may be the cause
         raise
     ahead = round(context.spec.time_offsets.get("monotonic", 0) * 10**9)
-    return trace + _outcome(inside, report.read_all(), ahead)
+    return times + _outcome(inside, report.read_all(), ahead)
 
 
 def do_all(steps: list[Step], context: Context) -> None:
@@ -153,14 +162,14 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _do(step: Step, context: Context, hook: Hook) -> Timed:
+def _do(step: Step, context: Context, hook: Hook) -> tuple[int, int]:
     start = time.monotonic_ns()
     try:
         hook(step)
         step.do(context)
     except (OSError, LabError) as error:
         raise StepFailed(step, error) from error
-    return Timed(step.name, step.side, start, time.monotonic_ns() - start)
+    return start, time.monotonic_ns() - start
 
 
 def _run_inside(
@@ -172,7 +181,7 @@ def _run_inside(
         go.close_writer()
         report.close_reader()
         context.go = go.reader
-        times = array("q")  # as numbers, not as JSON: that would cost 6 % of a start
+        times = array("q")
         for index, step in enumerate(steps):
             if index == len(steps) - 1:
                 os.write(report.writer, EXEC + times.tobytes())
@@ -189,7 +198,7 @@ def _run_inside(
     os._exit(1)
 
 
-def _outcome(steps: list[Step], report: bytes, ahead: int) -> list[Timed]:
+def _outcome(steps: list[Step], report: bytes, ahead: int) -> array[int]:
     """Host side: read what the child reported; its silence means it was killed.
 
     Args:
@@ -206,12 +215,10 @@ def _outcome(steps: list[Step], report: bytes, ahead: int) -> list[Timed]:
             "out of memory, or memory.max is below what the start itself needs",
             "raise the memory limit",
         )
-    times = iter(array("q", report.removeprefix(EXEC)))
-    pairs = zip(times, times, strict=True)
-    return [
-        Timed(step.name, step.side, start - ahead, took)
-        for step, (start, took) in zip(steps, pairs, strict=False)
-    ]
+    times = array("q", report.removeprefix(EXEC))
+    if ahead:
+        times[::2] = array("q", (start - ahead for start in times[::2]))
+    return times
 
 
 def _raise_failure(steps: list[Step], report: bytes) -> None:

@@ -23,6 +23,7 @@ class Context:
         spec: the container's declared form; never changed by a step.
         pid: host pid of the first process, 0 before `Clone`. In the child it stays 0.
         pidfd: a file descriptor for that process (pidfd_open(2)), -1 before `Clone`.
+        cloned: when clone3(2) had returned in the host, CLOCK_MONOTONIC ns.
         lock: the open lock file that tells others this container has a living owner, or -1.
         go: in the child, the pipe through which the host says that it has done its part, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
@@ -40,6 +41,7 @@ class Context:
     spec: Spec
     pid: int = 0
     pidfd: int = -1
+    cloned: int = 0
     lock: int = -1
     go: int = -1
     host_root: int = -1

@@ -12,6 +12,8 @@ from labrt.declare import declare
 from labrt.foreground import attend, stdio
 from labrt.images import store
 from labrt.options import parsed
+from labrt.perform import trace
+from labrt.recipe import recipe
 from labrt.spec import Spec
 from labrt.telling import tell_trace, trace_arguments
 
@@ -36,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
         out_of_memory = running.oom_killed()
     if out_of_memory:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
-    tell_trace(options, running.trace)
+    tell_trace(options, trace(recipe(spec), running.times))
     return status
 
 
