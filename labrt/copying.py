@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -107,7 +108,8 @@ def commit(folder: Path, name: str) -> Image:
             os.close(end)
             layer.seek(0)
             config = store.load(name, record.spec.image_digest).config
-            return making.make(name, layer.read(), config)
+            packed = making.layer(lambda stream: shutil.copyfileobj(layer, stream))
+            return making.image(name, [packed], config)
     finally:
         os.close(lock)
 

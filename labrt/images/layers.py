@@ -19,11 +19,11 @@ def unpacked(image: Image) -> list[Path]:
         LabError: a layer is missing, damaged, or tries to leave its folder.
     """
     folders = [_folder(diff_id) for diff_id in image.diff_ids]
-    for folder, digest, diff_id in zip(folders, image.layers, image.diff_ids, strict=True):
+    for folder, blob, diff_id in zip(folders, image.layers, image.diff_ids, strict=True):
         if not folder.exists():
             from labrt.images import unpacking  # only now: tar and gzip take 5 ms to import
 
-            unpacking.unpack(digest, diff_id, folder)
+            unpacking.unpack(blob.digest, diff_id, folder)
     return folders
 
 

@@ -1,39 +1,96 @@
-"""Making an image of one layer: archive and configuration become blobs, a manifest names them
+"""Making an image: archives become layers, a configuration and a manifest name them
 (https://github.com/opencontainers/image-spec/blob/main/manifest.md)."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import io
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, cast
 
 from labrt.images import store
-from labrt.images.store import Image
+from labrt.images.store import Descriptor, Image
 
 
-def make(name: str, layer: bytes, config: dict[str, Any]) -> Image:
-    """Put an image into the store and name it.
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the store: its blob, and the digest of its archive before compression."""
+
+    blob: Descriptor
+    diff_id: str
+
+
+def make(name: str, archive: bytes, config: dict[str, Any]) -> Image:
+    """Put an image of one layer into the store and name it.
 
     Args:
-        layer: a tar archive.
+        archive: a tar archive.
         config: the OCI image configuration, but for its `rootfs`.
     """
-    diff_id = "sha256:" + hashlib.sha256(layer).hexdigest()
-    whole = {**config, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+    return image(name, [layer(lambda stream: stream.write(archive))], config)
+
+
+def layer(write: Callable[[IO[bytes]], object], media_type: str = store.LAYER_GZIP) -> Layer:
+    """Put a layer into the store.
+
+    Args:
+        write: writes its tar archive into the stream it is given.
+    """
+    from labrt.images import compression  # only now: it takes 10 ms to import
+
+    with store.Incoming() as blob:
+        with compression.writing(cast(BinaryIO, blob), media_type) as packed:
+            archive = _Hashing(packed)
+            write(cast(BinaryIO, archive))
+        digest = blob.keep()
+        return Layer(Descriptor(media_type, digest, blob.size), archive.digest)
+
+
+def layers(made: Image) -> list[Layer]:
+    """Return the layers of an image, lowest first, to make another on top of them."""
+    return [Layer(*pair) for pair in zip(made.layers, made.diff_ids, strict=True)]
+
+
+def image(name: str, stack: Sequence[Layer], config: dict[str, Any]) -> Image:
+    """Put an image of the given layers, lowest first, into the store and name it; "" names it not.
+
+    Args:
+        config: the OCI image configuration, but for its `rootfs`.
+    """
+    rootfs = {"type": "layers", "diff_ids": [each.diff_id for each in stack]}
     manifest = {
         "schemaVersion": 2,
         "mediaType": store.MANIFEST,
-        "config": _descriptor(store.CONFIG, store.put(_json(whole))),
-        "layers": [_descriptor(store.LAYER_GZIP, store.put(gzip.compress(layer, mtime=0)))],
+        "config": _put(store.CONFIG, {**config, "rootfs": rootfs}).to_json(),
+        "layers": [each.blob.to_json() for each in stack],
     }
-    store.tag(name, store.put(_json(manifest)))
-    return store.resolve(name)
+    digest = _put(store.MANIFEST, manifest).digest
+    if name:
+        store.tag(name, digest)
+    return store.load(name, digest)
 
 
-def _descriptor(media_type: str, digest: str) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": digest, "size": len(store.get(digest))}
+def _put(media_type: str, value: object) -> Descriptor:
+    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return Descriptor(media_type, store.put(data), len(data))
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+class _Hashing(io.RawIOBase):
+    """Passes on what is written, and knows its digest."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        return self._stream.write(data)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"

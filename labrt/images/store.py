@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -26,8 +27,27 @@ from labrt.errors import LabError
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = f"{LAYER_TAR}+gzip"
+LAYER_ZSTD = f"{LAYER_TAR}+zstd"
 REF_NAME = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What refers to a blob: its type, digest and size in bytes
+    (https://github.com/opencontainers/image-spec/blob/main/descriptor.md)."""
+
+    media_type: str
+    digest: str
+    size: int
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Descriptor:
+        return Descriptor(data["mediaType"], data["digest"], data["size"])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
 
 @dataclass(frozen=True)
@@ -38,13 +58,13 @@ class Image:
         name: what it is called here ("busybox").
         digest: of its manifest, "sha256:…": the image's identity everywhere in the lab.
         config: the OCI image configuration.
-        layers: digests of the layer blobs, lowest first.
+        layers: the layer blobs, lowest first.
     """
 
     name: str
     digest: str
     config: dict[str, Any]
-    layers: tuple[str, ...]
+    layers: tuple[Descriptor, ...]
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
@@ -108,15 +128,98 @@ def get(digest: str) -> bytes:
         data = blob_path(digest).read_bytes()
     except FileNotFoundError:
         raise LabError(f"read the blob {digest}", "it isn't in the store") from None
-    found = "sha256:" + hashlib.sha256(data).hexdigest()
-    if found != digest:
+    _check(digest, hashlib.sha256(data))
+    return data
+
+
+class Incoming(io.RawIOBase):
+    """A blob on its way into the store, of any size. Leaving its `with` block without `keep`
+    leaves nothing."""
+
+    def __init__(self) -> None:
+        import tempfile  # only now: it takes 3 ms, and few commands write
+
+        parent = folder() / "blobs" / "sha256"
+        parent.mkdir(parents=True, exist_ok=True)
+        fd, self._temporary = tempfile.mkstemp(dir=parent, prefix=".new-")
+        self._file = os.fdopen(fd, "wb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def keep(self, expected: str = "") -> str:
+        """Put it among the blobs; return its digest.
+
+        Raises:
+            LabError: its bytes don't have the digest `expected`.
+        """
+        digest = f"sha256:{self._hash.hexdigest()}"
+        if expected and digest != expected:
+            raise LabError(f"store the blob {expected}", f"its bytes have the digest {digest}")
+        self._file.flush()
+        os.fchmod(self._file.fileno(), 0o644)
+        os.rename(self._temporary, blob_path(digest))
+        return digest
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+            Path(self._temporary).unlink(missing_ok=True)
+        super().close()
+
+
+class Verified(io.RawIOBase):
+    """A blob read as a stream. Its bytes are verified once all are read: who uses them before must
+    be ready to throw away what came of them.
+
+    Raises:
+        LabError: by `read` at the end: the bytes don't have the digest.
+    """
+
+    def __init__(self, digest: str) -> None:
+        try:
+            self._file = open(blob_path(digest), "rb")  # noqa: SIM115 - closed by `close`
+        except FileNotFoundError:
+            raise LabError(f"read the blob {digest}", "it isn't in the store") from None
+        self._digest = digest
+        self._hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer)
+        if count:
+            self._hash.update(memoryview(buffer)[:count])
+        else:
+            _check(self._digest, self._hash)
+        return count
+
+    def finish(self) -> None:
+        """Read what is left, and so verify all."""
+        while self.read(1 << 20):
+            pass
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _check(digest: str, found: Any) -> None:
+    if f"sha256:{found.hexdigest()}" != digest:
         raise LabError(
             f"read the blob {digest}",
-            f"its bytes have the digest {found}",
+            f"its bytes have the digest sha256:{found.hexdigest()}",
             "the file was changed or damaged",
             "remove it and make the image again",
         )
-    return data
 
 
 def tag(name: str, manifest: str) -> None:
@@ -164,7 +267,7 @@ def load(name: str, digest: str) -> Image:
     """
     manifest = json.loads(get(digest))
     config = json.loads(get(manifest["config"]["digest"]))
-    return Image(name, digest, config, tuple(layer["digest"] for layer in manifest["layers"]))
+    return Image(name, digest, config, tuple(map(Descriptor.from_json, manifest["layers"])))
 
 
 def _index() -> list[dict[str, Any]]:

@@ -33,8 +33,8 @@ def open_layers(image: Image) -> Iterator[tarfile.TarFile]:
     Raises:
         LabError: a layer is missing, damaged or not a tar archive.
     """
-    for digest, diff_id in zip(image.layers, image.diff_ids, strict=True):
-        with tarfile.open(fileobj=io.BytesIO(_uncompressed(digest, diff_id))) as archive:
+    for blob, diff_id in zip(image.layers, image.diff_ids, strict=True):
+        with tarfile.open(fileobj=io.BytesIO(_uncompressed(blob.digest, diff_id))) as archive:
             yield archive
 
 

@@ -178,8 +178,8 @@ def test_killed_what_others_own_is_removed_by_the_next_command(ranged: User) -> 
 
 
 LAYERED = """
-import gzip, hashlib, io, json, sys, tarfile
-from labrt.images import store
+import io, json, sys, tarfile
+from labrt.images import making, store
 buffer = io.BytesIO()
 with tarfile.open(fileobj=buffer, mode="w") as archive:
     for name, uid, gid, mode in json.loads(sys.argv[1]):
@@ -189,12 +189,8 @@ with tarfile.open(fileobj=buffer, mode="w") as archive:
         member.type, member.linkname = kinds[name.partition("-")[0]], "file-a" * (name == "link-a")
         archive.addfile(member)
 base = store.resolve("busybox")
-layer = "sha256:" + hashlib.sha256(buffer.getvalue()).hexdigest()
-config = {**base.config, "rootfs": {"type": "layers", "diff_ids": [*base.diff_ids, layer]}}
-digests = [*base.layers, store.put(gzip.compress(buffer.getvalue()))]
-manifest = {"config": {"digest": store.put(json.dumps(config).encode())},
-            "layers": [{"digest": digest} for digest in digests]}
-store.tag("owned", store.put(json.dumps(manifest).encode()))
+layer = making.layer(lambda stream: stream.write(buffer.getvalue()))
+making.image("owned", [*making.layers(base), layer], base.config)
 """
 OWNED = [["file-a", 7, 8, 0o4755], ["folder-b", 33, 33, 0o700], ["file-c", 0, 0, 0o644]]
 OWNED += [["link-a", 0, 0, 0o4755]]

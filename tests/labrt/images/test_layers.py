@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from labrt.errors import LabError
-from labrt.images import layers, store
-from labrt.images.store import Image
+from labrt.images import layers, making, store
+from labrt.images.making import Layer
+from labrt.images.store import Descriptor, Image
 from labrt.users import ROOT_ID_BASE
 from tests.labrt.conftest import needs_root
 
@@ -38,13 +38,9 @@ def image(*members: tarfile.TarInfo, damage: bytes = b"") -> Image:
             archive.addfile(member)
     diff_id = "sha256:" + hashlib.sha256(buffer.getvalue()).hexdigest()
     blob = store.put(gzip.compress(buffer.getvalue() + damage))
-    config = {"config": {}, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
-    manifest = {
-        "config": {"digest": store.put(json.dumps(config).encode())},
-        "layers": [{"digest": blob}],
-    }
-    store.tag("it", store.put(json.dumps(manifest).encode()))
-    return store.resolve("it")
+    size = store.blob_path(blob).stat().st_size
+    layer = Layer(Descriptor(store.LAYER_GZIP, blob, size), diff_id)
+    return making.image("it", [layer], {"config": {}})
 
 
 def leftovers(tmp_path: Path) -> list[str]:
@@ -125,7 +121,7 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(tmp_path: Path) -> 
 
 def test_a_truncated_layer_is_refused(tmp_path: Path) -> None:
     made = image(entry("a"))
-    path = store.blob_path(made.layers[0])
+    path = store.blob_path(made.layers[0].digest)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(LabError, match="digest"):
         layers.unpacked(made)
