@@ -12,24 +12,19 @@ all pairs of points, which a few outliers don't move).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from rich.console import Console
-
 import labrt
-from bench import interrupts, meminfo, oci_bundle, runc, screen, statistics, units
+from bench import interrupts, meminfo, oci_bundle, runc, standalone, statistics, units
 from bench.observations import Observation
 from bench.runtimes import LIMITS
 from bench.tables import Table
 from labrt import syscalls
 from labrt.declare import declare
-from labrt.errors import LabError
 from labrt.images import base, store
 from labrt.launching import launcher
 from labrt.options import given
@@ -42,27 +37,16 @@ Start = Callable[[], AbstractContextManager[object]]
 
 
 def main() -> int:
-    """Measure and print; exit status 1 with one line where it can't be measured."""
     parser = argparse.ArgumentParser(prog="bench.many")
     parser.add_argument("--count", type=int, default=500, metavar="N", help="containers at once")
     parser.add_argument("--rungs", type=int, default=10, metavar="N", help="readings on the way")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    options = parser.parse_args()
-    try:
-        with interrupts.raised():
-            oci_bundle.keep_mounts_private()
-            found = measure(options.count, options.rungs)
-    except interrupts.Interrupted as interrupt:
-        print(f"many: {interrupt}; all containers are gone", file=sys.stderr)
-        return interrupt.status
-    except (LabError, OSError) as error:
-        print(f"many: {error}", file=sys.stderr)
-        return 1
-    if options.json:
-        print(json.dumps(found, indent=2))
-    else:
-        screen.print_table(table(options.count, found), Console())
-    return 0
+    return standalone.main(parser, _measured)
+
+
+def _measured(options: argparse.Namespace) -> tuple[dict[str, dict[str, float]], Table]:
+    oci_bundle.keep_mounts_private()
+    found = measure(options.count, options.rungs)
+    return found, table(options.count, found)
 
 
 def measure(count: int, rungs: int) -> dict[str, dict[str, float]]:

@@ -12,7 +12,6 @@ bootstrap intervals; `p` is a permutation test of the ranks (`statistics.compare
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -22,10 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import labrt
-from bench import interrupts, oci_bundle, runc, screen, statistics, units
+from bench import oci_bundle, runc, standalone, statistics, units
 from bench.observations import Observation
 from bench.tables import Table
 from labrt.declare import declare
@@ -50,27 +47,16 @@ Way = Callable[[], dict[str, float]]
 
 
 def main() -> int:
-    """Measure and print; exit status 1 with one line where it can't be measured."""
     parser = argparse.ArgumentParser(prog="bench.runtimes")
     parser.add_argument("--rounds", type=int, default=40, metavar="N", help="samples of each")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    options = parser.parse_args()
-    try:
-        with interrupts.raised():
-            oci_bundle.keep_mounts_private()
-            rows, notes = measure(options.rounds)
-        found = figures(rows)
-    except interrupts.Interrupted as interrupt:
-        print(f"runtimes: {interrupt}", file=sys.stderr)
-        return interrupt.status
-    except (LabError, OSError) as error:
-        print(f"runtimes: {error}", file=sys.stderr)
-        return 1
-    if options.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        screen.print_table(table(found, notes), Console())
-    return 0
+    return standalone.main(parser, _measured)
+
+
+def _measured(options: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], Table]:
+    oci_bundle.keep_mounts_private()
+    rows, notes = measure(options.rounds)
+    found = figures(rows)
+    return found, table(found, notes)
 
 
 def measure(rounds: int) -> tuple[list[Observation], list[str]]:

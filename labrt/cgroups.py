@@ -63,12 +63,15 @@ def _refused(file: str) -> str | None:
 
 @cache
 def _missing(file: str) -> str | None:
-    """Whether this kernel lacks a file is asked of the lab's top cgroup, once."""
-    cgroup = Cgroup(top())
-    cgroup._make(exist_ok=True)
-    for path in cgroup._paths(file):
-        if not path.exists() or not path.stat().st_mode & 0o200:
-            return f"this kernel has no {path.name} to write; leave the limit out"
+    """Whether this kernel lacks a file is asked of a cgroup made for it, once."""
+    cgroup = Cgroup.create(f"{top()}/probe-{os.urandom(4).hex()}")
+    try:
+        for path in cgroup._paths(file):
+            if not path.exists() or not path.stat().st_mode & 0o200:
+                return f"this kernel has no {path.name} to write; leave the limit out"
+    finally:
+        cgroup.remove()
+        remove_top()
     return None
 
 
@@ -132,11 +135,10 @@ class Cgroup:
             raise
         return cgroup
 
-    def _make(self, exist_ok: bool = False) -> None:
+    def _make(self) -> None:
         found = layout()
         for base in found.folders:
-            controllers = found.v2 if base == found.unified else ()
-            folders.make(base / self.name, controllers, exist_ok)
+            folders.make(base / self.name, found.v2 if base == found.unified else ())
         if "cpuset" in found.v1:
             folders.fill_cpuset(found.v1["cpuset"] / self.name)
 

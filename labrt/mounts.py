@@ -196,6 +196,11 @@ class MountOverlay(Step):
                 "the file system under LAB_HOME can't carry an upper layer (itself an overlay?)",
                 "set LAB_HOME to a folder on ext4, xfs, btrfs or tmpfs",
             )
+        if error.errno == errno.EACCES:
+            return (
+                "LAB_HOME is a folder that the container's root may not pass through",
+                "chmod o+x it; those above it may stay closed",
+            )
         return "", ""
 
 

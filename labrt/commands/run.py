@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from labrt import container, interpreter, removal
+from labrt import cgroups, container, interpreter, removal
 from labrt.commands.explain import container_arguments
 from labrt.declare import declare
 from labrt.foreground import attend, stdio
@@ -36,6 +36,7 @@ def main(options: argparse.Namespace) -> int:
     with stdio(wishes.interactive) as chosen, container.start(spec, chosen) as running:
         status = attend(running, wishes.interactive)
         out_of_memory = running.oom_killed()
+    cgroups.remove_top()  # where ours was the last
     if out_of_memory:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
     tell_trace(options, trace(recipe(spec), running.times))

@@ -128,7 +128,11 @@ ANYTHING = {"label", "health_cmd", "entrypoint"}
 TABLE = (*PROCESS, *NAMESPACES, *FILES, *NETWORK, *LIFE, *SECURITY, *RECIPE)
 
 
-def refused(wrong: Wrong) -> None:
+EVERY = (*TABLE, *(pytest.param(wrong, marks=needs_cgroups) for wrong in LIMITS))
+
+
+@pytest.mark.parametrize("wrong", EVERY, ids=lambda wrong: wrong.arguments)
+def test_a_wrong_option_is_one_line(wrong: Wrong) -> None:
     done = labrt("run", *wrong.arguments.split(), "busybox", "true")
     assert done.returncode == 125, done
     assert done.stdout == ""
@@ -137,17 +141,6 @@ def refused(wrong: Wrong) -> None:
     assert wrong.said in done.stderr
     assert "Traceback" not in done.stderr
     assert not wrong.remedy or "Remedy: " in done.stderr
-
-
-@pytest.mark.parametrize("wrong", TABLE, ids=lambda wrong: wrong.arguments)
-def test_a_wrong_option_is_one_line(wrong: Wrong) -> None:
-    refused(wrong)
-
-
-@needs_cgroups
-@pytest.mark.parametrize("wrong", LIMITS, ids=lambda wrong: wrong.arguments)
-def test_a_wrong_limit_is_one_line(wrong: Wrong) -> None:
-    refused(wrong)
 
 
 @pytest.mark.parametrize(

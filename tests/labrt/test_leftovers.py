@@ -15,10 +15,35 @@ import labrt
 from labrt import cgroups, container, leftovers, paths, removal, state
 from labrt.declare import declare
 from labrt.images import store
-from tests.labrt.conftest import needs_cgroups
+from tests.labrt.conftest import needs_cgroups, needs_root
 from tests.labrt.test_cli import labrt as command
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@needs_cgroups
+def test_a_command_with_limits_leaves_no_cgroup_not_even_the_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    assert command("image", "base", "busybox").returncode == 0
+    for verb in ("explain", "run"):
+        assert command(verb, "-m", "64m", "busybox", "true").returncode == 0
+    assert [base for base in cgroups.layout().folders if (base / cgroups.top()).exists()] == []
+
+
+@needs_root
+def test_a_closed_home_is_told_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path))
+    assert command("image", "base", "busybox").returncode == 0
+    tmp_path.chmod(0o700)
+    refused = command("run", "busybox", "true")
+    assert (refused.returncode, refused.stderr.count("\n")) == (125, 1)
+    assert "may not pass through). Remedy: chmod o+x it" in refused.stderr
+    tmp_path.chmod(0o711)
+    assert command("run", "busybox", "true").returncode == 0
 
 
 def old(path: Path) -> Path:

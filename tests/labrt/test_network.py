@@ -572,20 +572,22 @@ def test_a_route_that_came_later_keeps_the_network_down_and_says_why(network: st
 
 @contextmanager
 def interface_with_route(subnet: str) -> Iterator[None]:
+    name = f"ltr-{os.urandom(4).hex()}"
     with IPRoute() as kernel:
-        kernel.link("add", ifname="labtest-r", kind="bridge", state="up")
+        kernel.link("add", ifname=name, kind="bridge", state="up")
         try:
-            (index,) = kernel.link_lookup(ifname="labtest-r")
+            (index,) = kernel.link_lookup(ifname=name)
             kernel.route("add", dst=subnet, oif=index)
             yield
         finally:
-            kernel.link("del", ifname="labtest-r")
+            kernel.link("del", ifname=name)
 
 
 class Outside(NamedTuple):
     """A neighbour of the host: a network namespace behind an interface of its own."""
 
     pid: int
+    interface: str
     address: str = "10.252.0.2"
     host: str = "10.252.0.1"
 
@@ -599,20 +601,20 @@ def outside() -> Iterator[Outside]:
     """It has a default route of the host's, the last, and so counts as a way to the world."""
     own = os.readlink("/proc/self/ns/net")
     with subprocess.Popen(["unshare", "-n", "sleep", "1000"]) as holder, IPRoute() as kernel:
-        there = Outside(holder.pid)
+        there = Outside(holder.pid, f"lto-{os.urandom(4).hex()}")
         wait_for(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != own)
         peer = {"ifname": "eth0", "net_ns_pid": holder.pid}
-        kernel.link("add", ifname="labtest-o", kind="veth", peer=peer)
+        kernel.link("add", ifname=there.interface, kind="veth", peer=peer)
         try:
-            Path(bridge.CONF, "labtest-o", "forwarding").write_text("0")  # whatever the host does
-            (index,) = kernel.link_lookup(ifname="labtest-o")
+            Path(bridge.CONF, there.interface, "forwarding").write_text("0")
+            (index,) = kernel.link_lookup(ifname=there.interface)
             kernel.addr("add", index=index, address=there.host, prefixlen=24)
             kernel.link("set", index=index, state="up")
             kernel.route("add", dst="0.0.0.0/0", gateway=there.address, oif=index, priority=9999)
             entered(holder.pid, f"ip addr add {there.address}/24 dev eth0; ip link set eth0 up")
             yield there
         finally:
-            kernel.link("del", ifname="labtest-o")
+            kernel.link("del", ifname=there.interface)
             holder.kill()
 
 
@@ -628,12 +630,12 @@ def entered(pid: int, script: str) -> str:
 @needs_bridge
 def test_forwarding_is_switched_on_for_the_containers_alone_and_off_again(outside: Outside) -> None:
     everywhere = forwards("all")
-    assert not forwards("labtest-o")
+    assert not forwards(outside.interface)
     with running("sleep", "100", network="bridge"):
-        assert forwards("labtest-o")
-        assert "labtest-o" in nftables.opened()[0]
+        assert forwards(outside.interface)
+        assert outside.interface in nftables.opened()[0]
         assert forwards("all") == everywhere
-    assert not forwards("labtest-o")
+    assert not forwards(outside.interface)
 
 
 @needs_bridge
@@ -657,14 +659,14 @@ def test_two_labs_side_by_side_do_not_collide(tmp_path: Path, outside: Outside) 
             with pytest.raises(LabError, match=f"of another lab .* has port {port}/tcp"):
                 running_once(network="bridge", publish=[f"{port}:80"])
         # Ours is gone; the other's forwarding and rules are as they were.
-        assert "labtest-o" in nftables.opened()[1]
-        assert forwards("labtest-o")
+        assert outside.interface in nftables.opened()[1]
+        assert forwards(outside.interface)
         assert Port(port, 80) in [claim.port for claim in nftables.claims()]
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
         process.stdout.close()
-    assert not forwards("labtest-o")
+    assert not forwards(outside.interface)
     assert cli("clean", **other).stdout == ""
 
 
