@@ -6,7 +6,7 @@ lab_python() { PYTHONPATH=$root "$root/.venv/bin/python" "$@"; }
 
 # The image is made from the host's busybox and the lab's own files.
 image_inputs() {
-    { stat -c '%s %Y' /bin/busybox; cat "$root"/labrt/images/base.py "$root"/labrt/images/busybox/*; } 2>&1 |
+    { stat -c '%s %Y' /bin/busybox; cat "$root"/labrt/images/base/busybox.py "$root"/labrt/images/base/ready; } 2>&1 |
         digest
 }
 
@@ -15,7 +15,7 @@ image_current() {
 }
 
 image_make() {
-    lab_python -c 'from labrt.images import base; base.build_busybox()'
+    lab_python -c 'from labrt.images import base; base.build("busybox")'
     image_inputs >"$lab_home/stamps/image"
 }
 

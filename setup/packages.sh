@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # root, log, lab_home are shared with setup.sh and its other parts
 # The packages of the distribution: the smallest set that gives QEMU and libvirt's QEMU driver, what
-# compiles libvirt's Python binding (it has no wheel), the busybox that the base image is, and what
+# compiles libvirt's Python binding (it has no wheel), what the base images are made of, and what
 # containers need of the host: nft, newuidmap, pasta, libseccomp.
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
-    busybox-static nftables uidmap passt libseccomp2)
+    busybox-static mmdebstrap debian-archive-keyring nftables uidmap passt libseccomp2)
 apt_test_packages=(shellcheck kmod file runc) # virtme-ng calls modprobe and file
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc

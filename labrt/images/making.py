@@ -6,12 +6,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
 from labrt.images import store
 from labrt.images.store import Descriptor, Image
+
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Python's names → Go's, which OCI took
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,20 @@ def make(name: str, archive: bytes, config: dict[str, Any]) -> Image:
         config: the OCI image configuration, but for its `rootfs`.
     """
     return image(name, [layer(lambda stream: stream.write(archive))], config)
+
+
+def config(command: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of an image for this machine that runs `command`.
+
+    It is the image's Cmd rather than its Entrypoint, so that `labrt run IMAGE echo hello` replaces
+    it.
+    """
+    machine = platform.machine()
+    return {
+        "architecture": _ARCHITECTURES.get(machine, machine),
+        "os": "linux",
+        "config": {"Env": [_PATH], "WorkingDir": "/", "Cmd": list(command)},
+    }
 
 
 def layer(write: Callable[[IO[bytes]], object], media_type: str = store.LAYER_GZIP) -> Layer:

@@ -1,43 +1,24 @@
-"""Base images made on this machine, without a registry.
-
-`busybox`: Debian's static busybox, a link for each of its applets, and `/lab/ready`, the program it
-runs by default: it writes a ready mark and waits. The archive is built the same way every time
-(sorted, no times, no owners), so the same busybox gives the same digest.
-"""
+"""`busybox`: Debian's static busybox, a link for each of its applets, and `/lab/ready`, the program
+it runs by default: it writes a ready mark and waits. The archive is sorted and knows no times and
+no owners, so the same busybox gives the same digest."""
 
 from __future__ import annotations
 
 import io
-import platform
 import subprocess
 import tarfile
 from pathlib import Path
 
 from labrt.errors import LabError
-from labrt.images import making, store
+from labrt.images import making
 from labrt.images.store import Image
 
 BUSYBOX = Path("/bin/busybox")
-READY = Path(__file__).parent / "busybox" / "ready"
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+READY = Path(__file__).with_name("ready")
 FOLDERS = ("bin", "dev", "etc", "lab", "proc", "root", "run", "sys", "tmp", "usr", "var")
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def ensure(name: str) -> Image:
-    """Return the base image `name`, building it where the store hasn't got it.
-
-    Raises:
-        LabError: not a base image, or its source isn't on this host.
-    """
-    if name != "busybox":
-        raise LabError(f"build the base image {name!r}", "the lab has one base image: busybox")
-    if name not in store.names():
-        build_busybox()
-    return store.resolve(name)
-
-
-def build_busybox() -> None:
+def build() -> Image:
     """Build `busybox` and name it in the store.
 
     Raises:
@@ -49,7 +30,7 @@ def build_busybox() -> None:
             f"{BUSYBOX} is missing or not static",
             remedy="apt-get install busybox-static",
         )
-    making.make("busybox", _archive(_applets()), _config())
+    return making.make("busybox", _archive(_applets()), making.config(["/lab/ready"]))
 
 
 def _is_static(program: Path) -> bool:
@@ -91,13 +72,3 @@ def _add(
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.size, member.linkname = kind, mode, len(data), link
     archive.addfile(member, io.BytesIO(data))
-
-
-def _config() -> dict[str, object]:
-    machine = platform.machine()
-    return {
-        "architecture": ARCHITECTURES.get(machine, machine),
-        "os": "linux",
-        # Cmd rather than Entrypoint, so that `labrt run busybox echo hello` replaces it.
-        "config": {"Env": [PATH], "WorkingDir": "/", "Cmd": ["/lab/ready"]},
-    }
