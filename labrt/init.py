@@ -17,7 +17,7 @@ import os
 import signal
 from typing import ClassVar, NoReturn
 
-from labrt import syscalls
+from labrt import paths, syscalls
 from labrt.step import Context, Step
 
 
@@ -55,8 +55,8 @@ def _serve(program: int, every: set[signal.Signals]) -> NoReturn:
     """Be process 1 until the program ends."""
     syscalls.close_range(0, 0xFFFFFFFF)  # the report to the host, too: its end says "started"
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)  # where it isn't really process 1
-    name = ctypes.create_string_buffer(b"init")
-    syscalls.prctl(syscalls.PR_SET_NAME, ctypes.addressof(name))
+    syscalls.set_name("init")
+    _overwrite_arguments(b"init")
     try:
         while True:
             number = signal.sigwait(every)
@@ -66,6 +66,18 @@ def _serve(program: int, every: set[signal.Signals]) -> NoReturn:
                 os.kill(program, number)
     finally:
         os._exit(1)  # whatever happened, nothing may go on from here
+
+
+def _overwrite_arguments(text: bytes) -> None:
+    """Show another command line than the launcher's, which tells the host's paths: it lies in our
+    own memory (proc_pid_stat(5), arg_start and arg_end)."""
+    try:
+        fields = paths.read("/proc/self/stat").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return  # without a /proc nobody sees it
+    start, end = int(fields[45]), int(fields[46])
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, text, len(text))
 
 
 def _reap(program: int) -> None:

@@ -36,7 +36,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labrt import cgroups, container, detached, paths, removal, state
+from labrt import cgroups, container, detached, paths, removal, state, syscalls
 from labrt.container import Started
 from labrt.detached import Detached
 from labrt.errors import LabError
@@ -268,6 +268,7 @@ def main(kind: str) -> None:
     """
     shared = kind == "shared"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
+    syscalls.set_name("labrt-launcher")  # a sealed Python would be called after its descriptor
     removal.remove_dead()
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     gc.set_threshold(20_000)  # nor look for garbage in the midst of each start

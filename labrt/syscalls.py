@@ -256,6 +256,12 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     return _checked(_libc.prctl(option, arg2, arg3, 0, 0))
 
 
+def set_name(name: str) -> None:
+    """PR_SET_NAME(2const): what /proc/PID/comm shows, 15 bytes at most."""
+    text = ctypes.create_string_buffer(name.encode())
+    prctl(PR_SET_NAME, ctypes.addressof(text))
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) for the calling thread; each set is a bit mask by capability number."""
     header = _CapHeader(version=_CAPABILITY_VERSION_3, pid=0)
