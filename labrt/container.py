@@ -15,7 +15,7 @@ from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labrt import events, state, terminal
+from labrt import events, sharing, state, terminal
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.perform import Hook, do_all, perform, undo
@@ -156,10 +156,14 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False
         if lock is not None:
             os.close(lock)
         raise LabError(f"start the container {folder.name}", "it runs already, or is being removed")
-    spec = replace(record.spec, life=replace(record.spec.life, detached=detached))
-    state.own(lock, spec)
-    steps = [step for step in recipe(spec) if not step.keeps]
     try:
+        spec = replace(
+            record.spec,
+            life=replace(record.spec.life, detached=detached),
+            namespaces=sharing.renewed(record.spec.namespaces, state.first_pid),
+        )
+        state.own(lock, spec)
+        steps = [step for step in recipe(spec) if not step.keeps]
         return _start(steps, Context(spec, lock=lock, stdio=stdio))
     except BaseException:
         state.write_status(folder, before)

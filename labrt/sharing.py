@@ -16,6 +16,7 @@ import errno
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from labrt import nsfs
@@ -54,12 +55,33 @@ def chosen(
     Raises:
         LabError: a wish that is none, a namespace that isn't there, or two that can't be combined.
     """
-    asked = {kind: _asked(kind, getattr(wishes, name), find) for kind, name in OPTIONS.items()}
+    owners: dict[str, str] = {}  # folder of its namespaces → the container's name
+
+    def found(name: str) -> int:
+        pid = find(name)
+        owners[f"/proc/{pid}/ns"] = name
+        return pid
+
+    asked = {kind: _asked(kind, getattr(wishes, name), found) for kind, name in OPTIONS.items()}
     spaces = tuple(Namespace(kind, asked.get(kind) or "") for kind in ALL_NAMESPACES)
     spaces = tuple(ns for ns in spaces if asked.get(ns.type) != "host")
     spaces = _with_owner(spaces, wishes)
     _check(spaces, wishes, no_cgroup)
+    spaces = tuple(replace(ns, of=owners.get(os.path.dirname(ns.path), "")) for ns in spaces)
     return (*spaces, Namespace("time")) if wishes.time_offset else spaces
+
+
+def renewed(spaces: tuple[Namespace, ...], find: Callable[[str], int]) -> tuple[Namespace, ...]:
+    """Return the namespaces for another start: those of containers as these have them now.
+
+    Raises:
+        LabError: such a container doesn't run.
+    """
+    return tuple(_renewed(ns, find) if ns.of else ns for ns in spaces)
+
+
+def _renewed(ns: Namespace, find: Callable[[str], int]) -> Namespace:
+    return replace(ns, path=f"/proc/{find(ns.of)}/ns/{nsfs.FILES[ns.type]}")
 
 
 def _asked(kind: NamespaceType, wish: str | None, find: Callable[[str], int]) -> str | None:

@@ -24,10 +24,16 @@ ALL_NAMESPACES: tuple[NamespaceType, ...] = (
 
 @dataclass(frozen=True)
 class Namespace:
-    """`linux.namespaces[]`: a new one, or the one that the file `path` stands for."""
+    """`linux.namespaces[]`: a new one, or the one that the file `path` stands for.
+
+    Attributes:
+        of: name of the container whose it is, where it was asked for so; it has another `path` each
+            time that container is started.
+    """
 
     type: NamespaceType
     path: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,14 @@ def test_it_ends_as_the_program_does(program: str, status: int) -> None:
 def test_it_hands_signals_on(tmp_path: Path) -> None:
     script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"
     said = tmp_path / "said"
-    with said.open("w") as file:
-        with labrt.run("busybox", ["sh", "-c", script], init=True, stdout=file.fileno()) as box:
-            while said.read_text() != "ready\n":
-                time.sleep(0.01)
-            box.signal(signal.SIGTERM)
-            assert box.wait(10) == 7
+    with (
+        said.open("w") as file,
+        labrt.run("busybox", ["sh", "-c", script], init=True, stdout=file.fileno()) as box,
+    ):
+        while said.read_text() != "ready\n":
+            time.sleep(0.01)
+        box.signal(signal.SIGTERM)
+        assert box.wait(10) == 7
 
 
 def test_it_shows_nothing_of_the_hosts_paths() -> None:

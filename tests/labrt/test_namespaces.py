@@ -153,6 +153,27 @@ def test_a_pod_shares_what_is_named_and_nothing_else(web: labrt.Container) -> No
     assert same == {"pid", "pid_for_children", "net", "ipc", "uts", "user"}
 
 
+@needs_cgroups
+def test_a_member_of_a_pod_that_is_started_again_finds_the_others_new_namespaces() -> None:
+    web = labrt.create("busybox", ["sleep", "60"], name=NAME)
+    member: labrt.Handle | None = None
+    try:
+        web.start()
+        member = labrt.create("busybox", ["sleep", "60"], network=f"container:{NAME}")
+        for _start in range(2):
+            member.start()
+            pids = (member.status.pid, web.status.pid)
+            assert len({namespaces.read(pid)["net"] for pid in pids}) == 1
+            member.stop(0)
+            web.stop(0)
+            with pytest.raises(LabError, match=f"into the container '{NAME}': it is exited"):
+                member.start()
+            web.start()
+    finally:
+        for handle in filter(None, (member, web)):
+            handle.remove(force=True)
+
+
 # The host's.
 
 
