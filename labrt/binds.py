@@ -93,6 +93,34 @@ class OpenSource(Step):
         close_sources(context)
 
 
+class OpenSharedMemory(Step):
+    """In that container's mount namespace no path leads out of it; and root of its user namespace,
+    which the child is by now, may copy its mounts."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "setns(2)"
+    reason: ClassVar = "POSIX shared memory is files in /dev/shm, which an ipc namespace hasn't got"
+    vital: ClassVar = "there would be nothing to mount"
+
+    def __init__(self, destination: str, path: str) -> None:
+        """`path`: the other container's mount namespace, "/proc/PID/ns/mnt"."""
+        self.destination = destination
+        self.path = path
+
+    def describe(self) -> str:
+        return f"setns {self.path}; open_tree({self.destination}, OPEN_TREE_CLONE); setns back"
+
+    def do(self, context: Context) -> None:
+        own, other = (
+            os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/self/ns/mnt", self.path)
+        )
+        syscalls.setns(other, syscalls.CLONE_NEWNS)
+        context.sources[self.destination] = syscalls.open_tree(self.destination)
+        syscalls.setns(own, syscalls.CLONE_NEWNS)
+        os.close(other)
+        os.close(own)
+
+
 class CloseSources(Step):
     side: ClassVar = "host"
     man: ClassVar = "close(2)"

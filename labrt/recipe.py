@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrt import cgroups, mounts, terminal
-from labrt.binds import CloseSources, CreateVolume, MountSource, OpenSource
+from labrt.binds import CloseSources, CreateVolume, MountSource, OpenSharedMemory, OpenSource
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.errors import LabError
@@ -122,6 +122,7 @@ def _whole(spec: Spec) -> list[Step]:
         *_join_v1(spec),
         *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
         *_sources(spec, "container"),
+        *_shared_memory(spec),
         *_join_cgroup_namespace(spec.joined("cgroup")),
         mounts.MakeMountsPrivate(),
         mounts.EnterStateDir(spec.state_dir),
@@ -255,8 +256,15 @@ def _sources(spec: Spec, side: Side) -> list[Step]:
     return [step for step in opened if step.side == side]
 
 
+def _shared_memory(spec: Spec) -> list[Step]:
+    path = spec.joined("ipc").removesuffix("ipc") + "mnt"
+    shared = [mount.destination for mount in spec.mounts if mount.type == "shm"]
+    return [OpenSharedMemory(destination, path) for destination in shared]
+
+
 def _mount(mount: Mount) -> Step:
-    return MountSource(mount) if mount.type in ("bind", "volume") else mounts.MountFilesystem(mount)
+    opened = mount.type in ("bind", "volume", "shm")
+    return MountSource(mount) if opened else mounts.MountFilesystem(mount)
 
 
 def _devices(spec: Spec) -> list[Step]:

@@ -233,8 +233,16 @@ def views(mounts: tuple[Mount, ...], spaces: tuple[Namespace, ...]) -> tuple[Mou
     Where the container's user namespace doesn't own it, the host's own is bound instead.
     """
     foreign = _foreign(spaces)
+    if any(ns.type == "ipc" and ns.of for ns in spaces):
+        mounts = tuple(_of_pod(each) if each.destination == "/dev/shm" else each for each in mounts)
     seen = (_bound(each) if _SHOWS.get(each.type) in foreign else each for each in mounts)
     return tuple(each for each in seen if each is not None)
+
+
+def _of_pod(mount: Mount) -> Mount:
+    """Return the /dev/shm of the container whose ipc namespace is joined: shared memory by name is
+    files there, and no namespace's (shm_overview(7))."""
+    return replace(mount, type="shm", source="ipc", options=("nosuid", "nodev", "noexec"))
 
 
 def _foreign(spaces: tuple[Namespace, ...]) -> set[NamespaceType]:

@@ -107,7 +107,8 @@ class Root:
 class Mount:
     """`mounts[]`, in order; options as in mount(8).
 
-    Type "bind" takes `source` from the host, "volume" from the lab's own folders; both may have a
+    Type "shm" is the /dev/shm of the container whose ipc namespace is joined. Type "bind" takes
+    `source` from the host, "volume" from the lab's own folders; both may have a
     propagation as an option ("rslave"), and a volume "copyup": where it is empty, it gets what the
     image has at its place.
     """

@@ -129,6 +129,15 @@ def test_posix_message_queues_are_shared_by_the_ipc_namespace(web: labrt.Contain
         assert said(look, privileged=True) == ""
 
 
+def test_posix_shared_memory_comes_with_the_ipc_namespace_of_a_container() -> None:
+    with labrt.run("busybox", ["sh", "-c", "echo 1 >/dev/shm/orders; sleep 60"], name=NAME) as c:
+        shared = f"container:{NAME}"
+        assert said("cat /dev/shm/orders; echo 2 >/dev/shm/bill", ipc=shared) == "1"
+        assert said("cat /dev/shm/bill", ipc=shared) == "2"
+        assert said("ls /dev/shm", ipc=f"pid:{c.pid}") == ""  # of any process: it may have none
+        assert "noexec" in said("grep /dev/shm /proc/self/mounts", ipc=shared)
+
+
 def test_the_host_name_is_shared_by_the_uts_namespace(web: labrt.Container) -> None:
     assert said("hostname", uts=f"container:{NAME}") == "web"
     assert said("hostname", uts="host") == os.uname().nodename
