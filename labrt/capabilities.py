@@ -11,9 +11,9 @@ Lesson: notebook 16.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,7 +73,13 @@ def _to_give(host_user_namespace: bool) -> tuple[str, ...]:
     if host_user_namespace:
         ours = syscalls.capget()[1]
         return tuple(name for name, number in NUMBERS.items() if ours >> number & 1)
-    return NAMES[: int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1]
+    return NAMES[: _last() + 1]
+
+
+@cache
+def _last() -> int:
+    """Return the highest capability's number that this kernel knows."""
+    return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
 def _names(asked: Sequence[str], every: Sequence[str]) -> set[str]:
@@ -115,28 +121,17 @@ class DropBoundingSet(Step):
 
     def __init__(self, sets: Capabilities) -> None:
         self.sets = sets
+        kept = {NUMBERS[name] for name in sets.bounding}
+        self.dropped = [number for number in range(_last() + 1) if number not in kept]
 
     def describe(self) -> str:
         return f"drop all but {', '.join(self.sets.bounding) or 'none'}"
 
     def do(self, context: Context) -> None:
-        kept = {NUMBERS[name] for name in self.sets.bounding}
-        for number in range(64):
-            if number not in kept and not _drop_from_bounding_set(number):
-                break
+        for number in self.dropped:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
         if self.sets.ambient:  # they are to survive setresuid(2), and so must the permitted ones
             syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-
-
-def _drop_from_bounding_set(number: int) -> bool:
-    """Drop one; False where this kernel has none of that number (they have no gaps)."""
-    try:
-        syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
-        return True
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return False
 
 
 class SetCapabilities(Step):
@@ -148,6 +143,7 @@ class SetCapabilities(Step):
 
     def __init__(self, sets: Capabilities) -> None:
         self.sets = sets
+        self.masks = [_mask(each) for each in (sets.effective, sets.permitted, sets.inheritable)]
 
     def describe(self) -> str:
         return f"keep {', '.join(self.sets.permitted) or 'none'}, where the user is root"
@@ -156,11 +152,8 @@ class SetCapabilities(Step):
         sets = self.sets
         # A user other than root has lost them in setresuid(2) and can't have them back.
         keeps = os.geteuid() == 0 or bool(sets.ambient)
-        syscalls.capset(
-            effective=_mask(sets.effective) if keeps else 0,
-            permitted=_mask(sets.permitted) if keeps else 0,
-            inheritable=_mask(sets.inheritable),
-        )
+        effective, permitted, inheritable = self.masks
+        syscalls.capset(effective * keeps, permitted * keeps, inheritable)
         for name in sets.ambient:
             raised = syscalls.PR_CAP_AMBIENT_RAISE
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, raised, NUMBERS[name])

@@ -440,10 +440,10 @@ class JoinV1Cgroup(Step):
     reason: ClassVar = "limits hold from before the program's first instruction"
 
     def __init__(self, cgroup: str) -> None:
-        self.files = [folder / "tasks" for folder in Cgroup(cgroup).v1_folders()]
+        self.files = [f"{folder}/tasks" for folder in Cgroup(cgroup).v1_folders()]
 
     def describe(self) -> str:
-        return f"echo 0 > {', '.join(map(str, self.files))}"
+        return f"echo 0 > {', '.join(self.files)}"
 
     def do(self, context: Context) -> None:
         for file in self.files:

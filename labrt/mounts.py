@@ -98,9 +98,10 @@ def mount_point(context: Context, path: str, folder: bool = True) -> int:
         if error.errno != errno.ELOOP:
             raise
         raise _astray(path, "that must not be followed") from None
-    where = os.readlink(str(target), dir_fd=context.own_fds)
-    if not kernels and (where == "/" or is_below(where, _KERNELS)):
-        raise _astray(path, f"to {where}")
+    if not kernels:
+        where = os.readlink(str(target), dir_fd=context.own_fds)
+        if where == "/" or is_below(where, _KERNELS):
+            raise _astray(path, f"to {where}")
     return target
 
 
@@ -168,16 +169,12 @@ class MountOverlay(Step):
     def __init__(self, layers: tuple[str, ...], state_dir: str, volatile: bool) -> None:
         """`volatile`: nobody will want the changes once the container has ended."""
         # Relative, because of EnterStateDir. The kernel wants the topmost layer first.
-        self.layers = [os.path.relpath(layer, state_dir) for layer in reversed(layers)]
-        self.volatile = volatile
-
-    @property
-    def options(self) -> str:
+        lower = ":".join(os.path.relpath(layer, state_dir) for layer in reversed(layers))
         # userxattr: overlayfs keeps its marks in xattrs that a user namespace may write. volatile:
         # nobody waits for the disk at the end; such an upper layer can't be mounted a second time
         # (https://docs.kernel.org/filesystems/overlayfs.html).
-        more = ",volatile" if self.volatile else ""
-        return f"lowerdir={':'.join(self.layers)},upperdir=upper,workdir=work,userxattr{more}"
+        more = ",volatile" if volatile else ""
+        self.options = f"lowerdir={lower},upperdir=upper,workdir=work,userxattr{more}"
 
     def describe(self) -> str:
         return f"mount overlay on merged: {self.options}"
@@ -291,6 +288,8 @@ class MountFilesystem(Step):
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
         self.reason = _REASONS.get(mount.type, "asked for")  # type: ignore[misc]  # one each
+        self.flags = sum(flag for name, flag in FLAGS.items() if name in mount.options)
+        self.data = ",".join(option for option in mount.options if option not in FLAGS)
 
     def describe(self) -> str:
         mount = self.mount
@@ -298,12 +297,10 @@ class MountFilesystem(Step):
 
     def do(self, context: Context) -> None:
         mount = self.mount
-        flags = sum(flag for name, flag in FLAGS.items() if name in mount.options)
-        data = ",".join(option for option in mount.options if option not in FLAGS)
         target = mount_point(context, mount.destination)
         os.fchdir(target)
         os.close(target)
-        syscalls.mount(mount.source, ".", mount.type, flags, data or None)
+        syscalls.mount(mount.source, ".", mount.type, self.flags, self.data or None)
         os.chdir("/")
 
     def likely(self, error: OSError) -> tuple[str, str]:

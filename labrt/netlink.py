@@ -10,6 +10,7 @@ Both sides. Lesson: notebook 06.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
@@ -33,6 +34,9 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1,
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFF_UP = 1
+# linux/sockios.h, linux/if.h
+_SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
+_IFREQ = struct.Struct("16sH22x")  # struct ifreq: name, flags
 
 
 class Route(NamedTuple):
@@ -78,12 +82,15 @@ def delete(name: str) -> None:
 
 
 def raise_interface(name: str) -> None:
-    """Set IFF_UP.
+    """Set IFF_UP, by way of netdevice(7): two calls, where rtnetlink(7) takes six.
 
     Raises:
         OSError: the kernel's answer.
     """
-    _tell(_NEWLINK, _link(socket.if_nametoindex(name), _IFF_UP))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        found = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0))
+        called, flags = _IFREQ.unpack(found)
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, _IFREQ.pack(called, flags | _IFF_UP))
 
 
 def add_address(name: str, address: str, prefix: int) -> None:

@@ -78,6 +78,9 @@ class ConnectStdio(Step):
         syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
 
 
+_IGNORED = [int(number) for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)]
+
+
 class ResetSignals(Step):
     side: ClassVar = "container"
     man: ClassVar = "signal(7)"
@@ -87,8 +90,8 @@ class ResetSignals(Step):
         return "SIG_DFL for what Python or the launcher ignores; handlers end with execve anyway"
 
     def do(self, context: Context) -> None:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        for number in _IGNORED:
+            syscalls.signal_default(number)
 
 
 class ChangeDirectory(Step):

@@ -16,6 +16,9 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
 _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
+_libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_libc.signal.restype = ctypes.c_void_p
+_SIG_ERR = ctypes.c_void_p(-1).value
 for _name in ("capset", "pivot_root", "sethostname", "syscall", "umount2", "unshare"):
     getattr(_libc, _name)  # looked up now, once: otherwise every child would, anew
 
@@ -249,6 +252,12 @@ def sethostname(name: str) -> None:
     """sethostname(2)."""
     encoded = name.encode()
     _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
+
+
+def signal_default(number: int) -> None:
+    """signal(2) with SIG_DFL, without Python's bookkeeping: for who is about to call execve(2)."""
+    if _libc.signal(number, None) == _SIG_ERR:
+        _checked(-1)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
