@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -150,7 +150,7 @@ class Cgroup:
         """
         if path := self._v2_path(file):
             return {path: value}
-        found, at = self._translation(file), self._folders_by_controller()
+        found, at = self._translation(file), _places(self.name)
         writes = found.write(at, value) if found.write else []
         return {at[found.controller] / name: text for name, text in writes}
 
@@ -180,7 +180,7 @@ class Cgroup:
         """
         if path := self._v2_path(file):
             return path.read_text()
-        return self._translation(file).read(self._folders_by_controller())
+        return self._translation(file).read(_places(self.name))
 
     def update(self, limits: Mapping[str, str]) -> None:
         """Change limits while its processes run: all of them, or none.
@@ -315,20 +315,14 @@ class Cgroup:
     def birth_folder(self) -> Path | None:
         """Its folder in the v2 hierarchy, where clone3(2) can put a child; None where there is no
         such hierarchy."""
-        unified = layout().unified
-        return unified / self.name if unified else None
+        return _places(self.name).get("unified")
 
     def v1_folders(self) -> list[Path]:
         """Its folders in v1 hierarchies."""
-        return [base / self.name for base in sorted(set(layout().v1.values()))]
+        return [folder for folder in self._folders() if folder != self.birth_folder()]
 
     def _folders(self) -> list[Path]:
-        return [base / self.name for base in layout().folders]
-
-    def _folders_by_controller(self) -> dict[str, Path]:
-        found = layout()
-        unified = {"unified": found.unified} if found.unified else {}
-        return {name: base / self.name for name, base in (found.controllers | unified).items()}
+        return list(dict.fromkeys(_places(self.name).values()))
 
     def _v2_path(self, file: str) -> Path | None:
         """Where v2 has the file, None if its controller lives in v1 or nowhere."""
@@ -336,7 +330,7 @@ class Cgroup:
         in_every = file.startswith("cgroup.") or file.endswith(".pressure")
         if found.unified and (in_every or file.partition(".")[0] in found.v2):
             name = "io.bfq.weight" if file == "io.weight" and _bfq() else file
-            return found.unified / self.name / name
+            return _places(self.name)["unified"] / name
         return None
 
     def _translation(self, file: str) -> cgroup_v1.Translation:
@@ -354,6 +348,14 @@ class Cgroup:
             return [path]
         found = self._translation(file)
         return [layout().v1[found.controller] / self.name / name for name in found.files]
+
+
+@lru_cache(maxsize=256)  # a start asks a dozen times, and a path is slow to make
+def _places(name: str) -> dict[str, Path]:
+    """Return a cgroup's folder in the v2 hierarchy, as "unified", and for each controller."""
+    found = layout()
+    unified = {"unified": found.unified} if found.unified else {}
+    return {key: base / name for key, base in (unified | found.controllers).items()}
 
 
 def all_cgroups() -> list[Cgroup]:

@@ -27,7 +27,7 @@ def _file() -> Path:
 def record(spec: Spec, what: str, **more: object) -> None:
     """Append one event: when, whose, what."""
     who = {"time": time.time(), "id": spec.id, "name": spec.life.name, "event": what}
-    file = _file()
+    file = str(_file())
     fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, json.dumps(who | more).encode() + b"\n")

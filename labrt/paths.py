@@ -52,7 +52,8 @@ def run_dir() -> Path:
     else:
         path = Path(f"/tmp/lab-{uid}")
     try:
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if not os.path.lexists(path):
+            path.mkdir(mode=0o711, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
         remedy = "set LAB_RUN to a folder of your own"

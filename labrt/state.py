@@ -166,10 +166,11 @@ def read_status(folder: Path) -> Status:
 
 def write_status(folder: Path, status: Status) -> None:
     """Write the status whole (rename(2)); content to find the folder gone."""
-    aside = folder / f".status-{os.getpid()}"
+    aside = f"{folder}/.status-{os.getpid()}"
     try:
-        aside.write_text(json.dumps(vars(status)))
-        os.replace(aside, folder / "status")
+        with open(aside, "w") as file:
+            file.write(json.dumps(vars(status)))
+        os.replace(aside, f"{folder}/status")
     except FileNotFoundError:
         pass  # removed meanwhile
 
