@@ -186,8 +186,10 @@ class Extraction:
             raise LabError(f"unpack {shown(member.name)}", "a whiteout is an empty file")
         if path[-1] == whiteouts.OPAQUE:
             self._opaque[path[:-1]] = None
+        elif name := whiteouts.hidden(path[-1]):
+            self._hidden[path[:-1], name] = None
         else:
-            self._hidden[path[:-1], whiteouts.hidden(path[-1])] = None
+            raise _bad(member.name, "a whiteout of no file")
 
     def _finish(self) -> None:
         """Make the whiteouts, and what later members would have changed: the folders' own facts.

@@ -14,23 +14,20 @@ import os
 import stat
 
 from labrt.errors import LabError
-from labrt.images.tar_stream import shown
 
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
 MARK = "user.overlay.opaque"
+_MAYBE_WHITEOUTS = "user.overlay.origin"  # without a value
 
 
 def hidden(name: bytes) -> bytes:
-    """Return which name a whiteout's name hides.
+    """Return which name a whiteout's name hides; b"" for none that a file can have.
 
-    Raises:
-        LabError: none that a file can have, or that of a whiteout (aufs kept such for itself).
+    aufs kept names for itself that begin with the prefix twice: no file has such a one, either.
     """
     found = name.removeprefix(PREFIX)
-    if found in (b"", b".", b"..") or found.startswith(PREFIX):
-        raise LabError(f"unpack {shown(name)}", "a whiteout of no file", "a hostile archive")
-    return found
+    return b"" if found in (b".", b"..") or found.startswith(PREFIX) else found
 
 
 def make(folder: int, name: bytes) -> None:
@@ -38,6 +35,8 @@ def make(folder: int, name: bytes) -> None:
     it is a folder, it is all there is."""
     try:
         os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
+        # Else overlayfs lists the device where no other layer has that folder.
+        _mark(folder, _MAYBE_WHITEOUTS, b"")
     except FileExistsError:
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             _mark_entry(folder, name)
@@ -57,13 +56,17 @@ def make_opaque(folder: int) -> None:
     Raises:
         LabError: the file system has no user xattrs.
     """
+    _mark(folder, MARK, b"y")
+
+
+def _mark(folder: int, name: str, value: bytes) -> None:
     try:
-        os.setxattr(folder, MARK, b"y")
+        os.setxattr(folder, name, value)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
         raise LabError(
-            "mark an opaque folder",
+            "mark a folder for overlayfs",
             "the file system under LAB_HOME has no user xattrs",
             "a tmpfs before Linux 6.6",
             "set LAB_HOME to a folder on ext4, xfs or btrfs",
