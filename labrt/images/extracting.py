@@ -53,6 +53,8 @@ class Extraction:
 
     def __init__(self, ids: int) -> None:
         self._ids = ids
+        self._most_members = layer_limits.limit("LAB_LAYER_MEMBERS")
+        self._most_bytes = layer_limits.limit("LAB_LAYER_BYTES")
         self._way: list[bytes] = []  # the folder entered last
         self._opened = [os.open(".", _FOLDER)]  # the root and each folder on that way
         self._folders: dict[Path, Member] = {}
@@ -72,15 +74,12 @@ class Extraction:
             LabError: it is damaged or hostile, or the kernel refuses.
         """
         archive = TarStream(stream)
-        limit = layer_limits.limit("LAB_LAYER_MEMBERS")
         for count, member in enumerate(archive.members(), start=1):
-            tried = f"unpack {shown(member.name)}"
-            if count > limit:
-                raise layer_limits.over(tried, f"{limit} members", "LAB_LAYER_MEMBERS")
+            self._check(member, count)
             try:
                 self._extract(archive, member)
             except OSError as error:
-                raise LabError(tried, errno_text(error)) from None
+                raise LabError(f"unpack {shown(member.name)}", errno_text(error)) from None
         try:
             self._finish()
         except OSError as error:
@@ -89,7 +88,6 @@ class Extraction:
 
     def _extract(self, archive: TarStream, member: Member) -> None:
         path = _path(member.name)
-        self._check_owner(member)
         if path and path[-1].startswith(whiteouts.PREFIX):
             self._whiteout(member, path)
         elif member.kind == tar_stream.FOLDER:
@@ -99,8 +97,8 @@ class Extraction:
             raise _bad(member.name, "the root is a folder")
         elif member.kind in tar_stream.DEVICES:
             # Containers get a /dev of their own, and the rest of their root is mounted nodev.
-            if path[0] != b"dev":
-                raise LabError(f"unpack {shown(member.name)}", "a device node outside of dev/")
+            if path[0] != b"dev" or len(path) < 2:
+                raise _bad(member.name, "a device node outside of dev/")
         else:
             self._make(archive, member, path)
 
@@ -113,13 +111,14 @@ class Extraction:
                 f"unpack {shown(member.name)}", "the archive has that name twice"
             ) from None
 
-    def _check_owner(self, member: Member) -> None:
-        largest = max(member.uid, member.gid)
-        if largest >= self._ids > 1:
-            raise LabError(
-                f"unpack {shown(member.name)}",
-                f"it is owned by {largest}; containers have {self._ids} ids here",
-            )
+    def _check(self, member: Member, count: int) -> None:
+        tried = f"unpack {shown(member.name)}"
+        if count > self._most_members:
+            raise layer_limits.over(tried, f"{self._most_members} members", "LAB_LAYER_MEMBERS")
+        if member.size > self._most_bytes:
+            raise layer_limits.over(tried, f"{self._most_bytes} bytes", "LAB_LAYER_BYTES")
+        if (largest := max(member.uid, member.gid)) >= self._ids > 1:
+            raise LabError(tried, f"it is owned by {largest}; containers have {self._ids} ids here")
 
     def _enter(self, path: Path, make: bool = True) -> int:
         """Return a descriptor of a folder, each part of whose way is a real one, made where it is

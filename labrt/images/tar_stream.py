@@ -55,7 +55,7 @@ class Member(NamedTuple):
 def shown(name: bytes) -> str:
     """Return a name as it may be told on a terminal, shortened."""
     text = name.decode(errors="backslashreplace")
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
@@ -116,8 +116,8 @@ class TarStream:
         header = _fields(block)
         size = _number(header[4], "a size")
         self._extended += size
-        if size > MAX_EXTENDED or self._extended > MAX_EXTENDED_TOTAL:
-            raise _damaged(f"an extended header of {size} bytes: too long, or too many of them")
+        if not 0 <= size <= MAX_EXTENDED or self._extended > MAX_EXTENDED_TOTAL:
+            raise _damaged(f"an extended header of {size} bytes, {self._extended} with others")
         data = self._read(size + -size % BLOCK)[:size]
         if header[7] == _LONG_NAME:
             return {b"path": data.rstrip(b"\0")}
