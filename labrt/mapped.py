@@ -63,13 +63,17 @@ def worker(
     command = [sys.executable, "-I", "-S", "-c", _START, root, module, *arguments]
     with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=folder) as process:
         assert process.stdin is not None and process.stdout is not None
-        if process.stdout.readline():  # its user namespace is there
-            uids, gids = mappings()
-            write_map(process.pid, "gid", gids)
-            write_map(process.pid, "uid", uids)
-            process.stdin.write(b"\n")
-            process.stdin.flush()
-        yield process
+        try:
+            if process.stdout.readline():  # its user namespace is there
+                uids, gids = mappings()
+                write_map(process.pid, "gid", gids)
+                write_map(process.pid, "uid", uids)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def enter() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import BinaryIO
@@ -24,6 +25,7 @@ from labrt.images.tar_stream import Member, TarStream, shown
 MAX_PATH = 4095  # bytes: PATH_MAX of limits.h, less its NUL
 MAX_NAME = 255  # bytes: NAME_MAX
 MAX_DEPTH = 256  # folders; each one on the way is held open
+MAX_MEMORY = 256 << 20  # bytes, of this process; it remembers folders and whiteouts to the end
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -38,10 +40,13 @@ def main() -> None:
     mapped.enter()
     os.chroot(".")
     os.umask(0)
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     try:
         Extraction(int(sys.argv[-1])).extract(sys.stdin.buffer)
     except LabError as error:
         sys.exit(json.dumps(error.args))
+    except MemoryError:
+        sys.exit(f"it takes more than {MAX_MEMORY} bytes of memory to keep in mind")
 
 
 class Extraction:
@@ -127,16 +132,23 @@ class Extraction:
         for fd in self._opened[same + 1 :]:
             os.close(fd)
         del self._opened[same + 1 :], self._way[same:]
-        for name in path[same:]:
-            self._opened.append(_open_folder(name, self._opened[-1], make))
-            self._way.append(name)
+        try:
+            for name in path[same:]:
+                self._opened.append(_open_folder(name, self._opened[-1], make))
+                self._way.append(name)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            where = b"/".join(path[: len(self._way) + 1])
+            raise _bad(where, "a link or a file is where a folder must be") from None
         return self._opened[-1]
 
     def _file(self, archive: TarStream, member: Member, parent: int, name: bytes) -> None:
         fd = os.open(name, _WRITE, member.mode & 0o777, dir_fd=parent)
         try:
             for piece in archive.data(member):
-                os.write(fd, piece)
+                while piece:
+                    piece = piece[os.write(fd, piece) :]
             self._give(fd, member)
         finally:
             os.close(fd)
@@ -233,10 +245,6 @@ def _open_folder(name: bytes, parent: int, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise
-    except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-            raise
-        raise _bad(name, "a link or a file is where a folder must be") from None
     os.mkdir(name, 0o755, dir_fd=parent)
     return os.open(name, _FOLDER, dir_fd=parent)
 

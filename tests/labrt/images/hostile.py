@@ -189,6 +189,15 @@ LAYERS: dict[str, tuple[bytes | Blob, str]] = {
     "zstd cut short": (Blob(GOOD, _ZSTD[:-5], store.LAYER_ZSTD), "decompress the layer"),
     "text after zstd": (Blob(GOOD, _ZSTD + b"more", store.LAYER_ZSTD), "decompress the layer"),
     "gzip for zstd": (Blob(GOOD, _GZIPPED, store.LAYER_ZSTD), "decompress the layer"),
+    "folders that are much to remember": (
+        Blob(
+            b"".join(
+                pax({b"SCHILY.xattr.user.a": bytes(1 << 19)}) + folder(b"%d" % n)
+                for n in range(500)
+            )
+        ),
+        "more than 268435456 bytes of memory",
+    ),
     "zeros by the million": (member(b"a", data=bytes(66 << 20)), "200 times as many bytes"),
 }
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from labrt.errors import LabError
-from labrt.images import tar_stream
 from labrt.images.tar_stream import Member, TarStream
 from tests.labrt.images.archives import END, base256, folder, long_name, member, pax
 
@@ -107,9 +105,3 @@ def test_a_name_with_a_slash_at_its_end_is_a_folder() -> None:
 def test_a_chain_of_extended_headers_needs_no_stack() -> None:
     ((found, _),) = read(long_name(b"b") * 5000 + member(b"a") + END)
     assert found.name == b"b"
-
-
-def test_extended_headers_have_a_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar_stream, "MAX_EXTENDED_TOTAL", 5)
-    with pytest.raises(LabError, match="2 bytes, 6 with others"):
-        read(long_name(b"b") * 3 + member(b"a") + END)

@@ -250,8 +250,8 @@ def test_whatever_fails_leaves_nothing(
 
 
 def test_memory_is_bounded() -> None:
-    """A layer of 200 MiB is never whole in memory."""
-    large = b"".join(member(b"f%d" % n, data=os.urandom(1 << 20)) for n in range(200))
+    """A layer of 100 MiB is never whole in memory."""
+    large = b"".join(member(b"f%d" % n, data=os.urandom(1 << 20)) for n in range(100))
     archives.image(Blob(large + END))
     code = (
         "import re, resource; from labrt.images import layers, store; "
@@ -267,7 +267,7 @@ def test_memory_is_bounded() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert re.fullmatch(r"\d+ \d+\n", done.stdout), done.stderr
-    assert max(map(int, done.stdout.split())) < 80 * 1024  # KiB
+    assert max(map(int, done.stdout.split())) < 64 * 1024  # KiB
 
 
 def test_layers_can_be_read_without_being_unpacked() -> None:
