@@ -1,29 +1,33 @@
-"""Work on the files of a container's users, outside any container: chown(2) and removal.
+"""Work on the files of a container's users, outside any container: unpacking and removal.
 
 A normal user may neither give files to the ids that /etc/subuid grants them nor remove what those
-own. In a user namespace with the containers' map they may: there they are root over these ids. A
-process with threads can't enter a user namespace (unshare(2)), so a small Python does the work and
-ends.
+own. In a user namespace with the containers' map they may: there they are root over these ids, and
+over nothing else, which suits root, too, where the work is on hostile input. A process with threads
+can't enter a user namespace (unshare(2)), so a small Python does the work and ends.
 
-    python -I -S -c … remove FOLDER     the folder and all in it
-    python -I -S -c … chown FOLDER      standard input: {path below it: [uid, gid, mode], …}
+    python -I -S -c … MODULE ARGUMENT…      runs main() of a module, which calls `enter` first
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labrt import syscalls
 from labrt.errors import LabError
 from labrt.users import mappings, write_map
 
-_START = "import sys; sys.path[:0] = [sys.argv[1]]; from labrt.mapped import main; main()"
+if TYPE_CHECKING:
+    from subprocess import Popen
 
-Owners = Mapping[str, tuple[int, int, int]]  # path below a folder → uid, gid, mode
+_START = (
+    "import sys; sys.path[:0] = [sys.argv[1]]; "
+    "from importlib import import_module; import_module(sys.argv[2]).main()"
+)
 
 
 def has_range() -> bool:
@@ -37,47 +41,54 @@ def remove(folder: str | os.PathLike[str]) -> None:
     Raises:
         LabError: it could not be removed.
     """
-    _work("remove", folder, "")
+    with worker("labrt.mapped", os.fspath(folder)) as process:
+        _, said = process.communicate()
+    if process.returncode != 0:
+        answer = said.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LabError(f"remove {folder}", answer, "the range of /etc/subuid may have changed")
 
 
-def chown(folder: str | os.PathLike[str], owners: Owners) -> None:
-    """Give files to users of containers, by their ids inside; links aren't followed.
+@contextmanager
+def worker(
+    module: str, *arguments: str, folder: str | os.PathLike[str] = "/"
+) -> Iterator[Popen[bytes]]:
+    """Start the small Python in `folder`; wait for its end, which is that of its standard input.
 
     Raises:
-        LabError: an id isn't mapped.
+        LabError, OSError: its user namespace got no map.
     """
-    _work("chown", folder, json.dumps(owners))
-
-
-def _work(verb: str, folder: str | os.PathLike[str], text: str) -> None:
     from subprocess import PIPE, Popen  # seldom needed
 
     root = str(Path(__file__).parent.parent)
-    command = [sys.executable, "-I", "-S", "-c", _START, root, verb, os.fspath(folder)]
-    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as worker:
-        assert worker.stdout is not None
-        if worker.stdout.readline():  # its user namespace is there
-            uids, gids = mappings()
-            write_map(worker.pid, "gid", gids)
-            write_map(worker.pid, "uid", uids)
-        _, said = worker.communicate(text or "\n")
-    if worker.returncode != 0:
-        answer = said.strip().rpartition("\n")[2]
-        raise LabError(f"{verb} {folder}", answer, "the range of /etc/subuid may have changed")
+    command = [sys.executable, "-I", "-S", "-c", _START, root, module, *arguments]
+    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=folder) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            if process.stdout.readline():  # its user namespace is there
+                uids, gids = mappings()
+                write_map(process.pid, "gid", gids)
+                write_map(process.pid, "uid", uids)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def enter() -> None:
+    """In the small Python: become root of a new user namespace, once it has its map."""
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    os.write(1, b"ready\n")
+    if not os.read(0, 1):
+        sys.exit("the user namespace got no map")
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def main() -> None:
-    """In the small Python: enter a user namespace, wait for its map, work."""
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    print("ready", flush=True)
-    text = sys.stdin.read()
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    verb, folder = sys.argv[2:]
-    if verb == "remove":
-        remove_tree(folder)
-    else:
-        give(folder, json.loads(text))
+    enter()
+    remove_tree(sys.argv[-1])
 
 
 def remove_tree(folder: str | os.PathLike[str]) -> None:
@@ -94,12 +105,3 @@ def remove_tree(folder: str | os.PathLike[str]) -> None:
         else:
             os.unlink(entry.path)
     os.rmdir(folder)
-
-
-def give(folder: str | os.PathLike[str], owners: Owners, base: int = 0) -> None:
-    """chown(2) files below a folder, each id shifted by `base`; links aren't followed."""
-    for path, (uid, gid, mode) in owners.items():
-        place = os.path.join(folder, path)
-        os.lchown(place, base + uid, base + gid)
-        if not os.path.islink(place):
-            os.chmod(place, mode)  # chown(2) clears the setuid bit

@@ -23,6 +23,8 @@ from typing import Any
 
 from labrt import paths
 from labrt.errors import LabError
+from labrt.images import documents
+from labrt.images.documents import Document
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -43,8 +45,15 @@ class Descriptor:
     size: int
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> Descriptor:
-        return Descriptor(data["mediaType"], data["digest"], data["size"])
+    def from_json(data: dict[str, Any], what: str = "a descriptor") -> Descriptor:
+        """Read one.
+
+        Raises:
+            LabError: a part is missing or of another type.
+        """
+        found = Document(what, data)
+        check_digest(digest := found.text("digest"))
+        return Descriptor(found.text("mediaType"), digest, found.number("size"))
 
     def to_json(self) -> dict[str, Any]:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
@@ -103,10 +112,19 @@ def blob_path(digest: str) -> Path:
     Raises:
         LabError: not a sha256 digest (it may come from a hostile manifest).
     """
+    check_digest(digest)
+    return folder() / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def check_digest(digest: str) -> None:
+    """Refuse what isn't "sha256:" and 64 hexadecimal digits.
+
+    Raises:
+        LabError: it isn't.
+    """
     algorithm, _, value = digest.partition(":")
     if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
         raise LabError(f"find the blob {digest!r}", "not a sha256 digest", "a damaged manifest")
-    return folder() / "blobs" / "sha256" / value
 
 
 def put(data: bytes) -> str:
@@ -265,19 +283,56 @@ def load(name: str, digest: str) -> Image:
     Raises:
         LabError: one of its parts is missing or damaged.
     """
-    manifest = json.loads(get(digest))
-    config = json.loads(get(manifest["config"]["digest"]))
-    return Image(name, digest, config, tuple(map(Descriptor.from_json, manifest["layers"])))
+    manifest = _document(digest, f"the manifest {digest}")
+    described = manifest.object("config")
+    config = _document(described.text("digest"), f"the configuration of {digest}")
+    layers = [Descriptor.from_json(each.value, each.what) for each in manifest.objects("layers")]
+    diff_ids = config.object("rootfs").texts("diff_ids")
+    for diff_id in diff_ids:
+        check_digest(diff_id)
+    if len(diff_ids) != len(layers):
+        answer = f"it has {len(layers)} layers, its configuration has {len(diff_ids)}"
+        raise LabError(f"read {manifest.what}", answer, "a damaged or hostile image")
+    return Image(name, digest, {**config.value, "config": _settings(config)}, tuple(layers))
+
+
+def _settings(config: Document) -> dict[str, Any]:
+    """Return what the configuration says of the program, each of the type that it must have."""
+    if not config.has("config"):
+        return {}
+    settings = config.object("config")
+    for key in filter(settings.has, ("User", "WorkingDir", "StopSignal")):
+        settings.text(key)
+    for key in filter(settings.has, ("Cmd", "Entrypoint", "Env")):
+        settings.texts(key)
+    for key in filter(settings.has, ("ExposedPorts", "Volumes", "Labels", "Healthcheck")):
+        settings.object(key)
+    return settings.value
+
+
+def _document(digest: str, what: str) -> Document:
+    """Read a blob that must be a document; it may be so large that it isn't even looked at."""
+    try:
+        size = blob_path(digest).stat().st_size
+    except FileNotFoundError:
+        size = 0  # `get` tells it
+    if size > documents.LARGEST:
+        raise LabError(f"read {what}", f"it has {size} bytes; images have {documents.LARGEST}")
+    return documents.read(get(digest), what)
 
 
 def _index() -> list[dict[str, Any]]:
+    """Return the descriptors in index.json, each with annotations."""
     try:
-        entries: list[dict[str, Any]] = json.loads((folder() / "index.json").read_text())[
-            "manifests"
-        ]
+        index = documents.read((folder() / "index.json").read_bytes(), "index.json of the store")
     except FileNotFoundError:
         return []
-    return [{"annotations": {}, **entry} for entry in entries]
+    found = []
+    for entry in index.objects("manifests"):
+        check_digest(entry.text("digest"))
+        annotations = entry.object("annotations").value if entry.has("annotations") else {}
+        found.append({**entry.value, "annotations": annotations})
+    return found
 
 
 @contextmanager

@@ -1,157 +1,144 @@
-"""Unpacking: a layer comes as a tar archive (image-spec, layer.md) and becomes a folder.
+"""Unpacking: a layer comes as a compressed archive (image-spec, layer.md) and becomes a folder.
 
-An archive is hostile input: a member is refused if its path, or a hard link's target, is absolute,
-holds "..", or passes through anything that is not a real directory. Root's containers run in a user
-namespace, so each file is given to the host's id that its owner has there (`labrt/users.py`).
+An archive is hostile input. This process, which has its user's rights, reads the blob as a stream,
+decompresses and verifies it; what it doesn't do is look into it. That is done at the other end of a
+pipe, by a process that has no right to anything but the new folder (`labrt/images/extracting.py`).
+The folder gets its name once both ends are content.
+
+    blob → sha256 = digest → gzip or zstd → sha256 = diff_id → pipe → tar → files
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
+import json
 import os
-import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+import zstandard
 
 from labrt import mapped, paths
 from labrt.errors import LabError, errno_text
-from labrt.images import store
-from labrt.images.store import Image
+from labrt.images import compression, layer_limits, store
+from labrt.images.store import Descriptor, Image
 from labrt.state import remove_tree
-from labrt.users import ROOT_ID_BASE, mappings
+from labrt.users import mappings
 
-WHITEOUT = ".wh."
+_PIECE = 1 << 18  # bytes
+_DAMAGED = (OSError, EOFError, zlib.error, zstandard.ZstdError)  # what `compression` may raise
 
 
 def open_layers(image: Image) -> Iterator[tarfile.TarFile]:
-    """Yield each layer's archive, lowest first, its bytes verified against both digests.
+    """Yield each layer's archive, lowest first, to be read once and forwards; when all of it has
+    been read, it has been verified against its digest.
 
     Raises:
-        LabError: a layer is missing, damaged or not a tar archive.
+        LabError: a layer is missing or damaged, or its type is unknown.
     """
-    for blob, diff_id in zip(image.layers, image.diff_ids, strict=True):
-        with tarfile.open(fileobj=io.BytesIO(_uncompressed(blob.digest, diff_id))) as archive:
+    for blob in image.layers:
+        with (
+            store.Verified(blob.digest) as source,
+            io.BufferedReader(source) as packed,
+            compression.reading(packed, blob.media_type) as plain,
+            tarfile.open(fileobj=plain, mode="r|") as archive,
+        ):
             yield archive
+            source.finish()
 
 
-def unpack(digest: str, diff_id: str, folder: Path) -> None:
+def unpack(blob: Descriptor, diff_id: str, folder: Path) -> None:
     """Unpack one layer aside and rename, so that a folder with the final name is always whole.
 
     Raises:
-        LabError: as `open_layers`; or the archive tries to leave its folder. Nothing half-made is
-            left.
+        LabError: the layer is missing, damaged, hostile or too large. Nothing half-made is left.
     """
-    data = _uncompressed(digest, diff_id)
     paths.make_passable(folder.parent)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
     try:
-        os.chmod(aside, 0o755)
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                _extract(archive, member, aside)
-            _give_to_owners(aside, archive.getmembers())
+        if os.geteuid() == 0:
+            os.chown(aside, *(maps[0].host_id for maps in mappings()))
+        _fill(aside, blob, diff_id)
         os.rename(aside, folder)
-    except (tarfile.TarError, OSError) as error:
+    except BaseException as error:
         remove_tree(aside)
-        if folder.exists():
-            return  # another process unpacked the same layer meanwhile
-        told = errno_text(error) if isinstance(error, OSError) else str(error)
-        raise LabError(f"unpack a layer into {folder}", told) from error
-    except BaseException:
-        remove_tree(aside)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        if not folder.exists():  # else another process has unpacked the same layer meanwhile
+            raise LabError(f"unpack a layer into {folder}", errno_text(error)) from error
 
 
-def _uncompressed(digest: str, diff_id: str) -> bytes:
-    try:
-        data = gzip.decompress(store.get(digest))
-    except (OSError, EOFError) as error:
-        raise LabError(f"unpack the layer {digest}", str(error), "not a gzip file") from error
-    if "sha256:" + hashlib.sha256(data).hexdigest() != diff_id:
-        raise LabError(f"unpack the layer {digest}", f"its contents aren't {diff_id}")
-    return data
+def _fill(folder: Path, blob: Descriptor, diff_id: str) -> None:
+    ids = sum(m.size for m in mappings()[0])
+    with mapped.worker("labrt.images.extracting", str(ids), folder=folder) as worker:
+        assert worker.stdin is not None
+        try:
+            _pump(blob, diff_id, worker.stdin)
+        except BrokenPipeError:
+            pass  # it has given up, and tells why
+        _, said = worker.communicate()
+    if worker.returncode != 0:
+        raise _told(diff_id, said)
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Extract one member; this first form takes files, folders and links, and no whiteouts.
+def _told(diff_id: str, said: bytes) -> LabError:
+    """What the worker said last: an error's parts, or a traceback's last line."""
+    line = said.decode(errors="backslashreplace").strip().rpartition("\n")[2]
+    tried, *rest = json.loads(line) if line.startswith("[") else ("unpack", line)
+    return LabError(f"{tried} of the layer {diff_id}", *rest)
+
+
+def _pump(blob: Descriptor, diff_id: str, target: IO[bytes]) -> None:
+    """Send a layer's archive to `target`.
 
     Raises:
-        LabError: the member would leave the folder, or is of a kind not supported.
+        LabError: it isn't what its descriptor and its diff_id say, or too large.
+        BrokenPipeError: nobody reads; the blob has the right digest.
     """
-    if os.path.basename(member.name).startswith(WHITEOUT):
-        raise LabError(f"unpack {member.name}", "whiteouts are not supported yet")
-    path = _inside(target, member.name)
-    if member.isdir():
-        path.mkdir(exist_ok=True)
-    elif member.issym():
-        path.symlink_to(member.linkname)  # followed only inside a container's root
-    elif member.islnk():
-        path.hardlink_to(_inside(target, member.linkname))
-    elif member.isfile():
-        _write_file(archive, member, path)
-    else:
-        raise LabError(f"unpack {member.name}", "device nodes and FIFOs are not supported yet")
-    if not member.issym():
-        path.chmod(member.mode & 0o7777)
+    found = hashlib.sha256()
+    with _opened(blob) as source, io.BufferedReader(source, _PIECE) as packed:
+        try:
+            for piece in _plain(blob, packed):
+                found.update(piece)
+                target.write(piece)
+        except _DAMAGED as error:
+            source.finish()  # a wrong digest is the better answer
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise LabError(f"decompress the layer {blob.digest}", str(error)) from error
+        source.finish()
+    if f"sha256:{found.hexdigest()}" != diff_id:
+        raise LabError(f"unpack the layer {blob.digest}", f"its contents aren't {diff_id}")
 
 
-def _inside(target: Path, name: str) -> Path:
-    """Return where `name` lies below `target`; every folder on the way must be a real one."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        raise LabError(f"unpack {name}", "the path leaves the image", "a hostile or broken archive")
-    path = target
-    for depth, part in enumerate(parts, start=1):
-        path = path / part
-        if path.is_symlink():
-            raise LabError(f"unpack {name}", f"{part} is a link", "a hostile or broken archive")
-        if depth < len(parts):
-            path.mkdir(exist_ok=True)
-    return path
+def _opened(blob: Descriptor) -> store.Verified:
+    source = store.Verified(blob.digest)
+    size = store.blob_path(blob.digest).stat().st_size
+    if size == blob.size:
+        return source
+    source.close()
+    raise LabError(
+        f"unpack the layer {blob.digest}", f"it has {size} bytes; the manifest says {blob.size}"
+    )
 
 
-def _write_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    source = archive.extractfile(member)
-    assert source is not None, "only called for regular files"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
-        shutil.copyfileobj(source, handle)
-
-
-def _give_to_owners(folder: Path, members: list[tarfile.TarInfo]) -> None:
-    """Give each file to whom the archive names, as containers of this user map them; what was made
-    on the way is their root's. Where they map no more than root, all is root's.
-
-    Raises:
-        LabError: an owner that they don't map.
-    """
-    ids: dict[str, tuple[int, int]] = {}
-    for member in members:  # a hard link has the owner of the file, which comes before it
-        own = (member.uid, member.gid)
-        ids[_plain(member.name)] = ids[_plain(member.linkname)] if member.islnk() else own
-    owners = {str(path.relative_to(folder)): path for path in [folder, *folder.rglob("*")]}
-    if os.geteuid() == 0:
-        mapped.give(folder, _mapped(owners, ids), ROOT_ID_BASE)
-    elif mapped.has_range() and any(ids.values()):
-        mapped.chown(folder, _mapped(owners, ids))
-
-
-def _mapped(files: dict[str, Path], ids: dict[str, tuple[int, int]]) -> mapped.Owners:
-    count = sum(m.size for m in mappings()[0])
-    for name, owner in ids.items():
-        if max(owner) >= count:
-            raise LabError(
-                f"unpack {name}", f"it is owned by {max(owner)}; containers have {count} ids here"
-            )
-    return {
-        name: (*ids.get(name, (0, 0)), path.lstat().st_mode & 0o7777)
-        for name, path in files.items()
-    }
-
-
-def _plain(name: str) -> str:
-    return os.path.normpath(name)  # the same as _inside has accepted
+def _plain(blob: Descriptor, packed: IO[bytes]) -> Iterator[bytes]:
+    """Decompress a blob; yield the archive in pieces, up to the limits of `layer_limits`."""
+    most = layer_limits.limit("LAB_LAYER_BYTES")
+    ratio = layer_limits.limit("LAB_LAYER_RATIO")
+    expected = max(layer_limits.RATIO_FROM, ratio * blob.size)
+    tried, count = f"unpack the layer {blob.digest}", 0
+    with compression.reading(packed, blob.media_type) as plain:
+        while piece := plain.read(_PIECE):
+            count += len(piece)
+            if count > most:
+                raise layer_limits.over(tried, f"{most} bytes", "LAB_LAYER_BYTES")
+            if count > expected:
+                times = f"{ratio} times as many bytes as its blob"
+                raise layer_limits.over(tried, times, "LAB_LAYER_RATIO")
+            yield piece

@@ -99,7 +99,6 @@ HOSTILE = {
     ],
     "the same file twice": [entry("a"), entry("a")],
     "a device": [entry("sda", tarfile.BLKTYPE)],
-    "a FIFO": [entry("pipe", tarfile.FIFOTYPE)],
 }
 
 
@@ -123,6 +122,6 @@ def test_a_truncated_layer_is_refused(tmp_path: Path) -> None:
     made = image(entry("a"))
     path = store.blob_path(made.layers[0].digest)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(LabError, match="digest"):
+    with pytest.raises(LabError, match="it has .* bytes; the manifest says"):
         layers.unpacked(made)
     assert leftovers(tmp_path) == []
