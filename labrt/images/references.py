@@ -85,6 +85,17 @@ def parse(text: str) -> Reference:
     return Reference(registry, repository, tag or LATEST, digest)
 
 
+def registry(text: str) -> str:
+    """Return the name of a registry, as a reference begins with it.
+
+    Raises:
+        LabError: it is none.
+    """
+    if "/" in text or not _REGISTRY.fullmatch(text) or not (named := parse(f"{text}/x").registry):
+        raise LabError(f"read {text[:300]!r}", "no registry is called so", remedy="HOST[:PORT]")
+    return named
+
+
 def names(text: str) -> list[str]:
     """Return what an image that people call so may be called in the store, likeliest first.
 
