@@ -10,7 +10,7 @@ from labrt.commands.pull import access, access_arguments
 from labrt.errors import LabError
 from labrt.images import logins, references
 from labrt.images.logins import Login
-from labrt.images.registry_api import Registry
+from labrt.images.registry_api import connected
 
 HELP = "keep a name and a password for a registry"
 
@@ -29,10 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     name = references.registry(options.registry)
     login = _stdin_login(options) if options.password_stdin else _asked_login(options)
-    registry = Registry(name, access(options), login)
-    if not registry.wants_login:
-        raise LabError(f"log in to {name}", "it wants no login: anybody may ask it")
-    registry.greet_again()
+    with connected(name, access(options), login) as registry:
+        if not registry.wants_login:
+            raise LabError(f"log in to {name}", "it wants no login: anybody may ask it")
+        registry.greet_again()
     logins.store(name, login)
     print(f"logged in to {name} as {login.user}")
     return 0

@@ -14,7 +14,7 @@ from labrt.errors import LabError
 from labrt.images import downloads, logins, manifests, references, store, uploads
 from labrt.images.manifests import ACCEPTED, LARGEST, Index, Manifest
 from labrt.images.references import Reference
-from labrt.images.registry_api import Registry, pulling, pushing
+from labrt.images.registry_api import Registry, connected, pulling, pushing
 from labrt.images.store import Descriptor, Image
 from labrt.images.transfer import Progress, at_once
 from labrt.images.wire import Access, printable
@@ -55,19 +55,19 @@ def pull(
             before.
     """
     wanted = references.parse(reference).remote()
-    registry = _connect(wanted, access)
     suited = manifests.parse_platform(platform)
-    manifest = _manifest(registry, wanted, wanted.version)
-    if isinstance(manifest, Index):
-        manifest = _chosen(registry, wanted, manifest.choose(suited))
+    with connected(wanted.registry, access, logins.find(wanted.registry)) as registry:
+        manifest = _manifest(registry, wanted, wanted.version)
+        if isinstance(manifest, Index):
+            manifest = _chosen(registry, wanted, manifest.choose(suited))
 
-    def fetch(blob: Descriptor, told: Progress) -> None:
-        downloads.fetch(registry, wanted.repository, blob, told)
+        def fetch(blob: Descriptor, told: Progress) -> None:
+            downloads.fetch(registry, wanted.repository, blob, told)
 
-    fetch(manifest.config, progress)
-    config = store.get(manifest.config.digest)
-    manifests.check_config(config, manifest, suited, asked=bool(platform))
-    at_once(fetch, tuple(dict.fromkeys(manifest.layers)), progress)
+        fetch(manifest.config, progress)
+        config = store.get(manifest.config.digest)
+        manifests.check_config(config, manifest, suited, asked=bool(platform))
+        at_once(fetch, tuple(dict.fromkeys(manifest.layers)), progress)
     store.tag(str(wanted), store.put(manifest.data))
     return store.resolve(str(wanted))
 
@@ -93,24 +93,20 @@ def push(
     data = store.get(image.digest)
     media_type = json.loads(data).get("mediaType", store.MANIFEST)
     blobs = tuple(dict.fromkeys((*image.layers, _config(data))))
-    registry = _connect(target, access)
     elsewhere = _elsewhere(target)
+    with connected(target.registry, access, logins.find(target.registry)) as registry:
 
-    def send(blob: Descriptor, told: Progress) -> str:
-        source = elsewhere.get(blob.digest, "")
-        return uploads.send(registry, target.repository, blob, source, told)
+        def send(blob: Descriptor, told: Progress) -> str:
+            source = elsewhere.get(blob.digest, "")
+            return uploads.send(registry, target.repository, blob, source, told)
 
-    ways = at_once(send, blobs, progress)
-    _put_manifest(registry, target, data, media_type, image.digest)
+        ways = at_once(send, blobs, progress)
+        _put_manifest(registry, target, data, media_type, image.digest)
     sizes = {way: 0 for way in (uploads.SENT, uploads.MOUNTED, uploads.THERE)}
     for blob, way in zip(blobs, ways, strict=True):
         sizes[way] += blob.size
     sent = sizes[uploads.SENT] + len(data)
     return Pushed(str(target), image.digest, sent, sizes[uploads.MOUNTED], sizes[uploads.THERE])
-
-
-def _connect(reference: Reference, access: Access) -> Registry:
-    return Registry(reference.registry, access, logins.find(reference.registry))
 
 
 def _manifest(registry: Registry, wanted: Reference, version: str) -> Manifest | Index:

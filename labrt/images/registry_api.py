@@ -38,6 +38,13 @@ def pushing(repository: str) -> Scopes:
     return frozenset({f"repository:{repository}:pull,push"})
 
 
+@contextmanager
+def connected(registry: str, access: Access, login: Login | None) -> Iterator[Registry]:
+    """Give a registry to be asked; what it raises is as with `Registry`."""
+    with Wire(access) as connection:
+        yield Registry(connection, registry, access, login)
+
+
 class Registry:
     """One registry, found and greeted. Threads may share it.
 
@@ -49,9 +56,11 @@ class Registry:
         LabError: nobody there, or no registry.
     """
 
-    def __init__(self, registry: str, access: Access, login: Login | None) -> None:
+    def __init__(
+        self, connection: Wire, registry: str, access: Access, login: Login | None
+    ) -> None:
         self.registry = registry
-        self._wire = Wire(access)
+        self._wire = connection
         greeting = self._greet(_HOSTS.get(registry, registry), access)
         self._url = greeting.url.removesuffix("/v2/")
         self._authority = Authority(self._wire, registry, self._url, login)

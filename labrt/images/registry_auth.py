@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
-from urllib.request import parse_http_list, parse_keqv_list
 
 from labrt.errors import LabError
 from labrt.images import wire
@@ -128,6 +127,8 @@ def parse(header: str) -> Challenge:
     Raises:
         LabError: none is known.
     """
+    from urllib.request import parse_http_list, parse_keqv_list  # only now: they load HTTP and TLS
+
     challenges: list[tuple[str, list[str]]] = []
     for item in parse_http_list(header):
         begins = re.match(r"([A-Za-z0-9-]+)(?: +|$)(.*)", item, re.DOTALL)
@@ -140,9 +141,8 @@ def parse(header: str) -> Challenge:
         if scheme in ("basic", "bearer"):
             named = parse_keqv_list(items)
             return Challenge(scheme, {name.lower(): value for name, value in named.items()})
-    raise LabError(
-        "log in", f"no known way of logging in: {wire.printable(header) or 'none named'}"
-    )
+    told = wire.printable(header) or "nothing"
+    raise LabError("log in", f"neither Basic nor Bearer is asked for, but {told}")
 
 
 def _token(answer: Answer) -> _Token:

@@ -11,14 +11,13 @@ import io
 import re
 from dataclasses import dataclass
 from typing import IO, Any, cast
-from urllib.parse import urljoin
 
 from labrt.errors import LabError
 from labrt.images import store
 from labrt.images.registry_api import Registry, pulling, pushing
 from labrt.images.store import Descriptor
 from labrt.images.transfer import Progress
-from labrt.images.wire import TRIES, Answer, Broken, shown
+from labrt.images.wire import TRIES, Answer, Broken, joined, shown
 
 _CHUNK = 1 << 18  # bytes
 SENT, MOUNTED, THERE = "sent", "mounted", "there already"
@@ -129,7 +128,7 @@ class _Upload:
 
 
 def _location(answer: Answer) -> str:
-    return urljoin(answer.url, answer.headers.get("Location", ""))
+    return joined(answer.url, answer.headers.get("Location", ""))
 
 
 class _Told(io.RawIOBase):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin
 
 from labrt.errors import LabError
@@ -66,7 +66,8 @@ class Broken(LabError):
 
 
 class Wire:
-    """Connections to any number of servers, kept open between requests; threads may share it."""
+    """Connections to any number of servers, kept open between requests until its `with` block ends;
+    threads may share it."""
 
     def __init__(self, access: Access) -> None:
         import urllib3
@@ -78,7 +79,14 @@ class Wire:
             "retries": False,
             "maxsize": 8,
         }
-        self._direct = urllib3.PoolManager(**self._options)
+        self._pools = {"": urllib3.PoolManager(**self._options)}  # by proxy
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for pool in self._pools.values():
+            pool.clear()
 
     def ask(
         self,
@@ -130,7 +138,7 @@ class Wire:
             if response.status not in _REDIRECTED or method not in ("GET", "HEAD"):
                 return response
             response.close()
-            following = urljoin(url, response.headers.get("Location", ""))
+            following = joined(url, response.headers.get("Location", ""))
             url, headers = following, self._headers_for(url, following, headers)
         raise LabError(f"{method} {shown(url)}", f"more than {REDIRECTS} redirects")
 
@@ -162,10 +170,12 @@ class Wire:
         """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none."""
         from urllib.request import getproxies_environment, proxy_bypass
 
-        proxy = getproxies_environment().get(url.scheme or "")
-        if not proxy or is_loopback(url.host or "") or proxy_bypass(url.netloc or ""):
-            return self._direct
-        return self._proxied(proxy)
+        proxy = getproxies_environment().get(url.scheme or "", "")
+        if is_loopback(url.host or "") or proxy_bypass(url.netloc or ""):
+            proxy = ""
+        if proxy not in self._pools:
+            self._pools[proxy] = self._proxied(proxy)
+        return self._pools[proxy]
 
     def _proxied(self, proxy: str) -> PoolManager:
         import urllib3
@@ -195,10 +205,24 @@ def whole(response: BaseHTTPResponse, limit: int = SMALL) -> Answer:
         LabError: it is longer than `limit` bytes.
     """
     url = response.url or ""
-    data = response.read(limit + 1)
-    if len(data) > limit:
-        raise LabError(f"read the answer of {shown(url)}", f"it is longer than {limit} bytes")
+    data = b""
+    while chunk := response.read(1 << 16):
+        data += chunk
+        if len(data) > limit:
+            raise LabError(f"read the answer of {shown(url)}", f"it is longer than {limit} bytes")
     return Answer(url, response.status, response.headers, data)
+
+
+def joined(url: str, target: str) -> str:
+    """Return the URL that a server means by its header Location.
+
+    Raises:
+        LabError: it is none.
+    """
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        raise LabError(f"go on from {shown(url)}", "where it leads to is no URL") from None
 
 
 def origin(url: str) -> tuple[str | None, str | None, int]:
