@@ -112,10 +112,8 @@ class _Download:
         for left in range(TRIES - 1, -1, -1):
             have = self._end()
             self.progress.begin(self.blob, have)
-            if have == self.blob.size:
-                return
             try:
-                self._append(have)
+                return self._append(have) if have != self.blob.size else None
             except Broken as broken:
                 if not left:
                     remedy = "pull again: it goes on from where it stopped"
@@ -134,9 +132,9 @@ class _Download:
             if response.status not in (200, 206, 416):
                 self.registry.require(whole(response), 200, 206)
             goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            if response.status != 206 or not goes_on:
+            if have and not (response.status == 206 and goes_on):
                 have = self._start_over()
-            if response.status != 200 and not goes_on:
+            if response.status == 416 or (response.status == 206 and not goes_on):
                 raise Broken(self._tried, "the server sent another part of it")
             for chunk in response.stream(_CHUNK):
                 have += len(chunk)

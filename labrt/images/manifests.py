@@ -85,7 +85,10 @@ class Index:
         for offered, descriptor in self.images:
             if offered.suits(wanted):
                 return descriptor
-        there = ", ".join(sorted({ascii(str(each))[1:-1] for each, _ in self.images})) or "none"
+        known = {
+            ascii(str(each))[1:-1] for each, _ in self.images if each.os not in ("", "unknown")
+        }
+        there = ", ".join(sorted(known)) or "nothing"
         raise LabError(
             f"find the image for {wanted}", f"there is one for: {there[:300]}", remedy="--platform"
         )

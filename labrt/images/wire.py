@@ -70,16 +70,8 @@ class Wire:
     threads may share it."""
 
     def __init__(self, access: Access) -> None:
-        import urllib3
-
         self._access = access
-        self._options: dict[str, Any] = {
-            "ssl_context": _tls(access),
-            "timeout": urllib3.Timeout(connect=CONNECT, read=READ),
-            "retries": False,
-            "maxsize": 8,
-        }
-        self._pools = {"": urllib3.PoolManager(**self._options)}  # by proxy
+        self._pools: dict[tuple[bool, str], PoolManager] = {}  # by TLS or not, and proxy
 
     def __enter__(self) -> Self:
         return self
@@ -167,22 +159,25 @@ class Wire:
         return response
 
     def _pool(self, url: Url) -> PoolManager:
-        """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none."""
-        from urllib.request import getproxies_environment, proxy_bypass
+        key = url.scheme == "https", _proxy(url)
+        if key not in self._pools:
+            self._pools[key] = self._new_pool(*key)
+        return self._pools[key]
 
-        proxy = getproxies_environment().get(url.scheme or "", "")
-        if is_loopback(url.host or "") or proxy_bypass(url.netloc or ""):
-            proxy = ""
-        if proxy not in self._pools:
-            self._pools[proxy] = self._proxied(proxy)
-        return self._pools[proxy]
-
-    def _proxied(self, proxy: str) -> PoolManager:
+    def _new_pool(self, secure: bool, proxy: str) -> PoolManager:
         import urllib3
 
+        options: dict[str, Any] = {
+            "ssl_context": _tls(self._access) if secure else None,
+            "timeout": urllib3.Timeout(connect=CONNECT, read=READ),
+            "retries": False,
+            "maxsize": 8,
+        }
+        if not proxy:
+            return urllib3.PoolManager(**options)
         secret = _parsed(proxy).auth
         headers = urllib3.make_headers(proxy_basic_auth=secret) if secret else None
-        return urllib3.ProxyManager(proxy, proxy_headers=headers, **self._options)
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
 
     def check(self, url: str) -> None:
         """See whether this URL may be asked at all.
@@ -260,6 +255,15 @@ def _parsed(url: str) -> Url:
         return parse_url(url)
     except LocationValueError:
         raise LabError(f"ask {printable(url.partition('?')[0])}", "that is no URL") from None
+
+
+def _proxy(url: Url) -> str:
+    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), "" for none."""
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if is_loopback(url.host or "") or proxy_bypass(url.netloc or ""):
+        return ""
+    return getproxies_environment().get(url.scheme or "", "")
 
 
 def _patiently(send: Callable[[], BaseHTTPResponse], tries: int) -> BaseHTTPResponse:
@@ -344,7 +348,9 @@ def _told(tried: str) -> Iterator[None]:
     except exceptions.ReadTimeoutError:
         raise Broken(tried, f"nothing came for {READ:g} s") from None
     except (exceptions.HTTPError, HTTPException, ConnectionError, TimeoutError) as error:
-        raise Broken(tried, "the connection broke", printable(str(error))) from None
+        raise Broken(
+            tried, "the connection broke", printable(str(error.args[0] if error.args else error))
+        ) from None
 
 
 def _distrust(tried: str, error: Exception) -> LabError:

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -106,10 +105,10 @@ class TestTLS:
 
     def test_a_folder_without_certificates_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(LabError, match=r"no file \*\.crt is there"):
-            Wire(Access(cert_dir=tmp_path))
+            ask("GET", "https://127.0.0.1:1/", access=Access(cert_dir=tmp_path))
         (tmp_path / "a.crt").write_text("nothing")
         with pytest.raises(LabError, match="no certificate in PEM form"):
-            Wire(Access(cert_dir=tmp_path))
+            ask("GET", "https://127.0.0.1:1/", access=Access(cert_dir=tmp_path))
 
 
 @contextmanager
@@ -118,15 +117,9 @@ def _https(with_: Certificates, answer: Callable[[Handler], None]) -> Iterator[s
         def do_GET(self) -> None:
             answer(self)
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A failed handshake is what these tests are about."""
-
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(with_.certificate, with_.key)
-    with Server(("127.0.0.1", 0), Answers) as server:
+    with servers.Server(("127.0.0.1", 0), Answers) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
