@@ -116,6 +116,11 @@ def _changed() -> Iterator[dict[str, Any]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         auths = _read(file)
         yield auths
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".new-", delete=False) as new:
-            json.dump({"auths": auths}, new, indent=2)
-        os.rename(new.name, file)
+        fd, aside = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+        try:
+            with open(fd, "w") as stream:
+                json.dump({"auths": auths}, stream, indent=2)
+            os.rename(aside, file)
+        except BaseException:
+            os.unlink(aside)
+            raise

@@ -69,32 +69,33 @@ class Registry:
             self._authority.challenged(greeting, NO_SCOPE)
 
     def _greet(self, host: str, access: Access) -> Answer:
+        """Over TLS; in plain where the user says so, or on loopback if nothing speaks for TLS."""
+        plain, secure = f"http://{host}/v2/", f"https://{host}/v2/"
         if access.plain_http:
-            return self._greeting(f"http://{host}/v2/")
-        if access.cert_dir is None and wire.is_loopback(wire.origin(f"http://{host}")[1] or ""):
-            return self._greet_neighbour(host)
-        return self._greeting(f"https://{host}/v2/")
+            return self._greeting(plain, self._wire.ask("GET", plain))
+        is_near = wire.is_loopback(wire.origin(plain)[1] or "")
+        if is_near and access.cert_dir is None and (answer := self._plain_answer(plain)):
+            return self._greeting(plain, answer)
+        return self._greeting(secure, self._wire.ask("GET", secure))
 
-    def _greet_neighbour(self, host: str) -> Answer:
-        """On loopback: plain HTTP, unless the answer is the one of servers that want TLS."""
+    def _plain_answer(self, url: str) -> Answer | None:
+        """What a server says to plain HTTP; None where it wants TLS: then it says 400, or hangs
+        up."""
         try:
-            answer = self._wire.ask("GET", f"http://{host}/v2/", tries=1)
-            if answer.status != 400:
-                return self._greeting(f"http://{host}/v2/")
+            answer = self._wire.ask("GET", url)
         except Broken:
-            pass
-        return self._greeting(f"https://{host}/v2/")
+            return None
+        return None if answer.status == 400 else answer
 
-    def _greeting(self, url: str) -> Answer:
-        answer = self._wire.ask("GET", url)
+    def _greeting(self, url: str, answer: Answer) -> Answer:
         is_page = "html" in answer.headers.get("Content-Type", "")
-        if answer.status not in (200, 401) or is_page or answer.url != url:
+        if is_page or answer.url != url or answer.status in (400, 403, 404):
             raise LabError(
                 f"GET {wire.shown(url)}",
                 f"{_status(answer)}: no registry answers like this",
                 remedy="check host and port",
             )
-        return answer
+        return self.require(answer, 200, 401)
 
     def greet_again(self) -> None:
         """See whether the login holds.

@@ -111,11 +111,10 @@ class Authority:
     def _require_private(self, realm: str) -> None:
         """A login goes to a token server as safely as to the registry itself, or not at all."""
         self._wire.check(realm)
-        if realm.startswith("https:"):
-            return
+        realm_scheme, realm_host, _ = wire.origin(realm)
         scheme, host, _ = wire.origin(self._url)
-        realm_host = wire.origin(realm)[1]
-        if scheme == "https" or not (realm_host == host or wire.is_loopback(realm_host or "")):
+        near = realm_host == host or wire.is_loopback(realm_host or "")
+        if realm_scheme == "http" and (scheme == "https" or not near):
             raise LabError(
                 f"get a token from {wire.shown(realm)}", "a login isn't sent there over plain HTTP"
             )

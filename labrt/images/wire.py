@@ -77,7 +77,7 @@ class Wire:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):
             pool.clear()
 
     def ask(
@@ -87,20 +87,19 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         body: bytes | IO[bytes] | None = None,
         limit: int = SMALL,
-        tries: int = TRIES,
     ) -> Answer:
         """Return the whole answer to a request.
 
         Args:
             body: a stream is sent once, and needs a Content-Length; what is no stream may be sent
-                again, `tries` times in all, when the server is busy or hangs up.
+                again when the server is busy or hangs up.
             limit: the most bytes that the answer may have.
 
         Raises:
             Broken: the connection ended half-way.
             LabError: no connection, or the answer is too long.
         """
-        with self.open(method, url, headers, body, tries) as response:
+        with self.open(method, url, headers, body) as response:
             return whole(response, limit)
 
     @contextmanager
@@ -110,10 +109,9 @@ class Wire:
         url: str,
         headers: Mapping[str, str] | None = None,
         body: bytes | IO[bytes] | None = None,
-        tries: int = TRIES,
     ) -> Iterator[BaseHTTPResponse]:
         """Give an answer whose body is still to be read; what it raises is as with `ask`."""
-        tries = tries if body is None or isinstance(body, bytes) else 1
+        tries = TRIES if body is None or isinstance(body, bytes) else 1
         response = _patiently(lambda: self._follow(method, url, dict(headers or {}), body), tries)
         try:
             with _told(f"{method} {shown(url)}"):
@@ -135,7 +133,7 @@ class Wire:
         raise LabError(f"{method} {shown(url)}", f"more than {REDIRECTS} redirects")
 
     def _headers_for(self, old: str, new: str, headers: dict[str, str]) -> dict[str, str]:
-        if old.startswith("https:") and not new.startswith("https:"):
+        if origin(old)[0] == "https" != origin(new)[0]:
             raise LabError(f"follow a redirect from {shown(old)}", "it leads away from HTTPS")
         if origin(old) == origin(new):
             return headers
@@ -348,9 +346,8 @@ def _told(tried: str) -> Iterator[None]:
     except exceptions.ReadTimeoutError:
         raise Broken(tried, f"nothing came for {READ:g} s") from None
     except (exceptions.HTTPError, HTTPException, ConnectionError, TimeoutError) as error:
-        raise Broken(
-            tried, "the connection broke", printable(str(error.args[0] if error.args else error))
-        ) from None
+        why = str(error.args[0] if error.args else error)
+        raise Broken(tried, "the connection broke", printable(why)) from None
 
 
 def _distrust(tried: str, error: Exception) -> LabError:
@@ -363,6 +360,8 @@ def _distrust(tried: str, error: Exception) -> LabError:
             f"its certificate isn't trusted: {cause.verify_message}",
             remedy="--cert-dir DIR with the certificate (*.crt) of who signed it",
         )
+    if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return Broken(tried, "the connection broke")
     reason = getattr(cause, "reason", "") or str(cause)
     return LabError(
         tried, f"no TLS: {printable(reason)}", remedy="--plain-http, where the network is trusted"

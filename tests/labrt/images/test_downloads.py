@@ -116,6 +116,21 @@ class TestABrokenConnection:
             assert relay.down < 2_000_000 * 1.3  # what was on the way when it broke is lost
         assert store.resolve(f"{relay.address}/broken").layers == made.layers
 
+    @needs_registry
+    def test_over_tls_is_no_different(self, machine: Machine, tmp_path: Path) -> None:
+        made = image("app", 2_000_000)
+        trusted = servers.certificates(tmp_path / "trusted")
+        access = Access(cert_dir=trusted.folder)
+        (tmp_path / "registry").mkdir()
+        tls = {"certificate": str(trusted.certificate), "key": str(trusted.key)}
+        with servers.registry(tmp_path / "registry", tls=tls) as address:
+            registry.push(made, f"{address}/broken", access)
+            machine("second")
+            with Relay(address, down_cuts=[900_000, 500_000]).running() as relay:
+                registry.pull(f"{relay.address}/broken", access)
+                assert relay.down_cuts == []
+                assert relay.down < 2_000_000 * 1.3
+
 
 class TestWhatWasFetchedBefore:
     def test_is_not_fetched_again(self) -> None:

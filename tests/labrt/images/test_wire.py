@@ -222,8 +222,9 @@ class TestRedirects:
         assert "secret" not in str(refused.value)
         assert "\n" not in str(refused.value)
 
+    @pytest.mark.parametrize("scheme", ["http", "HTTP"])
     def test_from_https_to_http_are_refused_even_on_this_machine(
-        self, trusted: Certificates
+        self, trusted: Certificates, scheme: str
     ) -> None:
         heard: list[str] = []
 
@@ -233,7 +234,7 @@ class TestRedirects:
 
         with (
             servers.rogue(hear) as plain,
-            _https(trusted, _redirect(f"http://{plain}/")) as secure,
+            _https(trusted, _redirect(f"{scheme}://{plain}/")) as secure,
             pytest.raises(LabError, match="leads away from HTTPS"),
         ):
             ask("GET", f"https://{secure}/a", access=Access(cert_dir=trusted.folder))
