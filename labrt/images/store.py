@@ -23,7 +23,6 @@ from typing import Any
 
 from labrt import paths
 from labrt.errors import LabError
-from labrt.images import references
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -229,6 +228,8 @@ def tag(name: str, manifest: str) -> None:
     Raises:
         LabError: `name` is no reference, or the manifest isn't in the store.
     """
+    from labrt.images import references  # only now: it takes 1 ms to import
+
     data = get(manifest)
     name = str(references.parse(name))
     descriptor = {
@@ -256,6 +257,10 @@ def resolve(name: str) -> Image:
         LabError: no such image, or one of its parts is damaged.
     """
     known = {entry["annotations"].get(REF_NAME): entry["digest"] for entry in _index()}
+    if name in known:
+        return load(name, known[name])
+    from labrt.images import references  # only now: it takes 1 ms to import
+
     for each in references.names(name):
         if each in known:
             return load(each, known[each])
