@@ -90,9 +90,8 @@ def push(
     target = references.parse(reference or image.name).remote()
     if target.digest not in ("", image.digest):
         raise LabError(f"push {image.name} as {target}", f"its digest is {image.digest}")
-    data = store.get(image.digest)
-    media_type = json.loads(data).get("mediaType", store.MANIFEST)
-    blobs = tuple(dict.fromkeys((*image.layers, _config(data))))
+    manifest = _stored(image)
+    blobs = tuple(dict.fromkeys(manifest.blobs))
     elsewhere = _elsewhere(target)
     with connected(target.registry, access, logins.find(target.registry)) as registry:
 
@@ -101,11 +100,11 @@ def push(
             return uploads.send(registry, target.repository, blob, source, told)
 
         ways = at_once(send, blobs, progress)
-        _put_manifest(registry, target, data, media_type, image.digest)
+        _put_manifest(registry, target, manifest)
     sizes = {way: 0 for way in (uploads.SENT, uploads.MOUNTED, uploads.THERE)}
     for blob, way in zip(blobs, ways, strict=True):
         sizes[way] += blob.size
-    sent = sizes[uploads.SENT] + len(data)
+    sent = sizes[uploads.SENT] + manifest.descriptor.size
     return Pushed(str(target), image.digest, sent, sizes[uploads.MOUNTED], sizes[uploads.THERE])
 
 
@@ -141,19 +140,21 @@ def _chosen(registry: Registry, wanted: Reference, chosen: Descriptor) -> Manife
     return manifest
 
 
-def _put_manifest(
-    registry: Registry, target: Reference, data: bytes, media_type: str, digest: str
-) -> None:
+def _put_manifest(registry: Registry, target: Reference, manifest: Manifest) -> None:
     url = f"/v2/{target.repository}/manifests/{target.version}"
-    headers = {"Content-Type": media_type}
-    answer = registry.ask("PUT", url, pushing(target.repository), headers, data)
+    headers = {"Content-Type": manifest.descriptor.media_type}
+    answer = registry.ask("PUT", url, pushing(target.repository), headers, manifest.data)
+    digest = manifest.descriptor.digest
     told = registry.require(answer, 201).headers.get("Docker-Content-Digest", digest)
     if told != digest:
         raise LabError(f"push {target}", f"the registry calls it {printable(told, 71)}")
 
 
-def _config(manifest: bytes) -> Descriptor:
-    return Descriptor.from_json(json.loads(manifest)["config"])
+def _stored(image: Image) -> Manifest:
+    data = store.get(image.digest)
+    manifest = manifests.read(data, json.loads(data).get("mediaType", store.MANIFEST))
+    assert isinstance(manifest, Manifest), "the store holds no indexes"
+    return manifest
 
 
 def _elsewhere(target: Reference) -> dict[str, str]:
@@ -163,7 +164,6 @@ def _elsewhere(target: Reference) -> dict[str, str]:
     for name in store.names():
         other = references.parse(name)
         if other.registry == target.registry and other.repository != target.repository:
-            image = store.resolve(name)
-            blobs = (*image.layers, _config(store.get(image.digest)))
+            blobs = _stored(store.resolve(name)).blobs
             found |= {blob.digest: other.repository for blob in blobs}
     return found

@@ -279,7 +279,7 @@ def load(name: str, digest: str) -> Image:
         LabError: one of its parts is missing or damaged.
     """
     manifest = json.loads(get(digest))
-    config = json.loads(get(manifest["config"]["digest"]))
+    config = {"config": {}, **json.loads(get(manifest["config"]["digest"]))}
     return Image(name, digest, config, tuple(map(Descriptor.from_json, manifest["layers"])))
 
 

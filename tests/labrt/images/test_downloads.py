@@ -131,6 +131,14 @@ class TestABrokenConnection:
                 assert relay.down_cuts == []
                 assert relay.down < 2_000_000 * 1.3
 
+    def test_is_gone_on_with_at_another_host_where_the_registry_leads_to_it(self) -> None:
+        lengths = [200_000]
+        with servers.rogue(lambda h: cut(h, lengths.pop()) if lengths else rest(h)) as blobs:
+            told = Told()
+            download(lambda h: h.reply(307, location=f"http://{blobs}/somewhere?signed"), told)
+        assert told.begins == [0, 200_000]
+        assert store.get(BLOB.digest) == DATA
+
 
 class TestWhatWasFetchedBefore:
     def test_is_not_fetched_again(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,19 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
         manifests.read(data, MANIFEST)
 
 
+def test_what_runs_is_checked_too() -> None:
+    manifest = read(GOOD)
+    assert isinstance(manifest, Manifest)
+    wrong: tuple[object, ...] = (
+        None, [], 3, {"Env": "A=b"}, {"Env": [3]}, {"Cmd": {"a": 1}}, {"Entrypoint": ["a\0b"]},
+        {"User": 7}, {"WorkingDir": ["/"]},
+    )  # fmt: skip
+    for config in wrong:
+        whole = {"rootfs": {"diff_ids": [DIGEST] * 2}, "config": config}
+        with pytest.raises(LabError, match="is no object|is damaged"):
+            manifests.check_config(json.dumps(whole).encode(), manifest, HOST, asked=False)
+
+
 class TestAnIndex:
     def index(self, *platforms: object) -> Index:
         entry = {"mediaType": MANIFEST, "digest": DIGEST}
@@ -150,6 +164,8 @@ class TestAConfiguration:
         rootfs = {"type": "layers", "diff_ids": [DIGEST, DIGEST]}
         self.check({"os": "linux", "architecture": "amd64", "rootfs": rootfs})
         self.check({"rootfs": rootfs})
+        run = {"Env": ["A=b"], "Entrypoint": None, "Cmd": ["sh"], "User": "1", "WorkingDir": ""}
+        self.check({"rootfs": rootfs, "config": run})
 
     @pytest.mark.parametrize(
         ("config", "why"),
@@ -209,8 +225,6 @@ class TestARegistryThatLies:
             self.pull(lambda h: h.reply(200, body, content_type=MANIFEST), f"@{DIGEST}")
 
     def test_about_the_size_that_its_index_announces(self) -> None:
-        import hashlib
-
         inner = json.dumps(GOOD).encode()
         digest = f"sha256:{hashlib.sha256(inner).hexdigest()}"
         entry = {"mediaType": MANIFEST, "digest": digest, "size": 1}

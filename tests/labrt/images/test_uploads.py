@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -136,6 +137,33 @@ class TestABrokenConnection:
             registry.push(made, f"{relay.address}/broken-upload")
             assert relay.up_cuts == []
         assert registry.push(made, f"{plain}/broken-upload").skipped > 2_000_000
+
+
+def test_a_token_that_ends_on_the_way_is_got_anew(blob: Descriptor) -> None:
+    there = Registry()
+    tokens = ["new", "old"]
+    refused: list[str] = []
+
+    class Guarded(Handler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            if self.path.startswith("/token"):
+                return self.reply(200, json.dumps({"token": tokens.pop()}).encode())
+            if not given or (self.command == "PATCH" and given == "Bearer old"):
+                refused.append(self.command)
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                realm = f"http://{self.headers['Host']}/token"
+                return self.reply(401, b"{}", www_authenticate=f'Bearer realm="{realm}"')
+            there(self)
+
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
+
+    with servers.serving(Guarded) as server:
+        address = f"127.0.0.1:{server.server_port}"
+        with connected(address, Access(), None) as connection:
+            uploads.send(connection, "app", blob, "", Progress())
+    assert refused == ["GET", "PATCH"]
+    assert there.blobs == {blob.digest: store.get(blob.digest)}
 
 
 class TestARegistryThatLies:
