@@ -70,10 +70,17 @@ def _locked(path: Path) -> Iterator[io.BufferedRandom]:
     while True:
         with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            if _is_at(path, file):
                 yield file
                 return
         # who had the lock has moved the file into the store, or removed it: once more
+
+
+def _is_at(path: Path, file: io.BufferedRandom) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 from labrt.errors import LabError
 from labrt.images import store
+from labrt.images.downloads import is_stored
 from labrt.images.registry_api import Registry, pulling, pushing
 from labrt.images.store import Descriptor
 from labrt.images.transfer import Progress
@@ -70,6 +71,8 @@ class _Upload:
         return self.registry.require(answer, 201, 202).status == 201
 
     def complete(self) -> None:
+        if not is_stored(self.blob):
+            raise LabError(f"push the blob {self.blob.digest}", "the store hasn't got it whole")
         location, offset = self._begin(), 0
         for left in range(TRIES - 1, -1, -1):
             try:

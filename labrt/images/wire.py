@@ -337,6 +337,8 @@ def _told(tried: str) -> Iterator[None]:
     except exceptions.NewConnectionError as error:
         why = getattr(error.__cause__, "strerror", "") or "no connection"
         raise LabError(tried, why.lower(), remedy="check host and port") from None
+    except exceptions.LocationValueError as error:
+        raise LabError(tried, printable(str(error)), remedy="check the name") from None
     except exceptions.ConnectTimeoutError:
         raise LabError(tried, f"no answer in {CONNECT:g} s", remedy="check host and port") from None
     except exceptions.ProxyError:

@@ -249,6 +249,17 @@ class TestTheNameComesLast:
         with pytest.raises(LabError, match="404"):
             registry.pull(f"{plain}/damaged")
 
+    @pytest.mark.parametrize("more", [-1, 1])
+    def test_a_blob_of_another_size_than_its_manifest_says_is_not_pushed(
+        self, plain: str, more: int
+    ) -> None:
+        made = image("app", 500)
+        manifest = json.loads(store.get(made.digest))
+        manifest["layers"][0]["size"] += more
+        store.tag("lying", store.put(json.dumps(manifest).encode()))
+        with pytest.raises(LabError, match="the store hasn't got it whole"):
+            registry.push(store.resolve("lying"), f"{plain}/lying")
+
     def test_a_digest_that_is_another_images_is_no_name_for_this(self, plain: str) -> None:
         made = image("app", 100)
         with pytest.raises(LabError, match=f"its digest is {made.digest}"):

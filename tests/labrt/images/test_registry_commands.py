@@ -187,6 +187,8 @@ WRONG = {
     "pull App": "lower case",
     "pull 127.0.0.1:1/app": "connection refused",
     "pull no-such-host.invalid/app": "no host has that name",
+    "pull 127.0.0.1:99999/app": "that is no URL",
+    f"pull {'a' * 64}.example/app": "label empty or too long",
     "pull PLAIN/nosuch": "404 Not Found",
     "pull PLAIN/nosuch:": "make a tag",
     "pull --platform amd64 PLAIN/app": "not OS/ARCHITECTURE",
