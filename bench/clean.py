@@ -30,6 +30,8 @@ KEPT = (
     "images",
     "kernels",
     "layers",
+    "logins.json",
+    "logins.lock",
     "logs",
     "names",
     "networks",

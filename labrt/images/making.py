@@ -15,7 +15,8 @@ from labrt.images import store
 from labrt.images.store import Descriptor, Image
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Python's names → Go's, which OCI took
+# Python's names → Go's, which OCI took.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,20 @@ def make(name: str, archive: bytes, config: dict[str, Any]) -> Image:
     return image(name, [layer(lambda stream: stream.write(archive))], config)
 
 
+def architecture() -> str:
+    """Return this machine's, as images name it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
 def config(command: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of an image for this machine that runs `command`.
 
     It is the image's Cmd rather than its Entrypoint, so that `labrt run IMAGE echo hello` replaces
     it.
     """
-    machine = platform.machine()
     return {
-        "architecture": _ARCHITECTURES.get(machine, machine),
+        "architecture": architecture(),
         "os": "linux",
         "config": {"Env": [_PATH], "WorkingDir": "/", "Cmd": list(command)},
     }

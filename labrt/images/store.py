@@ -241,11 +241,19 @@ def _check(digest: str, found: Any) -> None:
 
 
 def tag(name: str, manifest: str) -> None:
-    """Let `name` mean the image with that manifest digest."""
+    """Let `name` mean the image with that manifest digest.
+
+    Raises:
+        LabError: `name` is no reference, or the manifest isn't in the store.
+    """
+    from labrt.images import references  # only now: it takes 1 ms to import
+
+    data = get(manifest)
+    name = str(references.parse(name))
     descriptor = {
-        "mediaType": MANIFEST,
+        "mediaType": json.loads(data).get("mediaType", MANIFEST),
         "digest": manifest,
-        "size": len(get(manifest)),
+        "size": len(data),
         "annotations": {REF_NAME: name},
     }
     with _locked():
@@ -266,14 +274,19 @@ def resolve(name: str) -> Image:
     Raises:
         LabError: no such image, or one of its parts is damaged.
     """
-    for entry in _index():
-        if entry["annotations"].get(REF_NAME) == name:
-            return load(name, entry["digest"])
+    known = {entry["annotations"].get(REF_NAME): entry["digest"] for entry in _index()}
+    if name in known:
+        return load(name, known[name])
+    from labrt.images import references  # only now: it takes 1 ms to import
+
+    for each in references.names(name):
+        if each in known:
+            return load(each, known[each])
     raise LabError(
         f"find the image {name!r}",
         "no such image in the store",
         f"known here: {', '.join(names()) or 'none'}",
-        "./lab setup builds busybox",
+        f"labrt pull {name}" if references.parse(name).registry else "./lab setup builds busybox",
     )
 
 
