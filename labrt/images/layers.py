@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrt import paths
+from labrt.images import store
 from labrt.images.store import Image
 from labrt.users import mappings
 
@@ -23,7 +24,8 @@ def unpacked(image: Image) -> list[Path]:
         if not folder.exists():
             from labrt.images import unpacking  # only now: tar and gzip take 5 ms to import
 
-            unpacking.unpack(blob.digest, diff_id, folder)
+            with store.adding():  # so that no collector of garbage takes it for left behind
+                unpacking.unpack(blob.digest, diff_id, folder)
     return folders
 
 

@@ -29,11 +29,12 @@ def make(name: str, archive: bytes, config: dict[str, Any]) -> Image:
         archive: a tar archive.
         config: the OCI image configuration, but for its `rootfs`.
     """
-    return image(name, [layer(lambda stream: stream.write(archive))], config)
+    with store.adding():
+        return image(name, [layer(lambda stream: stream.write(archive))], config)
 
 
 def layer(write: Callable[[IO[bytes]], object], media_type: str = store.LAYER_GZIP) -> Layer:
-    """Put a layer into the store.
+    """Put a layer into the store; hold `store.adding` until an image of it is named.
 
     Args:
         write: writes its tar archive into the stream it is given.

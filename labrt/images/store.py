@@ -4,6 +4,8 @@
         oci-layout          {"imageLayoutVersion": "1.0.0"}
         index.json          name → manifest digest
         blobs/sha256/…      manifests, configs and layers
+        lock                held by who writes index.json
+        writers             held, shared, by who adds an image; alone by who collects garbage
 
 https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
@@ -15,11 +17,12 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labrt import paths
 from labrt.errors import LabError
@@ -114,7 +117,8 @@ def put(data: bytes) -> str:
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     path = blob_path(digest)
     if not path.exists():
-        _write_whole(path, data)
+        with adding():
+            _write_whole(path, data)
     return digest
 
 
@@ -139,6 +143,8 @@ class Incoming(io.RawIOBase):
     def __init__(self) -> None:
         import tempfile  # only now: it takes 3 ms, and few commands write
 
+        self._lock = ExitStack()
+        self._lock.enter_context(adding())
         parent = folder() / "blobs" / "sha256"
         parent.mkdir(parents=True, exist_ok=True)
         fd, self._temporary = tempfile.mkstemp(dir=parent, prefix=".new-")
@@ -172,6 +178,7 @@ class Incoming(io.RawIOBase):
         if not self.closed:
             self._file.close()
             Path(self._temporary).unlink(missing_ok=True)
+            self._lock.close()
         super().close()
 
 
@@ -223,23 +230,20 @@ def _check(digest: str, found: Any) -> None:
 
 
 def tag(name: str, manifest: str) -> None:
-    """Let `name` mean the image with that manifest digest."""
-    descriptor = {
-        "mediaType": MANIFEST,
-        "digest": manifest,
-        "size": len(get(manifest)),
-        "annotations": {REF_NAME: name},
-    }
+    """Let `name` mean the image with that manifest digest; "" keeps the image without a name.
+
+    Raises:
+        LabError: one of its parts isn't in the store.
+    """
     with _locked():
-        others = [entry for entry in _index() if entry["annotations"].get(REF_NAME) != name]
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, descriptor]}
-        _write_whole(folder() / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
+        descriptor = {**_whole(manifest), "annotations": {REF_NAME: name} if name else {}}
+        if name or manifest not in (entry.digest for entry in entries()):
+            _write_index([*_without(Entry(name, manifest), Entry("", manifest)), descriptor])
 
 
 def names() -> list[str]:
     """Return the names of all images."""
-    return sorted(entry["annotations"][REF_NAME] for entry in _index())
+    return sorted(entry.name for entry in entries() if entry.name)
 
 
 def resolve(name: str) -> Image:
@@ -281,11 +285,15 @@ def _index() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _locked() -> Iterator[None]:
-    """Keep other writers of index.json out (flock(2))."""
+def _locked(file: str = "lock", how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Keep other writers of index.json out (flock(2)).
+
+    Raises:
+        BlockingIOError: others are in, and `how` says not to wait.
+    """
     folder().mkdir(parents=True, exist_ok=True)
-    with open(folder() / "lock", "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with open(folder() / file, "w") as handle:
+        fcntl.flock(handle, how)
         yield
 
 
@@ -302,3 +310,90 @@ def _write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+class Entry(NamedTuple):
+    """What index.json says of an image: its name, "" for none, and its manifest's digest."""
+
+    name: str
+    digest: str
+
+    def covers(self, descriptor: dict[str, Any]) -> bool:
+        """Whether a descriptor has this name; or, where this has none, has none and this digest."""
+        name = descriptor["annotations"].get(REF_NAME, "")
+        return name == self.name and (bool(name) or descriptor["digest"] == self.digest)
+
+
+def entries() -> list[Entry]:
+    """Return what index.json refers to."""
+    return [Entry(each["annotations"].get(REF_NAME, ""), each["digest"]) for each in _index()]
+
+
+def untag(*gone: Entry) -> None:
+    """Let the index refer no more to these; content to find them gone. Blobs are gc's business."""
+    with _locked():
+        _write_index(_without(*gone))
+
+
+@contextmanager
+def adding() -> Iterator[None]:
+    """Keep the collector of garbage out (flock(2)), from an image's first blob until the index
+    refers to it: until then nothing does. Any number may add at the same time."""
+    with _locked("writers", fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def alone(patience: float = 10.0) -> Iterator[None]:
+    """Keep everybody out who adds an image or writes the index.
+
+    Args:
+        patience: for how many seconds to wait until nobody adds.
+
+    Raises:
+        LabError: somebody still does.
+    """
+    deadline = time.monotonic() + patience
+    with ExitStack() as locks:
+        while not _entered_alone(locks):
+            if time.monotonic() > deadline:
+                raise LabError(
+                    "have the store of images alone",
+                    "a pull, a build or a load is at work",
+                    remedy="wait for its end",
+                )
+            time.sleep(0.02)
+        locks.enter_context(_locked())
+        yield
+
+
+def _entered_alone(locks: ExitStack) -> bool:
+    try:
+        locks.enter_context(_locked("writers", fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _without(*gone: Entry) -> list[dict[str, Any]]:
+    return [each for each in _index() if not any(entry.covers(each) for entry in gone)]
+
+
+def _write_index(descriptors: list[dict[str, Any]]) -> None:
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
+    _write_whole(folder() / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
+
+
+def _whole(digest: str) -> dict[str, Any]:
+    """Return an image's descriptor, if all its parts are here."""
+    data = get(digest)
+    manifest = json.loads(data)
+    for part in (manifest["config"], *manifest["layers"]):
+        if not blob_path(part["digest"]).exists():
+            raise LabError(f"name the image {digest}", f"its part {part['digest']} isn't here")
+    return {
+        "mediaType": manifest.get("mediaType", MANIFEST),
+        "digest": digest,
+        "size": len(data),
+    }
