@@ -23,7 +23,7 @@ from labrt.images import store
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _LARGEST_JSON = 4 << 20  # bytes; of a manifest, as registries have it
-_GONE = ".new-gone-"  # a half-written thing's name: found by the next collection, if this one dies
+_GONE = ".new-gone-"  # as a half-written thing: the next collection finds it, if this one dies
 
 
 class Garbage(NamedTuple):
@@ -47,14 +47,16 @@ def collect(cache: bool = False, dry_run: bool = False) -> list[Garbage]:
     Raises:
         LabError: an image is being added and is not done for 10 seconds.
     """
-    with store.alone():
-        found = [*_cache(cache), *_blobs(kept := marked(_roots(cache))), *_layers(kept)]
-        if dry_run:
-            return found
-        gone = [each for each in found if _move_away(each)]
-    for each in gone:
-        _remove(_aside(each.path))
-    return gone
+    with store.collecting():
+        with store.alone():
+            found = [*_cache(cache), *_blobs(kept := marked(_roots(cache))), *_layers(kept)]
+            if dry_run:
+                return found
+            gone = [(each, aside) for each in found if (aside := _taken(each))]
+        for _, aside in gone:  # big trees, for which nobody else needs to wait
+            if aside.is_dir():
+                state.remove_tree(aside)
+    return [each for each, _ in gone]
 
 
 def marked(roots: Iterable[str]) -> set[str]:
@@ -139,20 +141,14 @@ def _bytes(folder: Path) -> int:
     return sum(sizes.values())
 
 
-def _move_away(garbage: Garbage) -> bool:
-    os.rename(garbage.path, _aside(garbage.path))
-    if garbage.kind == "layer" and str(garbage.path) in _used_layers():
-        os.rename(_aside(garbage.path), garbage.path)  # a container came to use it just now
-        return False
-    return True
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(_GONE + path.name.removeprefix(_GONE))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        state.remove_tree(path)
-    else:
-        path.unlink()
+def _taken(garbage: Garbage) -> Path | None:
+    """Take it out of the store; return where it is now, None where it stays."""
+    if garbage.path.is_file():
+        garbage.path.unlink()
+        return garbage.path
+    aside = garbage.path.with_name(f"{_GONE}{os.urandom(4).hex()}")
+    os.rename(garbage.path, aside)
+    if str(garbage.path) in _used_layers():
+        os.rename(aside, garbage.path)  # a container came to use it just now
+        return None
+    return aside

@@ -5,7 +5,8 @@
         index.json          name → manifest digest
         blobs/sha256/…      manifests, configs and layers
         lock                held by who writes index.json
-        writers             held, shared, by who adds an image; alone by who collects garbage
+        writers             held, shared, by who adds an image; alone by who looks for garbage
+        collector           held by who collects garbage
 
 https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
@@ -340,6 +341,13 @@ def adding() -> Iterator[None]:
     """Keep the collector of garbage out (flock(2)), from an image's first blob until the index
     refers to it: until then nothing does. Any number may add at the same time."""
     with _locked("writers", fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """Keep other collectors of garbage out."""
+    with _locked("collector"):
         yield
 
 
