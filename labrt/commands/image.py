@@ -7,7 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 HELP = "list, tell, name, compare and remove images"
-_VERBS = ("base", "diff", "gc", "history", "inspect", "ls", "rm", "tag")
+_VERBS = ("base", "diff", "gc", "history", "import", "inspect", "load", "ls", "rm", "save", "tag")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,10 @@ Streams both ways: a layer may be larger than memory.
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import zstandard
 
@@ -25,6 +26,8 @@ _KINDS = {
     f"{_DOCKER}.gzip": "gzip",
     f"{_DOCKER}.zstd": "zstd",
 }
+_BUFFER = 1 << 18  # bytes
+_FEED = 1 << 10  # bytes; a block of 4 may hold 128 KiB, so that these become at most 32 MiB
 
 
 def kind(media_type: str) -> str:
@@ -48,15 +51,15 @@ def reading(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
 
     Raises:
         LabError: the type is unknown. The readers' own errors (OSError, EOFError, ZstdError) come
-            from `read`.
+            from `read`; data cut short are an EOFError.
     """
     compression = kind(media_type)
     if compression == "gzip":
         with gzip.GzipFile(fileobj=stream, mode="rb") as plain:
             yield cast(BinaryIO, plain)
     elif compression == "zstd":
-        with zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as plain:
-            yield cast(BinaryIO, plain)
+        with io.BufferedReader(_Frames(stream), _BUFFER) as frames:
+            yield frames
     else:
         yield cast(BinaryIO, stream)
 
@@ -73,3 +76,37 @@ def writing(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, packed)
     else:
         yield cast(BinaryIO, stream)
+
+
+class _Frames(io.RawIOBase):
+    """Reads zstd frames, one after the other. Unlike the library's own reader, it doesn't take a
+    frame cut short for the end."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = b""
+        self._plain = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain and self._fetch():
+            pass
+        count = min(len(buffer), len(self._plain))
+        buffer[:count] = self._plain[:count]
+        self._plain = self._plain[count:]
+        return count
+
+    def _fetch(self) -> bool:
+        """Decompress some more; return whether there was more."""
+        packed = self._packed or self._stream.read(_FEED)
+        if not packed:
+            if self._frame is not None:
+                raise EOFError("a zstd frame is cut short")
+            return False
+        frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+        self._plain = memoryview(frame.decompress(packed))
+        self._frame, self._packed = (None, frame.unused_data) if frame.eof else (frame, b"")
+        return True

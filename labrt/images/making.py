@@ -61,21 +61,29 @@ def image(name: str, stack: Sequence[Layer], config: dict[str, Any]) -> Image:
         config: the OCI image configuration, but for its `rootfs`.
     """
     rootfs = {"type": "layers", "diff_ids": [each.diff_id for each in stack]}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": store.MANIFEST,
-        "config": _put(store.CONFIG, {**config, "rootfs": rootfs}).to_json(),
-        "layers": [each.blob.to_json() for each in stack],
-    }
-    digest = _put(store.MANIFEST, manifest).digest
+    data = canonical({**config, "rootfs": rootfs})
+    described = Descriptor(store.CONFIG, store.put(data), len(data))
+    digest = store.put(manifest(described, [each.blob for each in stack]))
     if name:
         store.tag(name, digest)
     return store.load(name, digest)
 
 
-def _put(media_type: str, value: object) -> Descriptor:
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    return Descriptor(media_type, store.put(data), len(data))
+def manifest(config: Descriptor, blobs: Sequence[Descriptor]) -> bytes:
+    """Return the manifest of an image: what of the store belongs to it."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": store.MANIFEST,
+            "config": config.to_json(),
+            "layers": [each.to_json() for each in blobs],
+        }
+    )
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is the same for the same value, and so has the same digest."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 class _Hashing(io.RawIOBase):

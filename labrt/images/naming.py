@@ -1,11 +1,5 @@
-"""Names of images: given, found and taken away.
-
-A name may be followed by a tag ("web:v2"), and the tag "latest" may be left out, as may the
-registry and folder that Docker takes for granted: docker.io/library/busybox:latest is "busybox"
-here. A name may come from a hostile archive, and ends up on a terminal.
-
-https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
-"""
+"""Names of images in the store: looked up, given and taken away (`labrt/images/references.py` says
+what a name is). Where no name is meant, a digest may be, by its beginning."""
 
 from __future__ import annotations
 
@@ -13,30 +7,10 @@ import re
 
 from labrt import state
 from labrt.errors import LabError
-from labrt.images import store
+from labrt.images import references, store
 from labrt.images.store import Entry, Image
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:[:/][A-Za-z0-9_][A-Za-z0-9._-]*)*")
-_LONGEST = 255  # bytes
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
-
-
-def familiar(name: str) -> str:
-    """Return a name as the lab says it, short.
-
-    Raises:
-        LabError: it is no image's name.
-    """
-    if len(name) > _LONGEST or not _NAME.fullmatch(name):
-        raise LabError(f"call an image {name!r}", "not a name", remedy="see docs/images.md")
-    for granted in ("docker.io/library/", "docker.io/"):
-        name = name.removeprefix(granted)
-    return name.removesuffix(":latest")
-
-
-def full(name: str) -> str:
-    """Return a name with its tag, as other tools want it."""
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def find(wanted: str) -> Image:
@@ -68,17 +42,18 @@ def found(wanted: str) -> Entry:
     Raises:
         LabError: there is none, or several begin like this.
     """
-    by_name = {entry.name: entry for entry in store.entries() if entry.name}
-    if entry := by_name.get(wanted) or by_name.get(_familiar_or_none(wanted)):
-        return entry
+    known = {entry.name: entry for entry in store.entries() if entry.name}
+    for name in _spellings(wanted):
+        if name in known:
+            return known[name]
     return _by_digest(wanted)
 
 
-def _familiar_or_none(wanted: str) -> str:
+def _spellings(wanted: str) -> list[str]:
     try:
-        return familiar(wanted)
+        return references.names(wanted)
     except LabError:
-        return ""
+        return []  # a digest, perhaps
 
 
 def _by_digest(wanted: str) -> Entry:
@@ -97,7 +72,7 @@ def tag(wanted: str, name: str) -> None:
     Raises:
         LabError: there is no such image, or the name is none.
     """
-    store.tag(familiar(name), found(wanted).digest)
+    store.tag(name, found(wanted).digest)
 
 
 def remove(wanted: str, force: bool = False) -> list[str]:
@@ -117,8 +92,7 @@ def remove(wanted: str, force: bool = False) -> list[str]:
     """
     entry = found(wanted)
     same = [each for each in store.entries() if each.digest == entry.digest]
-    by_digest = _DIGEST.fullmatch(wanted) and wanted != entry.name
-    gone = same if by_digest else [entry]
+    gone = [entry] if entry.name in _spellings(wanted) else same
     if not force:
         _refuse_if_used(wanted, gone, same)
     store.untag(*gone)

@@ -23,10 +23,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from labrt import paths
 from labrt.errors import LabError
+from labrt.images import references
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -34,6 +35,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -161,13 +163,23 @@ class Incoming(io.RawIOBase):
         self.size += len(data)
         return self._file.write(data)
 
+    @property
+    def digest(self) -> str:
+        """Of what has been written so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def reopened(self) -> BinaryIO:
+        """Open what has been written so far, to read it."""
+        self._file.flush()
+        return open(self._temporary, "rb")
+
     def keep(self, expected: str = "") -> str:
         """Put it among the blobs; return its digest.
 
         Raises:
             LabError: its bytes don't have the digest `expected`.
         """
-        digest = f"sha256:{self._hash.hexdigest()}"
+        digest = self.digest
         if expected and digest != expected:
             raise LabError(f"store the blob {expected}", f"its bytes have the digest {digest}")
         self._file.flush()
@@ -234,10 +246,15 @@ def tag(name: str, manifest: str) -> None:
     """Let `name` mean the image with that manifest digest; "" keeps the image without a name.
 
     Raises:
-        LabError: one of its parts isn't in the store.
+        LabError: `name` is no reference, or one of the image's parts isn't in the store.
     """
+    name = str(references.parse(name)) if name else ""
     with _locked():
-        descriptor = {**_whole(manifest), "annotations": {REF_NAME: name} if name else {}}
+        for part in parts(manifest):  # nobody collects garbage now
+            if not blob_path(part).exists():
+                raise LabError(f"name the image {manifest}", f"its part {part} isn't here")
+        named = {"annotations": {REF_NAME: name} if name else {}}
+        descriptor = {**described(manifest).to_json(), **named}
         if name or manifest not in (entry.digest for entry in entries()):
             _write_index([*_without(Entry(name, manifest), Entry("", manifest)), descriptor])
 
@@ -253,14 +270,15 @@ def resolve(name: str) -> Image:
     Raises:
         LabError: no such image, or one of its parts is damaged.
     """
-    for entry in _index():
-        if entry["annotations"].get(REF_NAME) == name:
-            return load(name, entry["digest"])
+    known = {entry["annotations"].get(REF_NAME): entry["digest"] for entry in _index()}
+    for each in references.names(name):
+        if each in known:
+            return load(each, known[each])
     raise LabError(
         f"find the image {name!r}",
         "no such image in the store",
         f"known here: {', '.join(names()) or 'none'}",
-        "./lab setup builds busybox",
+        f"labrt pull {name}" if references.parse(name).registry else "./lab setup builds busybox",
     )
 
 
@@ -336,6 +354,19 @@ def untag(*gone: Entry) -> None:
         _write_index(_without(*gone))
 
 
+def described(manifest: str) -> Descriptor:
+    """Return the descriptor of an image's manifest."""
+    data = get(manifest)
+    return Descriptor(json.loads(data).get("mediaType", MANIFEST), manifest, len(data))
+
+
+def parts(manifest: str) -> list[str]:
+    """Return the digests of what an image's manifest names: its configuration, then its layers,
+    lowest first."""
+    content = json.loads(get(manifest))
+    return [each["digest"] for each in (content["config"], *content["layers"])]
+
+
 @contextmanager
 def adding() -> Iterator[None]:
     """Keep the collector of garbage out (flock(2)), from an image's first blob until the index
@@ -389,19 +420,5 @@ def _without(*gone: Entry) -> list[dict[str, Any]]:
 
 def _write_index(descriptors: list[dict[str, Any]]) -> None:
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
-    _write_whole(folder() / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    _write_whole(folder() / "oci-layout", LAYOUT)
     _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
-
-
-def _whole(digest: str) -> dict[str, Any]:
-    """Return an image's descriptor, if all its parts are here."""
-    data = get(digest)
-    manifest = json.loads(data)
-    for part in (manifest["config"], *manifest["layers"]):
-        if not blob_path(part["digest"]).exists():
-            raise LabError(f"name the image {digest}", f"its part {part['digest']} isn't here")
-    return {
-        "mediaType": manifest.get("mediaType", MANIFEST),
-        "digest": digest,
-        "size": len(data),
-    }
