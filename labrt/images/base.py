@@ -100,4 +100,5 @@ def _config() -> dict[str, object]:
         "os": "linux",
         # Cmd rather than Entrypoint, so that `labrt run busybox echo hello` replaces it.
         "config": {"Env": [PATH], "WorkingDir": "/", "Cmd": ["/lab/ready"]},
+        "history": [{"created_by": "labrt image base busybox"}],
     }

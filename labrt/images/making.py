@@ -61,12 +61,20 @@ def image(name: str, stack: Sequence[Layer], config: dict[str, Any]) -> Image:
         config: the OCI image configuration, but for its `rootfs`.
     """
     rootfs = {"type": "layers", "diff_ids": [each.diff_id for each in stack]}
-    data = canonical({**config, "rootfs": rootfs})
+    data = canonical({**config, "rootfs": rootfs, "history": _history(config, len(stack))})
     described = Descriptor(store.CONFIG, store.put(data), len(data))
     digest = store.put(manifest(described, [each.blob for each in stack]))
     if name:
         store.tag(name, digest)
     return store.load(name, digest)
+
+
+def _history(config: dict[str, Any], layers: int) -> list[dict[str, Any]]:
+    """What the configuration tells of its layers, and of each that it doesn't tell of a word: other
+    tools refuse an image that has more layers than its history (buildah: "history lists …")."""
+    told = list(config.get("history") or ())
+    count = sum(not each.get("empty_layer") for each in told)
+    return told + [{"created_by": "labrt"}] * (layers - count)
 
 
 def manifest(config: Descriptor, blobs: Sequence[Descriptor]) -> bytes:

@@ -147,7 +147,7 @@ WRITER = """
 import sys
 from labrt.images import layers, naming, store
 from tests.labrt.images import made
-for turn in range(30):
+for turn in range(8):
     for n in range(2):
         image = made.image(f"{sys.argv[1]}{n}", {"base": b"base"}, {"file": b"%d" % turn})
         for layer in image.layers:

@@ -310,7 +310,7 @@ HOSTILE = {
         packed(with_layer(mediaType=store.LAYER_ZSTD)),
         "decompress the layer",
     ),
-    "layers that are no list": (packed(oci(layers={"a": 1})), "manifest"),
+    "layers that are no list": (packed(oci(layers={"a": 1})), "read "),
     "a configuration that is no image's": (
         packed(oci(config={**described("application/wasm", b""), "size": 0})),
         "application/wasm",
