@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+
 import pytest
 
 from tests.labrt import test_rootless
