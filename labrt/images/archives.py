@@ -196,11 +196,11 @@ def target(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _whole(path: str) -> Iterator[BinaryIO]:
     aside = f"{path}.new-{os.getpid()}"
-    try:
-        with open(aside, "xb") as file:
+    with open(aside, "xb") as file:
+        try:
             yield file
-        os.replace(aside, path)
-    except BaseException:
-        if os.path.exists(aside):
+            file.flush()
+            os.replace(aside, path)
+        except BaseException:
             os.unlink(aside)
-        raise
+            raise

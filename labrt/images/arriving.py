@@ -58,6 +58,7 @@ class Arriving:
         blob = self._block.enter_context(Incoming())
         for piece in self._packed.pieces(stream):
             blob.write(piece)
+        blob.finish()
         return blob
 
     def verify(self, config: bytes, layers: Sequence[Descriptor]) -> None:

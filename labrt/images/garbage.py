@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from labrt import paths, state
 from labrt.images import store
+from labrt.images.documents import LARGEST
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
-_LARGEST_JSON = 4 << 20  # bytes; of a manifest, as registries have it
 _GONE = ".new-gone-"  # as a half-written thing: the next collection finds it, if this one dies
 
 
@@ -85,10 +85,9 @@ def _mentioned(blob: Path) -> set[str]:
     """Return the digests in a blob, if it is JSON; a layer isn't."""
     try:
         with open(blob, "rb") as stream:
-            text = stream.read(_LARGEST_JSON)
+            return _digests(stream.read(LARGEST)) if stream.read(1) == b"{" else set()
     except FileNotFoundError:
         return set()
-    return _digests(text) if text.startswith(b"{") else set()
 
 
 def _digests(text: bytes) -> set[str]:

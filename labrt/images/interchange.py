@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from labrt.errors import LabError
-from labrt.images import archives, docker_archive, naming, oci_archive, references, store
+from labrt.images import archives, docker_archive, oci_archive, references, store
 from labrt.images.archives import Archive
 from labrt.images.arriving import Arriving
 from labrt.images.store import Entry
@@ -55,6 +55,6 @@ def save(path: str, wanted: Sequence[str], form: str) -> None:
     Raises:
         LabError: there is no such image, or it is damaged; then no file is left.
     """
-    images = [naming.found(each) for each in wanted]
+    images = [store.found(each) for each in wanted]
     with archives.target(path) as stream:
         WRITERS[form](stream, images)

@@ -19,7 +19,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_SHORTEST = len("sha256:") + 4  # of a digest's beginning, to find an image by it
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -169,8 +170,7 @@ class Incoming(io.RawIOBase):
         return f"sha256:{self._hash.hexdigest()}"
 
     def reopened(self) -> BinaryIO:
-        """Open what has been written so far, to read it."""
-        self._file.flush()
+        """Open it, finished, to read it."""
         return open(self._temporary, "rb")
 
     def keep(self, expected: str = "") -> str:
@@ -182,14 +182,20 @@ class Incoming(io.RawIOBase):
         digest = self.digest
         if expected and digest != expected:
             raise LabError(f"store the blob {expected}", f"its bytes have the digest {digest}")
-        self._file.flush()
-        os.fchmod(self._file.fileno(), 0o644)
+        self.finish()
         os.rename(self._temporary, blob_path(digest))
         return digest
 
+    def finish(self) -> None:
+        """Say that no more comes: the file needs not stay open, which would limit how many blobs
+        can be on their way."""
+        if not self._file.closed:
+            os.fchmod(self._file.fileno(), 0o644)
+            self._file.close()
+
     def close(self) -> None:
         if not self.closed:
-            self._file.close()
+            self.finish()
             Path(self._temporary).unlink(missing_ok=True)
             self._lock.close()
         super().close()
@@ -250,13 +256,15 @@ def tag(name: str, manifest: str) -> None:
     """
     name = str(references.parse(name)) if name else ""
     with _locked():
+        if not name and manifest in (entry.digest for entry in entries()):
+            return
         for part in parts(manifest):  # nobody collects garbage now
             if not blob_path(part).exists():
                 raise LabError(f"name the image {manifest}", f"its part {part} isn't here")
-        named = {"annotations": {REF_NAME: name} if name else {}}
-        descriptor = {**described(manifest).to_json(), **named}
-        if name or manifest not in (entry.digest for entry in entries()):
-            _write_index([*_without(Entry(name, manifest), Entry("", manifest)), descriptor])
+        annotations = {REF_NAME: name} if name else {}
+        descriptor = {**described(manifest).to_json(), "annotations": annotations}
+        replaced = [entry for entry in entries() if entry == ("", manifest) or entry.name == name]
+        _write_index([*_without(replaced if name else ()), descriptor])
 
 
 def names() -> list[str]:
@@ -264,22 +272,14 @@ def names() -> list[str]:
     return sorted(entry.name for entry in entries() if entry.name)
 
 
-def resolve(name: str) -> Image:
-    """Find an image by name.
+def resolve(wanted: str) -> Image:
+    """Find an image by its name, its digest, or the digest's unique beginning.
 
     Raises:
-        LabError: no such image, or one of its parts is damaged.
+        LabError: there is none, or several begin like this; one of its parts is damaged.
     """
-    known = {entry["annotations"].get(REF_NAME): entry["digest"] for entry in _index()}
-    for each in references.names(name):
-        if each in known:
-            return load(each, known[each])
-    raise LabError(
-        f"find the image {name!r}",
-        "no such image in the store",
-        f"known here: {', '.join(names()) or 'none'}",
-        f"labrt pull {name}" if references.parse(name).registry else "./lab setup builds busybox",
-    )
+    entry = found(wanted)
+    return load(entry.name or entry.digest, entry.digest)
 
 
 def load(name: str, digest: str) -> Image:
@@ -337,21 +337,58 @@ class Entry(NamedTuple):
     name: str
     digest: str
 
-    def covers(self, descriptor: dict[str, Any]) -> bool:
-        """Whether a descriptor has this name; or, where this has none, has none and this digest."""
-        name = descriptor["annotations"].get(REF_NAME, "")
-        return name == self.name and (bool(name) or descriptor["digest"] == self.digest)
-
 
 def entries() -> list[Entry]:
     """Return what index.json refers to."""
-    return [Entry(each["annotations"].get(REF_NAME, ""), each["digest"]) for each in _index()]
+    return [_entry(descriptor) for descriptor in _index()]
+
+
+def _entry(descriptor: dict[str, Any]) -> Entry:
+    return Entry(descriptor["annotations"].get(REF_NAME, ""), descriptor["digest"])
+
+
+def found(wanted: str) -> Entry:
+    """Find what index.json says of an image, which may be damaged; as `resolve`.
+
+    Raises:
+        LabError: there is none, or several begin like this.
+    """
+    known = {entry.name: entry for entry in entries() if entry.name}
+    for name in spellings(wanted):
+        if name in known:
+            return known[name]
+    return _by_digest(wanted)
+
+
+def spellings(wanted: str) -> list[str]:
+    """Return what an image that people call so may be called here; a digest is no name."""
+    try:
+        return references.names(wanted)
+    except LabError:
+        return []
+
+
+def _by_digest(wanted: str) -> Entry:
+    begins = f"sha256:{wanted.removeprefix('sha256:')}"
+    alike = {each.digest: each for each in entries() if each.digest.startswith(begins)}
+    if len(alike) == 1 and len(begins) >= _SHORTEST:
+        return next(iter(alike.values()))
+    tried = f"find the image {wanted!r}"
+    if len(alike) > 1 and len(begins) >= _SHORTEST:
+        raise LabError(tried, "several digests begin like this", remedy="say more of it")
+    reference = references.parse(wanted)
+    raise LabError(
+        tried,
+        "no such image in the store",
+        f"known here: {', '.join(names()) or 'none'}",
+        f"labrt pull {wanted}" if reference.registry else "./lab setup builds busybox",
+    )
 
 
 def untag(*gone: Entry) -> None:
     """Let the index refer no more to these; content to find them gone. Blobs are gc's business."""
     with _locked():
-        _write_index(_without(*gone))
+        _write_index(_without(gone))
 
 
 def described(manifest: str) -> Descriptor:
@@ -414,8 +451,8 @@ def _entered_alone(locks: ExitStack) -> bool:
     return True
 
 
-def _without(*gone: Entry) -> list[dict[str, Any]]:
-    return [each for each in _index() if not any(entry.covers(each) for entry in gone)]
+def _without(gone: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [descriptor for descriptor in _index() if _entry(descriptor) not in gone]
 
 
 def _write_index(descriptors: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from labrt.images import naming
+from labrt.images import store
 from labrt.images.comparing import Change, Comparison, compare
 from labrt.images.store import Descriptor
 from labrt.tables import size
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    found = compare(naming.find(options.before), naming.find(options.after))
+    found = compare(store.resolve(options.before), store.resolve(options.after))
     print(json.dumps(_json(found), indent=2) if options.json else _text(found))
     return 0
 

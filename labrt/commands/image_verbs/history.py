@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from labrt.images import naming
+from labrt.images import naming, store
 from labrt.images.history import Made, history
 from labrt.tables import size, table
 
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    made = history(naming.find(options.image))[::-1]  # the newest first, as Docker has it
+    made = history(store.resolve(options.image))[::-1]  # the newest first, as Docker has it
     if options.json:
         print("".join(f"{json.dumps(each._asdict())}\n" for each in made), end="")
     else:

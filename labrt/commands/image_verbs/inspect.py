@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    print(json.dumps([_facts(naming.find(name)) for name in options.images], indent=2))
+    print(json.dumps([_facts(store.resolve(name)) for name in options.images], indent=2))
     return 0
 
 

@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
 def _row(entry: Entry) -> dict[str, object] | None:
     """What is listed of an image, None and a line of its own if it is damaged."""
     try:
-        image = naming.load(entry)
+        image = store.load(entry.name, entry.digest)
     except LabError as error:
         print(f"labrt: {entry.name or entry.digest}: {error}", file=sys.stderr)
         return None

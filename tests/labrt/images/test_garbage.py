@@ -72,7 +72,7 @@ def test_an_image_without_a_name_stays() -> None:
     image = made.image("", {"a": b"a"})
     store.tag("", image.digest)
     assert garbage.collect() == []
-    assert naming.find(image.digest).digest == image.digest
+    assert store.resolve(image.digest).digest == image.digest
 
 
 def test_what_a_container_that_does_not_run_needs_stays() -> None:
@@ -180,6 +180,6 @@ def test_collectors_and_writers_at_the_same_time_lose_nothing(home: Path) -> Non
     assert [errors for _, errors in ended] == [""] * 2
     assert sum(int(freed) for freed, _ in ended) > 0
     garbage.collect()
-    kept = {layer.digest for name in store.names() for layer in naming.find(name).layers}
+    kept = {layer.digest for name in store.names() for layer in store.resolve(name).layers}
     assert {digest.removeprefix("sha256:") for digest in kept} < blobs()
     assert len(blobs()) == 4  # all have the same base, the same last file, and so the same digest

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from labrt.errors import LabError
-from labrt.images import flattening, importing, naming, store
+from labrt.images import flattening, importing, store
 from labrt.images.changing import change
 from tests.labrt.images import made
 from tests.labrt.images.test_interchange import home, in_store, link
@@ -39,7 +39,7 @@ def test_however_it_is_compressed_it_becomes_the_same_image(
     file.write_bytes(compress(ROOT))
     image = importing.import_root(str(file), "it")
     assert image.digest == plain.digest
-    names = {member.name for member, _ in flattening.members(naming.find("it"))}
+    names = {member.name for member, _ in flattening.members(store.resolve("it"))}
     assert names == {"bin", "bin/sh", "etc", "etc/passwd"}
 
 

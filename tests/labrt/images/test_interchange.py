@@ -63,8 +63,8 @@ def test_an_image_goes_through_a_file_and_is_the_same(
     elsewhere(tmp_path, monkeypatch)
     digests = [one.digest, one.digest, two.digest]
     assert interchange.load(str(tmp_path / "file")) == list(map(Entry, wanted, digests))
-    assert [naming.find(name).digest for name in wanted] == digests
-    assert naming.find("one").config == one.config
+    assert [store.resolve(name).digest for name in wanted] == digests
+    assert store.resolve("one").config == one.config
     assert interchange.load(str(tmp_path / "file")) == list(map(Entry, wanted, digests))
 
 
@@ -207,7 +207,7 @@ def test_what_docker_before_25_wrote(tmp_path: Path) -> None:
     files = docker()
     (entry,) = loaded(tmp_path, packed(files))
     assert entry.name == "it"
-    image = naming.find("it")
+    image = store.resolve("it")
     assert image.layers[0].digest == image.diff_ids[0]  # stored as it came
     assert digest(next(iter(files.values()))) == store.parts(entry.digest)[0]  # Docker's image id
 
@@ -215,14 +215,14 @@ def test_what_docker_before_25_wrote(tmp_path: Path) -> None:
 def test_a_layer_that_is_a_link_to_another_of_the_archive(tmp_path: Path) -> None:
     files = docker(Layers=["b/layer.tar"])
     (entry,) = loaded(tmp_path, packed(files, link("b/layer.tar", "../a/layer.tar")))
-    assert naming.find(entry.digest).layers[0].digest == digest(files["a/layer.tar"])
+    assert store.resolve(entry.digest).layers[0].digest == digest(files["a/layer.tar"])
 
 
 def test_an_image_without_a_name_is_kept_by_its_digest(tmp_path: Path) -> None:
     for files in (docker(RepoTags=None), oci()):
         (entry,) = loaded(tmp_path, packed(files))
         assert entry.name == ""
-        assert naming.find(entry.digest[7:19]).digest == entry.digest
+        assert store.resolve(entry.digest[7:19]).digest == entry.digest
 
 
 def test_of_an_image_for_several_platforms_this_hosts_is_taken(tmp_path: Path) -> None:

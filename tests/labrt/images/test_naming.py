@@ -43,7 +43,12 @@ def test_what_is_no_name_is_refused(one: Image, name: str) -> None:
 def test_an_image_is_found_by_name_and_by_its_digest(one: Image) -> None:
     hexadecimal = one.digest.removeprefix("sha256:")
     for wanted in ("one", "one:latest", one.digest, hexadecimal[:4]):
-        assert naming.find(wanted).digest == one.digest
+        assert store.resolve(wanted).digest == one.digest
+
+
+def test_three_digits_are_too_few(one: Image) -> None:
+    with pytest.raises(LabError, match="no such image in the store"):
+        store.resolve(one.digest[7:10])
 
 
 def test_a_beginning_that_several_digests_have_is_refused(one: Image) -> None:
@@ -55,20 +60,28 @@ def test_a_beginning_that_several_digests_have_is_refused(one: Image) -> None:
             break
     store.tag("", digest)
     store.tag("", other)
-    with pytest.raises(LabError, match="several begin like this"):
-        naming.find(digest[7:11])
+    with pytest.raises(LabError, match="several digests begin like this"):
+        store.resolve(digest[7:11])
 
 
-@pytest.mark.parametrize("wanted", ["nosuch", "sha256:", "abc", "sha256:" + "0" * 64, ""])
-def test_an_unknown_image_is_told(wanted: str) -> None:
-    with pytest.raises(LabError, match="no such image in the store"):
-        naming.find(wanted)
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("nosuch", "no such image in the store"),
+        ("sha256:" + "0" * 64, "no such image in the store"),
+        ("sha256:", "read the image name"),
+        ("", "read the image name"),
+    ],
+)
+def test_an_unknown_image_is_told(wanted: str, said: str) -> None:
+    with pytest.raises(LabError, match=said):
+        store.resolve(wanted)
 
 
 def test_a_name_is_removed_and_the_image_keeps_its_others(one: Image) -> None:
     naming.tag("one", "two:v1")
     assert naming.remove("one:latest") == ["one"]
-    assert naming.find("two:v1").digest == one.digest
+    assert store.resolve("two:v1").digest == one.digest
 
 
 def test_by_digest_all_names_go_but_only_by_force(one: Image) -> None:
@@ -90,5 +103,5 @@ def test_what_a_container_uses_is_removed_only_by_force(one: Image, used: Spec) 
 def test_a_damaged_image_can_be_removed(one: Image) -> None:
     store.blob_path(one.digest).write_bytes(b"{}")
     with pytest.raises(LabError, match="damaged"):
-        naming.find("one")
+        store.resolve("one")
     assert naming.remove("one") == ["one"]

@@ -49,7 +49,7 @@ def skopeo(*arguments: str) -> str:
 @pytest.fixture
 def image() -> Iterator[Image]:
     """busybox and two layers more, one of them compressed with zstd."""
-    base = naming.find("busybox")
+    base = store.resolve("busybox")
     with store.adding():
         more = [made.layer({"etc/one": b"1"}, kind) for kind in (store.LAYER_ZSTD, store.LAYER_TAR)]
         config = {**base.config, "config": {**base.config["config"], "Labels": {"a": "b"}}}
@@ -136,7 +136,7 @@ def test_what_skopeo_wrote_is_loaded_and_runs(form: str, tmp_path: Path, clean_n
     skopeo("copy", layout("busybox"), f"{form}:{tmp_path}/file:{name}")
     (entry,) = interchange.load(f"{tmp_path}/file")
     assert entry.name == name
-    assert naming.find(name).diff_ids == naming.find("busybox").diff_ids
+    assert store.resolve(name).diff_ids == store.resolve("busybox").diff_ids
     assert labrt.output(name, ["echo", "hello"]) == "hello\n"
 
 
@@ -189,7 +189,7 @@ def test_buildah_builds_on_our_image_and_we_run_it(
     engine.buildah(*building, tmp_path / "Containerfile", tmp_path / "context")
     engine.buildah("push", "by-buildah", f"{form}:{tmp_path}/file:by-buildah:latest")
     ((name, _),) = interchange.load(f"{tmp_path}/file")
-    assert naming.find(name).diff_ids[0] == naming.find("busybox").diff_ids[0]
+    assert store.resolve(name).diff_ids[0] == store.resolve("busybox").diff_ids[0]
     assert labrt.output(name, []) == "from the context\n"
     look = "stat -c %U /file; test -e /bin/wget || echo gone"
     assert labrt.output(name, ["sh", "-c", look]) == "student\ngone\n"
