@@ -27,7 +27,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 from labrt import paths
 from labrt.errors import LabError
-from labrt.images import references
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -254,6 +253,8 @@ def tag(name: str, manifest: str) -> None:
     Raises:
         LabError: `name` is no reference, or one of the image's parts isn't in the store.
     """
+    from labrt.images import references
+
     name = str(references.parse(name)) if name else ""
     with _locked():
         if not name and manifest in (entry.digest for entry in entries()):
@@ -354,6 +355,8 @@ def found(wanted: str) -> Entry:
         LabError: there is none, or several begin like this.
     """
     known = {entry.name: entry for entry in entries() if entry.name}
+    if wanted in known:
+        return known[wanted]
     for name in spellings(wanted):
         if name in known:
             return known[name]
@@ -362,6 +365,8 @@ def found(wanted: str) -> Entry:
 
 def spellings(wanted: str) -> list[str]:
     """Return what an image that people call so may be called here; a digest is no name."""
+    from labrt.images import references  # only now: it takes 1 ms to import
+
     try:
         return references.names(wanted)
     except LabError:
@@ -376,6 +381,8 @@ def _by_digest(wanted: str) -> Entry:
     tried = f"find the image {wanted!r}"
     if len(alike) > 1 and len(begins) >= _SHORTEST:
         raise LabError(tried, "several digests begin like this", remedy="say more of it")
+    from labrt.images import references
+
     reference = references.parse(wanted)
     raise LabError(
         tried,

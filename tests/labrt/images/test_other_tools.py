@@ -12,7 +12,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -193,3 +195,45 @@ def test_buildah_builds_on_our_image_and_we_run_it(
     assert labrt.output(name, []) == "from the context\n"
     look = "stat -c %U /file; test -e /bin/wget || echo gone"
     assert labrt.output(name, ["sh", "-c", look]) == "student\ngone\n"
+
+
+@pytest.fixture
+def docker() -> Iterator[Callable[..., str]]:
+    """Docker's client, with a daemon of this test's own that leaves the host's network alone."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-"))
+    socket = f"unix://{folder}/socket"
+    (folder / "config").write_text(json.dumps({"deprecated-key-path": f"{folder}/key"}))
+    names = ("data-root", "exec-root", "pidfile", "config-file")
+    places = [f"--{name}={folder}/{name.removesuffix('-file')}" for name in names]
+    alone = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs")
+    client = ("docker", "-H", socket)
+    log = folder / "log"
+    with (
+        log.open("w") as stream,
+        subprocess.Popen(["dockerd", *places, *alone, "-H", socket], stderr=stream) as daemon,
+    ):
+        try:
+            deadline = time.monotonic() + 60
+            while subprocess.run([*client, "version"], capture_output=True).returncode != 0:
+                assert daemon.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield partial(tool, *client)
+        finally:
+            daemon.terminate()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@needs("dockerd")
+@needs_root
+def test_docker_loads_what_save_wrote_and_we_what_it_saved(
+    tmp_path: Path, docker: Callable[..., str], clean_names: None
+) -> None:
+    saved(tmp_path, "busybox", "docker-archive")  # Docker 20.10 knows no zstd
+    docker("load", "--input", tmp_path / "docker-archive.tar")
+    assert docker("run", "--rm", "--network", "none", "busybox", "echo", "hello") == "hello\n"
+    docker("tag", "busybox", "by-docker")
+    docker("save", "--output", tmp_path / "saved.tar", "by-docker")
+    ((name, digest),) = interchange.load(f"{tmp_path}/saved.tar")
+    assert name == "by-docker"
+    assert store.resolve(digest).diff_ids == store.resolve("busybox").diff_ids
