@@ -14,7 +14,7 @@ import pytest
 from labrt import container, paths, removal
 from labrt.declare import declare
 from labrt.errors import LabError
-from labrt.images import garbage, layers, naming, store
+from labrt.images import garbage, interchange, layers, naming, store
 from tests.labrt.images import made
 from tests.labrt.images.test_store import ROOT
 
@@ -156,6 +156,15 @@ for turn in range(8):
     (*_, top) = layers.unpacked(image)
     assert (top / "file").read_bytes() == b"%d" % turn
 """
+LOADER = """
+import sys
+from labrt.images import interchange, naming, store
+for turn in range(20):
+    ((name, digest),) = interchange.load(sys.argv[1])
+    for layer in store.resolve(digest).layers:
+        with store.Verified(layer.digest) as blob:
+            blob.finish()
+"""
 COLLECTOR = """
 import pathlib, sys
 from labrt.errors import LabError
@@ -171,15 +180,20 @@ print(freed)
 
 
 def test_collectors_and_writers_at_the_same_time_lose_nothing(home: Path) -> None:
+    made.image("loaded", {"only": b"in the archive"})
+    interchange.save(f"{home}/archive", ["loaded"], "oci-archive")
+    naming.remove("loaded")
     collectors = [python(COLLECTOR, f"{home}/stop") for _ in range(2)]
-    writers = [python(WRITER, f"writer{n}-") for n in range(3)]
+    writers = [python(WRITER, f"writer{n}-") for n in range(2)]
+    writers += [python(LOADER, f"{home}/archive") for _ in range(2)]
     told = [writer.communicate(timeout=60)[1] for writer in writers]
     (home / "stop").touch()
     ended = [each.communicate(timeout=30) for each in collectors]
-    assert told == [""] * 3
+    assert told == [""] * 4
     assert [errors for _, errors in ended] == [""] * 2
     assert sum(int(freed) for freed, _ in ended) > 0
     garbage.collect()
     kept = {layer.digest for name in store.names() for layer in store.resolve(name).layers}
     assert {digest.removeprefix("sha256:") for digest in kept} < blobs()
-    assert len(blobs()) == 4  # all have the same base, the same last file, and so the same digest
+    # Both writers have the same base, the same last file, and so the same digest.
+    assert len(blobs()) == 4 + 3
