@@ -108,8 +108,10 @@ def commit(folder: Path, name: str) -> Image:
             os.close(end)
             layer.seek(0)
             config = store.load(name, record.spec.image_digest).config
-            packed = making.layer(lambda stream: shutil.copyfileobj(layer, stream))
-            return making.image(name, [packed], config)
+            config = {**config, "history": [{"created_by": f"labrt commit {folder.name}"}]}
+            with store.adding():
+                packed = making.layer(lambda stream: shutil.copyfileobj(layer, stream))
+                return making.image(name, [packed], config)
     finally:
         os.close(lock)
 

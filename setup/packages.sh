@@ -7,7 +7,8 @@
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
     busybox-static mmdebstrap debian-archive-keyring nftables uidmap passt libseccomp2)
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
-    docker-registry apache2-utils openssl skopeo) # a real registry, its passwords and certificates
+    docker-registry apache2-utils openssl # a real registry, its passwords and certificates
+    skopeo umoci podman buildah) # read our images, and make images that we run
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
     python3-devel busybox nftables shadow-utils passt libseccomp kmod file ShellCheck)

@@ -1,26 +1,26 @@
-"""`labrt image ls`, `labrt image base NAME`."""
+"""`labrt image VERB …`: each verb is a file of `image_verbs/`."""
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
+from types import ModuleType
 
-from labrt.images import base, store
-
-HELP = "list images; build a base image"
+HELP = "list, tell, name, compare and remove images"
+_VERBS = ("base", "diff", "gc", "history", "import", "inspect", "load", "ls", "rm", "save", "tag")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    verbs.add_parser("ls", help="list the images of the store")
-    build = verbs.add_parser("base", help="build a base image where it is missing")
-    build.add_argument("name", metavar="NAME")
+    for name in _VERBS:
+        verb = _verb(name)
+        verb.arguments(verbs.add_parser(name, help=verb.HELP, description=verb.HELP))
 
 
 def main(options: argparse.Namespace) -> int:
-    if options.verb == "base":
-        image = base.ensure(options.name)
-        print(f"{image.name} {image.digest}")
-        return 0
-    for name in store.names():
-        print(f"{name:20} {store.resolve(name).digest}")
-    return 0
+    status: int = _verb(options.verb).main(options)
+    return status
+
+
+def _verb(name: str) -> ModuleType:
+    return import_module(f"labrt.commands.image_verbs.{name}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from labrt import paths
+from labrt.images import store
 from labrt.images.store import Image
 from labrt.images.whiteouts import is_opaque
 from labrt.users import mappings
@@ -28,7 +29,8 @@ def unpacked(image: Image) -> list[Path]:
         if not folder.exists():
             from labrt.images import unpacking  # only now: gzip and zstd take 15 ms to import
 
-            unpacking.unpack(blob, diff_id, folder)
+            with store.adding():  # so that no collector of garbage takes it for left behind
+                unpacking.unpack(blob, diff_id, folder)
     stack: list[Path] = []  # uppermost first
     for folder in dict.fromkeys(reversed(folders)):
         stack.append(folder)

@@ -34,7 +34,8 @@ def make(name: str, archive: bytes, config: dict[str, Any]) -> Image:
         archive: a tar archive.
         config: the OCI image configuration, but for its `rootfs`.
     """
-    return image(name, [layer(lambda stream: stream.write(archive))], config)
+    with store.adding():
+        return image(name, [layer(lambda stream: stream.write(archive))], config)
 
 
 def architecture() -> str:
@@ -57,7 +58,7 @@ def config(command: Sequence[str]) -> dict[str, Any]:
 
 
 def layer(write: Callable[[IO[bytes]], object], media_type: str = store.LAYER_GZIP) -> Layer:
-    """Put a layer into the store.
+    """Put a layer into the store; hold `store.adding` until an image of it is named.
 
     Args:
         write: writes its tar archive into the stream it is given.
@@ -84,21 +85,37 @@ def image(name: str, stack: Sequence[Layer], config: dict[str, Any]) -> Image:
         config: the OCI image configuration, but for its `rootfs`.
     """
     rootfs = {"type": "layers", "diff_ids": [each.diff_id for each in stack]}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": store.MANIFEST,
-        "config": _put(store.CONFIG, {**config, "rootfs": rootfs}).to_json(),
-        "layers": [each.blob.to_json() for each in stack],
-    }
-    digest = _put(store.MANIFEST, manifest).digest
+    data = canonical({**config, "rootfs": rootfs, "history": _history(config, len(stack))})
+    described = Descriptor(store.CONFIG, store.put(data), len(data))
+    digest = store.put(manifest(described, [each.blob for each in stack]))
     if name:
         store.tag(name, digest)
     return store.load(name, digest)
 
 
-def _put(media_type: str, value: object) -> Descriptor:
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    return Descriptor(media_type, store.put(data), len(data))
+def _history(config: dict[str, Any], layers: int) -> list[dict[str, Any]]:
+    """What the configuration tells of its layers, and of each that it doesn't tell of a word: other
+    tools refuse an image that has more layers than its history (buildah: "history lists …")."""
+    told = list(config.get("history") or ())
+    count = sum(not each.get("empty_layer") for each in told)
+    return told + [{"created_by": "labrt"}] * (layers - count)
+
+
+def manifest(config: Descriptor, blobs: Sequence[Descriptor]) -> bytes:
+    """Return the manifest of an image: what of the store belongs to it."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": store.MANIFEST,
+            "config": config.to_json(),
+            "layers": [each.to_json() for each in blobs],
+        }
+    )
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is the same for the same value, and so has the same digest."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 class _Hashing(io.RawIOBase):

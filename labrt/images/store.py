@@ -4,6 +4,9 @@
         oci-layout          {"imageLayoutVersion": "1.0.0"}
         index.json          name → manifest digest
         blobs/sha256/…      manifests, configs and layers
+        lock                held by who writes index.json
+        writers             held, shared, by who adds an image; alone by who looks for garbage
+        collector           held by who collects garbage
 
 https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
@@ -15,11 +18,12 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from labrt import paths
 from labrt.errors import LabError
@@ -32,6 +36,8 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_SHORTEST = len("sha256:") + 4  # of a digest's beginning, to find an image by it
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -132,7 +138,8 @@ def put(data: bytes) -> str:
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     path = blob_path(digest)
     if not path.exists():
-        _write_whole(path, data)
+        with adding():
+            _write_whole(path, data)
     return digest
 
 
@@ -157,6 +164,8 @@ class Incoming(io.RawIOBase):
     def __init__(self) -> None:
         import tempfile  # only now: it takes 3 ms, and few commands write
 
+        self._lock = ExitStack()
+        self._lock.enter_context(adding())
         parent = folder() / "blobs" / "sha256"
         parent.mkdir(parents=True, exist_ok=True)
         fd, self._temporary = tempfile.mkstemp(dir=parent, prefix=".new-")
@@ -172,24 +181,40 @@ class Incoming(io.RawIOBase):
         self.size += len(data)
         return self._file.write(data)
 
+    @property
+    def digest(self) -> str:
+        """Of what has been written so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def reopened(self) -> BinaryIO:
+        """Open it, finished, to read it."""
+        return open(self._temporary, "rb")
+
     def keep(self, expected: str = "") -> str:
         """Put it among the blobs; return its digest.
 
         Raises:
             LabError: its bytes don't have the digest `expected`.
         """
-        digest = f"sha256:{self._hash.hexdigest()}"
+        digest = self.digest
         if expected and digest != expected:
             raise LabError(f"store the blob {expected}", f"its bytes have the digest {digest}")
-        self._file.flush()
-        os.fchmod(self._file.fileno(), 0o644)
+        self.finish()
         os.rename(self._temporary, blob_path(digest))
         return digest
 
+    def finish(self) -> None:
+        """Say that no more comes: the file needs not stay open, which would limit how many blobs
+        can be on their way."""
+        if not self._file.closed:
+            os.fchmod(self._file.fileno(), 0o644)
+            self._file.close()
+
     def close(self) -> None:
         if not self.closed:
-            self._file.close()
+            self.finish()
             Path(self._temporary).unlink(missing_ok=True)
+            self._lock.close()
         super().close()
 
 
@@ -241,53 +266,39 @@ def _check(digest: str, found: Any) -> None:
 
 
 def tag(name: str, manifest: str) -> None:
-    """Let `name` mean the image with that manifest digest.
+    """Let `name` mean the image with that manifest digest; "" keeps the image without a name.
 
     Raises:
-        LabError: `name` is no reference, or the manifest isn't in the store.
+        LabError: `name` is no reference, or one of the image's parts isn't in the store.
     """
-    from labrt.images import references  # only now: it takes 1 ms to import
+    from labrt.images import references
 
-    data = get(manifest)
-    name = str(references.parse(name))
-    descriptor = {
-        "mediaType": json.loads(data).get("mediaType", MANIFEST),
-        "digest": manifest,
-        "size": len(data),
-        "annotations": {REF_NAME: name},
-    }
+    name = str(references.parse(name)) if name else ""
     with _locked():
-        others = [entry for entry in _index() if entry["annotations"].get(REF_NAME) != name]
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, descriptor]}
-        _write_whole(folder() / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
+        if not name and manifest in (entry.digest for entry in entries()):
+            return
+        for part in parts(manifest):  # nobody collects garbage now
+            if not blob_path(part).exists():
+                raise LabError(f"name the image {manifest}", f"its part {part} isn't here")
+        annotations = {REF_NAME: name} if name else {}
+        descriptor = {**described(manifest).to_json(), "annotations": annotations}
+        replaced = [entry for entry in entries() if entry == ("", manifest) or entry.name == name]
+        _write_index([*_without(replaced if name else ()), descriptor])
 
 
 def names() -> list[str]:
     """Return the names of all images."""
-    return sorted(entry["annotations"][REF_NAME] for entry in _index())
+    return sorted(entry.name for entry in entries() if entry.name)
 
 
-def resolve(name: str) -> Image:
-    """Find an image by name.
+def resolve(wanted: str) -> Image:
+    """Find an image by its name, its digest, or the digest's unique beginning.
 
     Raises:
-        LabError: no such image, or one of its parts is damaged.
+        LabError: there is none, or several begin like this; one of its parts is damaged.
     """
-    known = {entry["annotations"].get(REF_NAME): entry["digest"] for entry in _index()}
-    if name in known:
-        return load(name, known[name])
-    from labrt.images import references  # only now: it takes 1 ms to import
-
-    for each in references.names(name):
-        if each in known:
-            return load(each, known[each])
-    raise LabError(
-        f"find the image {name!r}",
-        "no such image in the store",
-        f"known here: {', '.join(names()) or 'none'}",
-        f"labrt pull {name}" if references.parse(name).registry else "./lab setup builds busybox",
-    )
+    entry = found(wanted)
+    return load(entry.name or entry.digest, entry.digest)
 
 
 def load(name: str, digest: str) -> Image:
@@ -349,11 +360,15 @@ def _index() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _locked() -> Iterator[None]:
-    """Keep other writers of index.json out (flock(2))."""
+def _locked(file: str = "lock", how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Keep other writers of index.json out (flock(2)).
+
+    Raises:
+        BlockingIOError: others are in, and `how` says not to wait.
+    """
     folder().mkdir(parents=True, exist_ok=True)
-    with open(folder() / "lock", "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with open(folder() / file, "w") as handle:
+        fcntl.flock(handle, how)
         yield
 
 
@@ -370,3 +385,139 @@ def _write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+class Entry(NamedTuple):
+    """What index.json says of an image: its name, "" for none, and its manifest's digest."""
+
+    name: str
+    digest: str
+
+
+def entries() -> list[Entry]:
+    """Return what index.json refers to."""
+    return [_entry(descriptor) for descriptor in _index()]
+
+
+def _entry(descriptor: dict[str, Any]) -> Entry:
+    return Entry(descriptor["annotations"].get(REF_NAME, ""), descriptor["digest"])
+
+
+def found(wanted: str) -> Entry:
+    """Find what index.json says of an image, which may be damaged; as `resolve`.
+
+    Raises:
+        LabError: there is none, or several begin like this.
+    """
+    known = {entry.name: entry for entry in entries() if entry.name}
+    if wanted in known:
+        return known[wanted]
+    for name in spellings(wanted):
+        if name in known:
+            return known[name]
+    return _by_digest(wanted)
+
+
+def spellings(wanted: str) -> list[str]:
+    """Return what an image that people call so may be called here; a digest is no name."""
+    from labrt.images import references  # only now: it takes 1 ms to import
+
+    try:
+        return references.names(wanted)
+    except LabError:
+        return []
+
+
+def _by_digest(wanted: str) -> Entry:
+    begins = f"sha256:{wanted.removeprefix('sha256:')}"
+    alike = {each.digest: each for each in entries() if each.digest.startswith(begins)}
+    if len(alike) == 1 and len(begins) >= _SHORTEST:
+        return next(iter(alike.values()))
+    tried = f"find the image {wanted!r}"
+    if len(alike) > 1 and len(begins) >= _SHORTEST:
+        raise LabError(tried, "several digests begin like this", remedy="say more of it")
+    from labrt.images import references
+
+    reference = references.parse(wanted)
+    raise LabError(
+        tried,
+        "no such image in the store",
+        f"known here: {', '.join(names()) or 'none'}",
+        f"labrt pull {wanted}" if reference.registry else "./lab setup builds busybox",
+    )
+
+
+def untag(*gone: Entry) -> None:
+    """Let the index refer no more to these; content to find them gone. Blobs are gc's business."""
+    with _locked():
+        _write_index(_without(gone))
+
+
+def described(manifest: str) -> Descriptor:
+    """Return the descriptor of an image's manifest."""
+    data = get(manifest)
+    return Descriptor(json.loads(data).get("mediaType", MANIFEST), manifest, len(data))
+
+
+def parts(manifest: str) -> list[str]:
+    """Return the digests of what an image's manifest names: its configuration, then its layers,
+    lowest first."""
+    content = json.loads(get(manifest))
+    return [each["digest"] for each in (content["config"], *content["layers"])]
+
+
+@contextmanager
+def adding() -> Iterator[None]:
+    """Keep the collector of garbage out (flock(2)), from an image's first blob until the index
+    refers to it: until then nothing does. Any number may add at the same time."""
+    with _locked("writers", fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """Keep other collectors of garbage out."""
+    with _locked("collector"):
+        yield
+
+
+@contextmanager
+def alone(patience: float = 10.0) -> Iterator[None]:
+    """Keep everybody out who adds an image or writes the index.
+
+    Args:
+        patience: for how many seconds to wait until nobody adds.
+
+    Raises:
+        LabError: somebody still does.
+    """
+    deadline = time.monotonic() + patience
+    with ExitStack() as locks:
+        while not _entered_alone(locks):
+            if time.monotonic() > deadline:
+                raise LabError(
+                    "have the store of images alone",
+                    "a pull, a build or a load is at work",
+                    remedy="wait for its end",
+                )
+            time.sleep(0.02)
+        locks.enter_context(_locked())
+        yield
+
+
+def _entered_alone(locks: ExitStack) -> bool:
+    try:
+        locks.enter_context(_locked("writers", fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _without(gone: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [descriptor for descriptor in _index() if _entry(descriptor) not in gone]
+
+
+def _write_index(descriptors: list[dict[str, Any]]) -> None:
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
+    _write_whole(folder() / "oci-layout", LAYOUT)
+    _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())

@@ -30,7 +30,9 @@ def build() -> Image:
             f"{BUSYBOX} is missing or not static",
             remedy="apt-get install busybox-static",
         )
-    return making.make("busybox", _archive(_applets()), making.config(["/lab/ready"]))
+    history = [{"created_by": "labrt image base busybox"}]
+    config = {**making.config(["/lab/ready"]), "history": history}
+    return making.make("busybox", _archive(_applets()), config)
 
 
 def _is_static(program: Path) -> bool:

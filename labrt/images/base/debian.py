@@ -45,7 +45,8 @@ def build() -> Image:
         tell_other_versions(versions(archive))
         with archive.open("rb") as root:
             layer = making.layer(lambda stream: shutil.copyfileobj(root, stream))
-    return making.image("debian", [layer], making.config(["/bin/bash"]))
+    history = [{"created_by": "labrt image base debian"}]
+    return making.image("debian", [layer], {**making.config(["/bin/bash"]), "history": history})
 
 
 def _bootstrap(archive: Path, pins: Path) -> None:

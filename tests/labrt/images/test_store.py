@@ -81,3 +81,45 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     ]
     assert [writer.wait(timeout=60) for writer in writers] == [0] * 4
     assert store.names() == sorted(["first", *names])
+
+
+def test_an_image_may_have_no_name_until_it_gets_one() -> None:
+    digest = put_image("it")
+    store.untag(*store.entries())
+    store.tag("", digest)
+    store.tag("", digest)
+    assert store.entries() == [store.Entry("", digest)]
+    assert store.names() == []
+    store.tag("it", digest)
+    store.tag("", digest)
+    assert store.entries() == [store.Entry("it", digest)]
+
+
+def test_an_image_that_lacks_a_part_gets_no_name() -> None:
+    digest = put_image("it")
+    config = json.loads(store.get(digest))["config"]["digest"]
+    store.blob_path(config).unlink()
+    with pytest.raises(LabError, match=f"{config} isn't here"):
+        store.tag("that", digest)
+    assert store.names() == ["it"]
+
+
+def test_what_arrives_is_kept_only_whole_and_with_its_digest() -> None:
+    digest = "sha256:" + hashlib.sha256(b"hello").hexdigest()
+    with pytest.raises(LabError, match="its bytes have the digest"), store.Incoming() as blob:
+        blob.write(b"hullo")
+        blob.keep(digest)
+    with store.Incoming() as blob:
+        blob.write(b"hel")
+    assert list((store.folder() / "blobs" / "sha256").iterdir()) == []
+    with store.Incoming() as blob:
+        blob.write(b"hello")
+        assert blob.keep(digest) == digest
+    assert store.get(digest) == b"hello"
+
+
+def test_the_store_is_had_alone_only_while_nobody_adds() -> None:
+    with store.adding(), pytest.raises(LabError, match="a load is at work"), store.alone(0.05):
+        pass
+    with store.alone(0.05):
+        pass
