@@ -146,10 +146,10 @@ def pairs(instruction: Instruction, values: Mapping[str, str]) -> dict[str, str]
     """Return the NAME=VALUE arguments of ENV and LABEL, or the old `ENV NAME VALUE`."""
     words = instruction.words
     if "=" not in words[0]:
-        name, _, value = instruction.text.partition(" ")
-        if not value.strip():
+        name, *rest = instruction.text.split(maxsplit=1)
+        if not rest:
             raise instruction.error(f"{instruction.keyword} takes NAME=VALUE")
-        return {name: expanded(value.strip(), instruction, values)}
+        return {name: expanded(rest[0], instruction, values)}
     found = {}
     for word in words:
         name, equals, value = word.partition("=")

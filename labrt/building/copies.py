@@ -125,7 +125,7 @@ def _add(root: str, path: str, unpack: bool, packer: Packer, ignored: Callable[[
         packer.wanted = lambda name: not ignored(below)
         with _opened(os.path.dirname(real)) as folder:
             packer.add(folder, os.path.basename(real), name)
-    if ignored(below) and packer.count == before:
+    if below != "." and ignored(below) and packer.count == before:
         raise LabError(f"{path!r} is excluded by .dockerignore")
     return name
 

@@ -141,12 +141,12 @@ def _nothing() -> Path:
 def _folder(image: Image) -> Iterator[Spec]:
     """The folder of a container that nothing runs in, for the time of the block."""
     spec = _spec(image, ["nothing"], Options(rm=True))
-    context, steps = Context(spec), [CreateStateDir(spec)]
-    do_all(list(steps), context)
+    context, steps = Context(spec), list[Step]([CreateStateDir(spec)])
     try:
+        do_all(steps, context)
         yield spec
     finally:
-        undo(list(steps), context)
+        undo(steps, context)
 
 
 class _Work(Step):
@@ -164,7 +164,7 @@ class _Work(Step):
         return "work in the root"
 
     def do(self, context: Context) -> None:
-        os.write(self.told, f"{_DONE}{self.work() or ''}".encode())
+        os.write(self.told, os.fsencode(f"{_DONE}{self.work() or ''}"))
 
 
 def _visit(
@@ -180,7 +180,7 @@ def _visit(
         performed, context = steps(spec, _Work(work, writer)), Context(spec)
         perform(performed, context)
         undo(performed, context)
-        told = os.read(reader, 4096).decode()
+        told = os.fsdecode(os.read(reader, 4096))
     except BlockingIOError:
         raise LabError("work in the root of a container", "the process was killed") from None
     finally:

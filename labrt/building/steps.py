@@ -98,14 +98,16 @@ def copy(state: State, step: Instruction, source: Context | State) -> Work:
     def make() -> Layer | None:
         with roots.scratch_file() as archive:
             single = _gathered(archive, wanted, source, state.epoch)
+            if isinstance(source, Context) and [single, _digest(archive)] != content:
+                raise step.error("the context has changed meanwhile")
 
             def work() -> None:
                 copies.place(archive, owned, single)
 
             return roots.change(state.image(), work, state.epoch)
 
-    told = [owned.sources, owned.target, owned.chown, owned.chmod, owned.documents, state.epoch]
     content = _content(wanted, source, state.epoch)
+    told = [owned.sources, owned.target, owned.chown, owned.chmod, owned.documents, state.epoch]
     return Work(cache.key(state.layers, step.keyword, told, content), make)
 
 
@@ -116,6 +118,11 @@ def _content(wanted: Copy, source: Context | State, epoch: int) -> object:
     digest = _Digest()
     single = _gathered(cast(IO[bytes], digest), wanted, source, epoch)
     return [single, digest.hexdigest()]
+
+
+def _digest(file: IO[bytes]) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it is a file
 
 
 def _gathered(stream: IO[bytes], wanted: Copy, source: Context | State, epoch: int) -> str:
