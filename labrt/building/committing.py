@@ -33,7 +33,8 @@ def commit(folder: Path, name: str) -> Image:
         now = int(time.time())
         image = store.load(record.spec.life.image, record.spec.image_digest)
         made = configuration.based_on(image, making.layers(image), now)
-        made.record("labrt commit", roots.changes(record.spec, now))
+        layer = roots.changes(record.spec, now, roots.mounted_on(record.spec))
+        made.record("labrt commit", layer)
         config = {**made.config, "created": configuration.timestamp(now)}
         return making.image(name, made.layers, config)
     finally:

@@ -20,7 +20,7 @@ from typing import IO, BinaryIO, cast
 
 from labrt import accounts, syscalls
 from labrt.archive import Unpacker
-from labrt.building.packing import Packer
+from labrt.building.packing import XATTR, Packer
 from labrt.errors import LabError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -243,3 +243,9 @@ class _Placer(Unpacker):
         if self._owner:
             member.uid, member.gid = self._owner
         super()._extract(archive, member)
+
+    def _finish(self, fd: int, member: tarfile.TarInfo) -> None:
+        super()._finish(fd, member)
+        for name, value in member.pax_headers.items():
+            if name.startswith(XATTR):
+                os.setxattr(fd, name.removeprefix(XATTR), os.fsencode(value))

@@ -22,6 +22,7 @@ from labrt.errors import LabError
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
+XATTR = "SCHILY.xattr."  # in pax headers
 _OVERLAYS = "user.overlay."
 _KEPT = "security.capability"  # besides user.*: what a program file may do (capabilities(7))
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -223,4 +224,4 @@ def _attributes(fd: int) -> dict[str, str]:
         for name in sorted(os.listxattr(fd))
         if name == _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAYS))
     ]
-    return {f"SCHILY.xattr.{name}": os.fsdecode(os.getxattr(fd, name)) for name in kept}
+    return {f"{XATTR}{name}": os.fsdecode(os.getxattr(fd, name)) for name in kept}

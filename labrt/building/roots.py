@@ -54,7 +54,7 @@ def run(image: Image, args: Sequence[str], wishes: Options, stdin: int, epoch: i
             raise LabError("it was killed: memory.max is reached")
         if status != 0:
             raise LabError(f"it ended with status {status}")
-        return changes(spec, epoch)
+        return changes(spec, epoch, mounted_on(spec))
 
 
 def change(image: Image, work: Callable[[], object], epoch: int) -> Layer | None:
@@ -78,11 +78,12 @@ def read(image: Image, work: Callable[[], str]) -> str:
         return _visit(visiting_stopped, spec, work)
 
 
-def changes(spec: Spec, epoch: int) -> Layer | None:
+def changes(spec: Spec, epoch: int, ours: Collection[str] = ()) -> Layer | None:
     """Put into the store, as a layer, what a container has changed that doesn't run any more.
 
     Args:
         epoch: the latest time that a file in it may have, seconds.
+        ours: what isn't the container's in it, as `mounted_on` tells.
 
     Returns:
         The layer, None where nothing has changed.
@@ -91,7 +92,7 @@ def changes(spec: Spec, epoch: int) -> Layer | None:
         LabError: a file can't be read, or its name can't be in a layer.
     """
     with scratch_file() as archive:
-        _visit(visiting_changes, spec, lambda: _pack(archive, epoch, _ours(spec)))
+        _visit(visiting_changes, spec, lambda: _pack(archive, epoch, ours))
         if archive.seek(0, os.SEEK_END) == 0:
             return None
         archive.seek(0)
@@ -117,8 +118,8 @@ def _pack(archive: IO[bytes], epoch: int, ours: Collection[str]) -> None:
     os.close(upper)
 
 
-def _ours(spec: Spec) -> set[str]:
-    """What the lab puts into a root: mount points, and the name files' own."""
+def mounted_on(spec: Spec) -> set[str]:
+    """Return what the lab makes in the root of a container that runs: places to mount on."""
     names = [f"etc/{name}" for name in FILES] if has_name_files(spec) else []
     return {*_MOUNT_POINTS, *names}
 

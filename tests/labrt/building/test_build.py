@@ -198,6 +198,13 @@ def test_mount_points_are_no_part_of_a_layer(context: Path) -> None:
         cache.clear()
 
 
+def test_what_is_copied_there_is(context: Path) -> None:
+    (context / "a").write_text("x")
+    found = members(build(context, "FROM scratch\nCOPY a /dev/a\nCOPY a /etc/hosts\n"))
+    assert set(found) == {"etc", "etc/hosts"}
+    assert set(members(store.resolve("built"), 0)) == {"dev", "dev/a"}
+
+
 def test_the_name_files_are_not_the_images(context: Path) -> None:
     text = "FROM busybox\nRUN echo evil >>/etc/hosts; echo own >/etc/own\n"
     assert set(members(build(context, text, "--network", "host"))) == {"etc", "etc/own"}

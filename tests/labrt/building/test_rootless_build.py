@@ -45,7 +45,7 @@ def single() -> Iterator[User]:
 
 
 def theirs(someone: User, text: str) -> subprocess.CompletedProcess[str]:
-    """Have a user build; the file they copy belongs to them, in a folder that nobody else enters."""
+    """Have a user build; what they copy is theirs, in a folder that nobody else enters."""
     folder = someone.folder / "context"
     folder.mkdir(exist_ok=True)
     (folder / "Containerfile").write_text(text)
