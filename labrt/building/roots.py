@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, ClassVar
@@ -21,6 +21,7 @@ from labrt import container, interpreter, paths
 from labrt.building.packing import ChangesPacker
 from labrt.declare import declare
 from labrt.errors import LabError
+from labrt.foreground import undisturbed
 from labrt.images import making
 from labrt.images.making import Layer
 from labrt.images.store import Image
@@ -48,7 +49,9 @@ def run(image: Image, args: Sequence[str], wishes: Options, stdin: int, epoch: i
     plain = replace(wishes, rm=True, hostname=HOSTNAME)
     spec = _spec(image, args, plain)
     interpreter.run_sealed(spec)
-    with container.start(spec, (stdin, 2, 2)) as running:
+    with ExitStack() as stack:
+        with undisturbed():
+            running = stack.enter_context(container.start(spec, (stdin, 2, 2)))
         status = running.wait()
         if running.oom_killed():
             raise LabError("it was killed: memory.max is reached")
