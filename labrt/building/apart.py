@@ -38,8 +38,8 @@ def build(
         LabError: it could not be built.
     """
     asked = [f"--build-arg={name}={value}" for name, value in (build_args or {}).items()]
-    asked += [_flag(name, value) for name, value in options.items() if value not in (None, False)]
-    command = [sys.executable, "-m", "labrt.cli", "build", f"--tag={tag}", *asked, "--"]
+    asked += [flag for name, value in options.items() for flag in _flags(name, value)]
+    command = [sys.executable, "-P", "-m", "labrt.cli", "build", f"--tag={tag}", *asked, "--"]
     root = str(Path(__file__).parent.parent.parent)
     with subprocess.Popen(
         [*command, os.fspath(folder)],
@@ -55,9 +55,12 @@ def build(
     return store.resolve(tag.removesuffix(":latest"))
 
 
-def _flag(name: str, value: object) -> str:
+def _flags(name: str, value: object) -> list[str]:
     flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag}={value}"
+    if isinstance(value, bool) or value is None:
+        return [flag] if value else []
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [f"{flag}={each}" for each in values]
 
 
 def _tell(process: subprocess.Popen[str]) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from labrt.building import cache, configuration, steps
 from labrt.building.configuration import PROXIES, SETTINGS, State, expanded
-from labrt.building.containerfile import Containerfile, Instruction, Stage, parse
+from labrt.building.containerfile import Containerfile, Instruction, LineError, Stage, parse
 from labrt.building.ignore import ignored
 from labrt.building.steps import EPOCH, Work
 from labrt.errors import LabError, errno_text
@@ -110,18 +110,14 @@ def _named(tried: str) -> Iterator[None]:
         yield
     except OSError as error:
         about = f" ({error.filename})" if error.filename else ""
-        raise LabError(tried, errno_text(error) + about) from error
+        raise LineError(tried, errno_text(error) + about) from error
     except UnicodeDecodeError:
-        raise LabError(tried, "it isn't UTF-8") from None
+        raise LineError(tried, "it isn't UTF-8") from None
     except LabError as error:
-        if re.match(r"\S+:[0-9]+: ", error.tried):
-            raise  # it has a line
+        if isinstance(error, LineError):
+            raise
         answer = ": ".join(part for part in (error.tried, error.answer) if part)
-        raise LabError(tried, answer, error.cause, error.remedy) from error
-
-
-def _line(step: Instruction) -> str:
-    return f"{step.where}: {step.written[:200]}"
+        raise LineError(tried, answer, error.cause, error.remedy) from error
 
 
 def _tell(text: str) -> None:
@@ -163,7 +159,7 @@ class Builder:
         if stage.number not in self._built:
             state = self._begun(stage)
             for number, step in enumerate(stage.steps, start=2):
-                with _named(_line(step)):
+                with _named(step.line):
                     self._do(state, stage, step, _title(stage, number))
             self._built[stage.number] = state
         return self._built[stage.number]
@@ -171,7 +167,7 @@ class Builder:
     def _begun(self, stage: Stage) -> State:
         """Carry out FROM."""
         base = stage.base
-        with _named(_line(base)):
+        with _named(base.line):
             name = expanded(base.words[0], base, self._outer)
             asked = expanded(base.flags.get("platform", ""), base, self._outer)
             if asked not in ("", ours := self._outer["TARGETPLATFORM"]):
@@ -189,9 +185,12 @@ class Builder:
     def _stage_or_image(self, name: str, before: int) -> State:
         if (stage := self._file.stage(name, before)) is not None:
             return self._stage(stage)
-        if self._file.stage(name) is not None:
-            raise LabError(f"the stage {name!r} doesn't come before this one")
-        image = find(name)
+        try:
+            image = find(name)
+        except LabError as error:
+            if self._file.stage(name) is not None:
+                raise LabError(f"the stage {name!r} doesn't come before this one") from error
+            raise
         return configuration.based_on(image, making.layers(image), self._epoch)
 
     def _do(self, state: State, stage: Stage, step: Instruction, title: str) -> None:

@@ -209,7 +209,7 @@ def _working_dir(state: State, instruction: Instruction) -> None:
 def _expose(state: State, instruction: Instruction) -> None:
     ports = state.inner.setdefault("ExposedPorts", {})
     for word in instruction.words:
-        text = expanded(word, instruction, state.values)
+        text = expanded(word, instruction, state.values).lower()
         found = _PORT.fullmatch(text)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if found is None or not 0 < first <= last < 65536:

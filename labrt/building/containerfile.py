@@ -44,6 +44,10 @@ _STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
 Lines = Iterator[tuple[int, str]]
 
 
+class LineError(LabError):
+    """An error that begins with the line it is about: "Containerfile:7: …"."""
+
+
 @dataclass(frozen=True)
 class Document:
     """A here-document: its name, its text, and whether variables in it stay as they are."""
@@ -95,9 +99,14 @@ class Instruction:
         """The arguments, split at white space outside quotes; quotes and variables stay."""
         return split(self.text, self.escape)
 
-    def error(self, answer: str, cause: str = "", remedy: str = "") -> LabError:
+    @property
+    def line(self) -> str:
+        """Where it is and what it says, for errors."""
+        return f"{self.where}: {self.written[:200]}"
+
+    def error(self, answer: str, cause: str = "", remedy: str = "") -> LineError:
         """Return an error that names the line."""
-        return LabError(f"{self.where}: {self.written[:200]}", answer, cause, remedy)
+        return LineError(self.line, answer, cause, remedy)
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ def parse(text: str, file: str) -> Containerfile:
         else:
             raise each.error("no FROM stands before it", remedy="begin with FROM IMAGE")
     if not stages:
-        raise LabError(f"read {file}", "no FROM is in it", remedy="begin with FROM IMAGE")
+        raise LabError("no FROM is in it", remedy="begin with FROM IMAGE")
     numbered = enumerate(stages)
     return Containerfile(
         tuple(arguments),
@@ -183,7 +192,7 @@ def _escape(lines: list[str], file: str) -> str:
             break
         if directive[1].lower() == "escape":
             if directive[2] not in ("\\", "`"):
-                raise LabError(f"{file}:{number}: {line}", "the escape is \\ or `")
+                raise LineError(f"{file}:{number}: {line}", "the escape is \\ or `")
             return directive[2]
     return "\\"
 
@@ -235,7 +244,7 @@ def _document(mark: re.Match[str], owner: Instruction, rest: Lines) -> Document:
     raise owner.error(f"the end of <<{name} is missing")
 
 
-def _unknown(keyword: str, found: Instruction) -> LabError:
+def _unknown(keyword: str, found: Instruction) -> LineError:
     from difflib import get_close_matches
 
     if keyword == "ONBUILD":

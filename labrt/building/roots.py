@@ -8,12 +8,14 @@ overlay's upper layer afterwards, and are read from there with the container's i
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -60,14 +62,18 @@ def run(image: Image, args: Sequence[str], wishes: Options, stdin: int, epoch: i
         return changes(spec, epoch, mounted_on(spec))
 
 
-def change(image: Image, work: Callable[[], object], epoch: int) -> Layer | None:
+def change(image: Image, what: str, work: Callable[[], object], epoch: int) -> Layer | None:
     """Do `work` in the image's root; return what it has changed, None for nothing.
+
+    Args:
+        what: the work in words, for errors.
+        epoch: as of `changes`.
 
     Raises:
         LabError: it failed. Nothing is left of it.
     """
     with _folder(image) as spec:
-        _visit(visiting_stopped, spec, work)
+        _visit(visiting_stopped, spec, what, work)
         return changes(spec, epoch)
 
 
@@ -78,7 +84,7 @@ def read(image: Image, work: Callable[[], str]) -> str:
         LabError: it failed.
     """
     with _folder(image) as spec:
-        return _visit(visiting_stopped, spec, work)
+        return _visit(visiting_stopped, spec, "read the sources", work)
 
 
 def changes(spec: Spec, epoch: int, ours: Collection[str] = ()) -> Layer | None:
@@ -95,7 +101,8 @@ def changes(spec: Spec, epoch: int, ours: Collection[str] = ()) -> Layer | None:
         LabError: a file can't be read, or its name can't be in a layer.
     """
     with scratch_file() as archive:
-        _visit(visiting_changes, spec, lambda: _pack(archive, epoch, ours))
+        work = partial(_pack, archive, epoch, ours)
+        _visit(visiting_changes, spec, "pack what has changed", work)
         if archive.seek(0, os.SEEK_END) == 0:
             return None
         archive.seek(0)
@@ -153,26 +160,32 @@ def _folder(image: Image) -> Iterator[Spec]:
         undo(steps, context)
 
 
-class _Work(Step):
-    """What is to be done in the root."""
+class VisitRoot(Step):
+    """The lab's own work in a container's root."""
 
     side: ClassVar = "container"
     man: ClassVar = "openat2(2)"
     reason: ClassVar = "paths are looked up in the root, never on the host"
 
-    def __init__(self, work: Callable[[], object], told: int) -> None:
+    def __init__(self, what: str, work: Callable[[], object], told: int) -> None:
+        self.what = what
         self.work = work
         self.told = told
 
     def describe(self) -> str:
-        return "work in the root"
+        return self.what
 
     def do(self, context: Context) -> None:
         os.write(self.told, os.fsencode(f"{_DONE}{self.work() or ''}"))
 
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EINVAL:
+            return "an owner that containers don't have here", "choose ids from 0 to 65535"
+        return "", ""
+
 
 def _visit(
-    steps: Callable[[Spec, Step], list[Step]], spec: Spec, work: Callable[[], object]
+    steps: Callable[[Spec, Step], list[Step]], spec: Spec, what: str, work: Callable[[], object]
 ) -> str:
     """Do the work in a process of its own, wait for its end; return what it returns, as text.
 
@@ -181,12 +194,12 @@ def _visit(
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        performed, context = steps(spec, _Work(work, writer)), Context(spec)
+        performed, context = steps(spec, VisitRoot(what, work, writer)), Context(spec)
         perform(performed, context)
         undo(performed, context)
         told = os.fsdecode(os.read(reader, 4096))
     except BlockingIOError:
-        raise LabError("work in the root of a container", "the process was killed") from None
+        raise LabError(what, "the process was killed") from None
     finally:
         os.close(reader)
         os.close(writer)

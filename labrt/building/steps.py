@@ -87,7 +87,7 @@ def make_working_dir(state: State, step: Instruction) -> Work:
         os.close(copies.make_folder(path))
 
     key = cache.key(state.layers, "WORKDIR", path, state.epoch)
-    return Work(key, lambda: roots.change(state.image(), work, state.epoch))
+    return Work(key, lambda: roots.change(state.image(), f"make {path}", work, state.epoch))
 
 
 def copy(state: State, step: Instruction, source: Context | State) -> Work:
@@ -104,7 +104,7 @@ def copy(state: State, step: Instruction, source: Context | State) -> Work:
             def work() -> None:
                 copies.place(archive, owned, single)
 
-            return roots.change(state.image(), work, state.epoch)
+            return roots.change(state.image(), f"copy to {owned.target}", work, state.epoch)
 
     content = _content(wanted, source, state.epoch)
     told = [owned.sources, owned.target, owned.chown, owned.chmod, owned.documents, state.epoch]
@@ -154,9 +154,6 @@ class _Digest(io.RawIOBase):
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, data: Any) -> int:
         self._hash.update(data)

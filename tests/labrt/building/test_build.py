@@ -365,6 +365,11 @@ COPY --from=busybox /etc/pass* /c
     ]
 
 
+def test_a_stage_may_be_called_as_the_image_it_begins_with(context: Path) -> None:
+    text = "FROM busybox AS busybox\nENV A=1\nFROM busybox AS b\nFROM b AS c\nENV B=$A\n"
+    assert build(context, text).env[-2:] == ("A=1", "B=1")
+
+
 @needs_root
 def test_a_copy_from_a_stage_keeps_owners(context: Path) -> None:
     text = """FROM busybox AS one
@@ -561,6 +566,7 @@ COPY file /file
         ("COPY a", "takes sources and a target"),
         ("COPY --chown=nosuch a /", "no such entry"),
         ("COPY --chmod=u+x a /", "--chmod=u+x is not supported"),
+        ("COPY --chown=0:70000 a /", "ids from 0 to 65535"),
         ("COPY --from=nosuch /a /", "find the image 'nosuch'"),
         ("COPY --from=2 /a /", "find the image '2'"),
         ("COPY --from=later /a /", "doesn't come before"),
@@ -867,7 +873,9 @@ def test_the_library_builds_from_a_process_with_threads(
     thread = threading.Thread(target=stop.wait)
     thread.start()
     try:
-        image = labrt.build(context, "threaded", build_args={"A": "x"}, network="none")
+        image = labrt.build(
+            context, "threaded", build_args={"A": "x"}, network="none", ulimit=["nofile=64"]
+        )
         assert image == store.resolve("threaded")
         assert labrt.output("threaded", ["cat", "/seen"]) == "x\n"
         assert "[0 3/3] RUN" in capsys.readouterr().err
