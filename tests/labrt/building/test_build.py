@@ -225,6 +225,7 @@ def test_without_a_network_the_name_files_are_the_images(context: Path) -> None:
     assert set(found) == {"etc", "etc/hosts"}
 
 
+@needs_root
 def test_a_run_sees_the_images_environment_user_and_folder(context: Path) -> None:
     text = """FROM busybox
 ENV A=1
@@ -564,9 +565,9 @@ COPY file /file
         ("COPY a /lost/", "EEXIST"),
         ("COPY d /bin/sh", "ENOTDIR"),
         ("COPY a", "takes sources and a target"),
-        ("COPY --chown=nosuch a /", "no such entry"),
+        ("COPY --chown=nosuch a /", "no such entry|no other id"),
         ("COPY --chmod=u+x a /", "--chmod=u+x is not supported"),
-        ("COPY --chown=0:70000 a /", "ids from 0 to 65535"),
+        ("COPY --chown=0:70000 a /", "ids from 0 to 65535|no other id"),
         ("COPY --from=nosuch /a /", "find the image 'nosuch'"),
         ("COPY --from=2 /a /", "find the image '2'"),
         ("COPY --from=later /a /", "doesn't come before"),
@@ -593,7 +594,7 @@ def test_a_copy_that_cannot_be_is_refused_with_its_line(
         build_here(context, "\n".join([*lines, "COPY --from=0 / /"]))
     told = str(error.value)
     assert told.startswith("Containerfile:3: ")
-    assert said in told
+    assert any(words in told for words in said.split("|"))
     assert "\n" not in told
 
 
@@ -705,7 +706,7 @@ def test_contents_and_modes_count_and_times_do_not(context: Path, change: Any, k
 
 @pytest.mark.parametrize(
     "before",
-    ["ENV A=1", "ARG A=1", "USER nobody", "WORKDIR /tmp", 'SHELL ["/bin/ash", "-c"]', "RUN >/x"],
+    ["ENV A=1", "ARG A=1", "USER 0", "WORKDIR /tmp", 'SHELL ["/bin/ash", "-c"]', "RUN >/x"],
 )
 def test_a_run_is_done_again_where_what_it_sees_has_changed(context: Path, before: str) -> None:
     build(context, "FROM busybox\nRUN echo 1 >/tmp/1\n")
