@@ -85,11 +85,10 @@ class State:
     def shell(self) -> list[str]:
         return self.inner.get("Shell") or ["/bin/sh", "-c"]
 
-    def image(self, command: tuple[str, ...] = ()) -> Image:
-        """Return what there is so far as an image that runs a command; the store has no name for
-        it."""
+    def image(self) -> Image:
+        """Return what there is so far, as an image without a name that runs whatever it is told."""
         rootfs = {"diff_ids": [layer.diff_id for layer in self.layers]}
-        inner = {**self.inner, "Entrypoint": [], "Cmd": list(command)}
+        inner = {**self.inner, "Entrypoint": [], "Cmd": []}
         config = {**self.config, "rootfs": rootfs, "config": inner}
         return Image("build", "", config, tuple(layer.blob for layer in self.layers))
 
@@ -120,7 +119,7 @@ def based_on(image: Image, layers: list[Layer], epoch: int) -> State:
     config["config"] = config.get("config") or {}
     if config["config"].pop("OnBuild", None):
         raise LabError(f"build on top of {image.name}", "its ONBUILD triggers are not supported")
-    unknown = [{"comment": f"a layer of {image.name}"}] * len(layers)
+    unknown = [{"comment": "a layer of the base image"}] * len(layers)
     config["history"] = config.get("history") or unknown
     return State(config, list(layers), epoch)
 
