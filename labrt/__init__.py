@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labrt.building.apart import build
     from labrt.client import Container, create, output, run
     from labrt.errors import LabError
     from labrt.handle import Handle, containers, find
@@ -26,6 +27,7 @@ __all__ = [
     "Handle",
     "LabError",
     "begin",
+    "build",
     "check",
     "clean_up",
     "compare_namespaces",
@@ -43,6 +45,7 @@ __all__ = [
 
 _HOMES = {
     "Container": "labrt.client",
+    "build": "labrt.building.apart",
     "Handle": "labrt.handle",
     "LabError": "labrt.errors",
     "containers": "labrt.handle",

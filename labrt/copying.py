@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from errno import EPIPE
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import state, syscalls
 from labrt.archive import Packer, Unpacker
-from labrt.container import lock_ended, try_lock
+from labrt.container import try_lock
 from labrt.errors import LabError, errno_text
-from labrt.images import making, store
-from labrt.images.store import Image
 from labrt.perform import StepFailed, perform, undo
 from labrt.recipe import visiting_running, visiting_stopped
 from labrt.spec import Spec
@@ -86,34 +82,6 @@ def copy_in(folder: Path, source: str, path: str, manner: Manner) -> None:
     path = _clean(source, os.getcwd())
     with _beside(f"copy {source}", lambda fd: send(path, ".", fd, manner), writes=True) as fd:
         _visit(folder, CopyFiles(what, lambda: receive(place, _name(path), fd, manner)))
-
-
-def commit(folder: Path, name: str) -> Image:
-    """Make an image of one layer from the root of a container that has ended, without its volumes.
-
-    Its command and environment are its image's.
-
-    Raises:
-        LabError: it runs, or its files can't be read.
-    """
-    record = state.read_record(folder)
-    lock = lock_ended(folder)
-    if record is None or lock is None:
-        raise LabError(f"commit {folder.name}", "it is running, or gone", remedy="labrt stop it")
-    try:
-        with tempfile.TemporaryFile() as layer:
-            end = os.dup(layer.fileno())
-            work = CopyFiles("pack the root", lambda: send("/", ".", end, Manner()))
-            _perform(visiting_stopped(replace(record.spec, mounts=()), work), record.spec)
-            os.close(end)
-            layer.seek(0)
-            config = store.load(name, record.spec.image_digest).config
-            config = {**config, "history": [{"created_by": f"labrt commit {folder.name}"}]}
-            with store.adding():
-                packed = making.layer(lambda stream: shutil.copyfileobj(layer, stream))
-                return making.image(name, [packed], config)
-    finally:
-        os.close(lock)
 
 
 def _clean(path: str, base: str) -> str:

@@ -30,6 +30,26 @@ def stdio(interactive: bool) -> Iterator[Stdio]:
         os.close(null)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let whoever asks for the end wait until the block is done: what it makes has an owner then,
+    who will undo it. (A blocked signal would stay blocked in the container.)
+
+    Raises:
+        KeyboardInterrupt: at the end of the block: somebody asked.
+    """
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.signal(n, lambda number, frame: asked.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
+
+
 def attend(running: Started, interactive: bool) -> int:
     """Wait for it, showing its terminal if it has one; asked to end, ask it in turn, and not for
     ever.

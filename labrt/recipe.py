@@ -211,6 +211,21 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
     ]
 
 
+def visiting_changes(spec: Spec, work: Step) -> list[Step]:
+    """Return the steps of a process that does `work` in the folder of a container that doesn't run,
+    with the container's ids: there `upper` holds what it has changed, owned as it sees it."""
+    return [
+        Clone(tuple(ns for ns in spec.namespaces if ns.type == "user"), None),
+        *(_identity(spec) if spec.new("user") else []),
+        mounts.EnterStateDir(spec.state_dir),
+        WaitForHost(),
+        ShieldProcess(),
+        BecomeContainerRoot(spec.gid_mappings),
+        DieWithParent(),
+        work,
+    ]
+
+
 def _become_program(spec: Spec) -> list[Step]:
     """The last steps of a start and of an entry are the same: give up rights, then execve(2)."""
     process, rlimits = spec.process, spec.process.rlimits

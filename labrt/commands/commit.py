@@ -1,10 +1,11 @@
-"""`labrt commit CONTAINER IMAGE`: make an image of what a container's root is now."""
+"""`labrt commit CONTAINER IMAGE`: make an image of a container: its image, and one more layer of
+what it has changed."""
 
 from __future__ import annotations
 
 import argparse
 
-from labrt.copying import commit
+from labrt.building.committing import commit
 from labrt.handle import find
 
 HELP = "make an image of a container that has ended"

@@ -44,17 +44,16 @@ def architecture() -> str:
     return _ARCHITECTURES.get(machine, machine)
 
 
-def config(command: Sequence[str]) -> dict[str, Any]:
+def config(command: Sequence[str] = ()) -> dict[str, Any]:
     """Return the configuration of an image for this machine that runs `command`.
 
     It is the image's Cmd rather than its Entrypoint, so that `labrt run IMAGE echo hello` replaces
     it.
     """
-    return {
-        "architecture": architecture(),
-        "os": "linux",
-        "config": {"Env": [_PATH], "WorkingDir": "/", "Cmd": list(command)},
-    }
+    settings: dict[str, Any] = {"Env": [_PATH]}
+    if command:
+        settings |= {"WorkingDir": "/", "Cmd": list(command)}
+    return {"architecture": architecture(), "os": "linux", "config": settings}
 
 
 def layer(write: Callable[[IO[bytes]], object], media_type: str = store.LAYER_GZIP) -> Layer:

@@ -15,7 +15,7 @@ from typing import TextIO
 import pytest
 
 import labrt
-from labrt import container, copying, removal, state
+from labrt import container, removal, state
 from labrt.archive import Packer, Unpacker
 from labrt.declare import declare
 from labrt.errors import LabError
@@ -357,35 +357,3 @@ def test_who_may_not_give_files_away_is_told_so(running: Shell, tmp_path: Path) 
 
 def test_what_is_not_tar_is_refused(running: Shell) -> None:
     assert b"read the archive" in cp("-", f"{running.id}:/tmp", stdin=b"no tar", status=125).stderr
-
-
-def test_commit_makes_an_image_of_what_the_root_is_now() -> None:
-    changed = "echo new >/file; rm /etc/passwd; mkdir -m 700 /private; chown 5:6 /private"
-    handle = labrt.create("busybox", ["sh", "-c", f"{changed}; echo x >/data/y"], volume=["/data"])
-    try:
-        handle.start()
-        assert handle.wait(20) == 0
-        done = subprocess.run(
-            command("commit", handle.id, "changed"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(),
-        )
-        assert done.stdout.strip() == store.resolve("changed").digest
-        seen = "cat /file; stat -c '%u %g %a' /private; ls /etc /data"
-        told = labrt.output("changed", ["sh", "-c", seen]).split()
-        owners = ["5", "6"] if os.geteuid() == 0 else ["0", "0"]
-        assert told == ["new", *owners, "700", "/data:", "/etc:", "group"]
-    finally:
-        handle.remove(force=True)
-
-
-def test_what_runs_is_not_committed() -> None:
-    handle = labrt.create("busybox", ["sleep", "60"])
-    try:
-        handle.start()
-        with pytest.raises(LabError, match="it is running"):
-            copying.commit(handle.folder, "running")
-    finally:
-        handle.remove(force=True)

@@ -1,0 +1,1 @@
+"""Building: from a Containerfile and a folder to an image (docs/build.md)."""
