@@ -35,7 +35,8 @@ def _short(blob: Descriptor) -> str:
 
 class _Lines(Progress):
     def end(self, blob: Descriptor, how: str) -> None:
-        print(f"{_short(blob)}: {how}, {decimal(blob.size)}", file=sys.stderr, flush=True)
+        line = f"{_short(blob)}: {how}, {decimal(blob.size)}\n"
+        sys.stderr.write(line)  # at once: print() would let another thread's line in before its end
 
 
 def _screen() -> Screen:
