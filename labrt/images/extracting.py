@@ -226,8 +226,8 @@ def _path(name: bytes) -> Path:
     path = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
     if name.startswith(b"/") or b".." in path:
         raise _bad(name, "the path leaves the layer")
-    if b"\0" in name or b"\n" in name:
-        raise _bad(name, "the name holds a NUL or a line's end")
+    if b"\n" in name:
+        raise _bad(name, "the name holds a line's end")
     if any(part.startswith(whiteouts.PREFIX) for part in path[:-1]):
         raise _bad(name, "a folder has a whiteout's name")
     if len(name) > MAX_PATH or len(path) > MAX_DEPTH or max(map(len, path), default=0) > MAX_NAME:

@@ -203,6 +203,8 @@ def _member(block: bytes, extended: dict[bytes, bytes]) -> Member:
     )
     if min(member.uid, member.gid, member.size) < 0 or abs(member.mtime) > _MAX_TIME:
         raise LabError(f"unpack {shown(name)}", "its owner, size or time is out of bounds")
+    if b"\0" in member.name or b"\0" in member.link:
+        raise LabError(f"unpack {shown(name)}", "a name holds a NUL")
     return member
 
 

@@ -124,6 +124,7 @@ LAYERS: dict[str, tuple[bytes | Blob, str]] = {
     # Names that are no names.
     "a name with a line's end": (member(b"a\nb"), "a line's end"),
     "a name with a NUL": (pax({b"path": b"a\0b"}) + member(b"a"), "a NUL"),
+    "a link with a NUL": (pax({b"linkpath": b"a\0b"}) + link(b"a", b"b"), "a NUL"),
     "a name of 300 bytes": (long_name(b"x" * 300) + member(b"a"), _LONG),
     "a path of 5,000 bytes": (long_name(b"x/" * 2500 + b"x") + member(b"a"), _LONG),
     "a path 300 folders deep": (pax({b"path": b"x/" * 300}) + folder(b"a"), _LONG),
