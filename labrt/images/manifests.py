@@ -69,6 +69,10 @@ class Manifest:
     config: Descriptor
     layers: tuple[Descriptor, ...]
 
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        return (*self.layers, self.config)
+
 
 @dataclass(frozen=True)
 class Index:
@@ -85,7 +89,10 @@ class Index:
         for offered, descriptor in self.images:
             if offered.suits(wanted):
                 return descriptor
-        there = ", ".join(sorted({ascii(str(each))[1:-1] for each, _ in self.images})) or "none"
+        known = {
+            ascii(str(each))[1:-1] for each, _ in self.images if each.os not in ("", "unknown")
+        }
+        there = ", ".join(sorted(known)) or "nothing"
         raise LabError(
             f"find the image for {wanted}", f"there is one for: {there[:300]}", remedy="--platform"
         )
@@ -132,11 +139,26 @@ def check_config(data: bytes, manifest: Manifest, wanted: Platform, asked: bool)
         raise _refused(f"its configuration doesn't tell of {len(manifest.layers)} layers")
     for diff_id in diff_ids:
         store.blob_path(str(diff_id))  # refuses what is no digest
+    _check_run_config(config.get("config", {}))
     offered = Platform.from_json(config)
     if (offered.os, offered.architecture) not in (("", ""), (wanted.os, wanted.architecture)):
         there = ascii(str(offered))[1:61]
         remedy = "" if asked else f"--platform {there}, to have it all the same"
         raise LabError(f"find the image for {wanted}", f"it is for {there}", remedy=remedy)
+
+
+def _check_run_config(config: Any) -> None:
+    """What the runtime reads of it has the form it should have, or is left out."""
+    if not isinstance(config, dict):
+        raise _refused("its configuration's config is no object")
+    lists = [config.get(key) or [] for key in ("Env", "Entrypoint", "Cmd")]
+    texts = [config.get(key) or "" for key in ("User", "WorkingDir")]
+    if not all(isinstance(each, list) and all(map(_is_text, each)) for each in [texts, *lists]):
+        raise _refused("its configuration's Env, Entrypoint, Cmd, User or WorkingDir is damaged")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
 def _image(data: bytes, media_type: str, content: dict[str, Any]) -> Manifest:

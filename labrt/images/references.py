@@ -17,11 +17,11 @@ HUB = "docker.io"
 LATEST = "latest"
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
-_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REPOSITORY = rf"{_PART}(?:/{_PART})*"
+_TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}"
 _LONGEST = 255  # characters of registry and repository together
 
 
@@ -74,11 +74,11 @@ def parse(text: str) -> Reference:
     rest, at, digest = text.partition("@")
     registry, repository = _split(rest)
     repository, colon, tag = repository.partition(":")
-    _require(not at or _DIGEST.fullmatch(digest), text, "the digest isn't sha256:…")
-    _require(not colon or _TAG.fullmatch(tag), text, "letters, digits, _ . - make a tag")
-    _require(not registry or _REGISTRY.fullmatch(registry), text, "no registry is called so")
+    _require(not at or re.fullmatch(_DIGEST, digest), text, "the digest isn't sha256:…")
+    _require(not colon or re.fullmatch(_TAG, tag), text, "letters, digits, _ . - make a tag")
+    _require(not registry or re.fullmatch(_REGISTRY, registry), text, "no registry is called so")
     _require(repository == repository.lower(), text, "a repository's name is in lower case")
-    _require(_REPOSITORY.fullmatch(repository), text, "no repository is called so")
+    _require(re.fullmatch(_REPOSITORY, repository), text, "no repository is called so")
     _require(len(registry) + 1 + len(repository) <= _LONGEST, text, f"longer than {_LONGEST}")
     if registry in (HUB, f"index.{HUB}"):
         return Reference("", repository, tag or LATEST, digest).remote()
@@ -91,7 +91,11 @@ def registry(text: str) -> str:
     Raises:
         LabError: it is none.
     """
-    if "/" in text or not _REGISTRY.fullmatch(text) or not (named := parse(f"{text}/x").registry):
+    if (
+        "/" in text
+        or not re.fullmatch(_REGISTRY, text)
+        or not (named := parse(f"{text}/x").registry)
+    ):
         raise LabError(f"read {text[:300]!r}", "no registry is called so", remedy="HOST[:PORT]")
     return named
 

@@ -24,7 +24,6 @@ _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK, _SPARSE = b"x", b"g", b"L", b"K", b"S
 
 BLOCK = 512  # bytes
 MAX_EXTENDED = 1 << 20  # bytes of one extended header, as in Go's archive/tar
-MAX_EXTENDED_TOTAL = 256 << 20  # bytes of all of them
 _MAX_TIME = 1 << 62  # ns; the kernel's times are 64 bits
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _XATTR = b"SCHILY.xattr."
@@ -55,7 +54,7 @@ class Member(NamedTuple):
 def shown(name: bytes) -> str:
     """Return a name as it may be told on a terminal, shortened."""
     text = name.decode(errors="backslashreplace")
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
@@ -69,7 +68,6 @@ class TarStream:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._left = 0  # bytes of the present member's data, and padding, not read yet
-        self._extended = 0
 
     def members(self) -> Iterator[Member]:
         """Yield each member; its data are to be read, by `data`, before the next one."""
@@ -87,7 +85,7 @@ class TarStream:
             if rest.count(0) != len(rest):
                 raise _damaged("there are other bytes after its end")
 
-    def data(self, member: Member) -> Iterator[bytes | memoryview]:
+    def data(self, member: Member) -> Iterator[bytes]:
         """Yield a member's data in pieces."""
         left = member.size
         while left:
@@ -115,9 +113,8 @@ class TarStream:
         """Read one extended header; return what it says, in the words of pax(1)."""
         header = _fields(block)
         size = _number(header[4], "a size")
-        self._extended += size
-        if size > MAX_EXTENDED or self._extended > MAX_EXTENDED_TOTAL:
-            raise _damaged(f"an extended header of {size} bytes: too long, or too many of them")
+        if not 0 <= size <= MAX_EXTENDED:
+            raise _damaged(f"an extended header of {size} bytes")
         data = self._read(size + -size % BLOCK)[:size]
         if header[7] == _LONG_NAME:
             return {b"path": data.rstrip(b"\0")}
