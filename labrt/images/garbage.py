@@ -96,7 +96,7 @@ def _digests(text: bytes) -> set[str]:
 
 
 def _cache_files() -> list[Path]:
-    return sorted((store.folder() / "cache").glob("*.json"))
+    return sorted((store.folder() / "cache").glob("[!.]*"))
 
 
 def _cache(forget: bool) -> list[Garbage]:

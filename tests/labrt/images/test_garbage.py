@@ -87,7 +87,7 @@ def test_what_a_container_that_does_not_run_needs_stays() -> None:
 
 
 def test_what_the_build_cache_remembers_stays_until_all_is_to_go() -> None:
-    cache = store.folder() / "cache" / "step.json"
+    cache = store.folder() / "cache" / "key-of-a-step"
     cache.parent.mkdir(parents=True)
     cache.write_text(json.dumps({"layer": made.layer({"a": b"a"}).blob.digest}))
     assert garbage.collect() == []
