@@ -27,7 +27,7 @@ _GONE = ".new-gone-"  # as a half-written thing: the next collection finds it, i
 
 
 class Garbage(NamedTuple):
-    """What it was ("blob", "layer", "half-written", "cache"), where, and its bytes."""
+    """What it was ("blob", "layer", "half-written", "partial", "cache"), where, and its bytes."""
 
     kind: str
     path: Path
@@ -49,7 +49,8 @@ def collect(cache: bool = False, dry_run: bool = False) -> list[Garbage]:
     """
     with store.collecting():
         with store.alone():
-            found = [*_cache(cache), *_blobs(kept := marked(_roots(cache))), *_layers(kept)]
+            kept = marked(_roots(cache))
+            found = [*_cache(cache), *_partial(), *_blobs(kept), *_layers(kept)]
             if dry_run:
                 return found
             gone = [(each, aside) for each in found if (aside := _taken(each))]
@@ -95,11 +96,21 @@ def _digests(text: bytes) -> set[str]:
 
 
 def _cache_files() -> list[Path]:
-    return sorted((store.folder() / "cache").glob("*.json"))
+    return sorted((store.folder() / "cache").glob("[!.]*"))
 
 
 def _cache(forget: bool) -> list[Garbage]:
     return [Garbage("cache", file, file.stat().st_size) for file in _cache_files() if forget]
+
+
+def _partial() -> list[Garbage]:
+    """What has come of blobs that nobody fetches any more; who does has locked the file."""
+    found = []
+    for file in sorted((store.folder() / "partial").glob("*")):
+        if (lock := state.lock_file(file, wait=False)) is not None:
+            found.append(Garbage("partial", file, os.fstat(lock).st_size))
+            os.close(lock)
+    return found
 
 
 def _blobs(kept: set[str]) -> list[Garbage]:

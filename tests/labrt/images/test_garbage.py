@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labrt import container, paths, removal
+from labrt import container, paths, removal, state
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import garbage, interchange, layers, naming, store
@@ -87,7 +87,7 @@ def test_what_a_container_that_does_not_run_needs_stays() -> None:
 
 
 def test_what_the_build_cache_remembers_stays_until_all_is_to_go() -> None:
-    cache = store.folder() / "cache" / "step.json"
+    cache = store.folder() / "cache" / "key-of-a-step"
     cache.parent.mkdir(parents=True)
     cache.write_text(json.dumps({"layer": made.layer({"a": b"a"}).blob.digest}))
     assert garbage.collect() == []
@@ -109,6 +109,17 @@ def test_what_a_killed_writer_left_goes_at_once() -> None:
         writer.send_signal(signal.SIGKILL)
     assert [each.kind for each in garbage.collect()] == ["half-written"]
     assert blobs() == set()
+
+
+def test_what_has_come_of_a_blob_goes_unless_somebody_fetches_it() -> None:
+    partial = store.folder() / "partial"
+    partial.mkdir(parents=True)
+    fetched = state.lock_file(partial / "fetched")
+    (partial / "left").write_bytes(b"half")
+    assert [(each.kind, each.size) for each in garbage.collect()] == [("partial", 4)]
+    assert [file.name for file in partial.iterdir()] == ["fetched"]
+    assert fetched is not None
+    os.close(fetched)
 
 
 def test_what_an_interrupted_collection_left_goes_with_the_next() -> None:

@@ -190,7 +190,7 @@ def test_buildah_builds_on_our_image_and_we_run_it(
     building = ("bud", "--isolation", "chroot", "--layers", "--tag", "by-buildah", "--file")
     engine.buildah(*building, tmp_path / "Containerfile", tmp_path / "context")
     engine.buildah("push", "by-buildah", f"{form}:{tmp_path}/file:by-buildah:latest")
-    ((name, _),) = interchange.load(f"{tmp_path}/file")
+    (name, _), *_ = interchange.load(f"{tmp_path}/file")  # Buildah may give it two names
     assert store.resolve(name).diff_ids[0] == store.resolve("busybox").diff_ids[0]
     assert labrt.output(name, []) == "from the context\n"
     look = "stat -c %U /file; test -e /bin/wget || echo gone"
