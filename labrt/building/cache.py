@@ -1,6 +1,6 @@
 """The layer cache: what a step has made of which layers, so that it needn't be made again.
 
-    LAB_HOME/images/cache/KEY    {"layer": null}, or the layer's descriptor and diff_id
+    LAB_HOME/images/cache/KEY.json    {"layer": null}, or the layer's descriptor and diff_id
 
 A key is the digest of everything that the step depends on: the layers below it, its text, the
 environment it sees, the contents it copies. So a step made anew with the same outcome leaves all
@@ -36,7 +36,7 @@ def key(below: list[Layer], *parts: object) -> str:
 
 def find(wanted: str) -> Cached | None:
     """Return what is known under a key; None where it isn't, or where its blob is gone."""
-    found = _read(_folder() / wanted)
+    found = _read(_file(wanted))
     there = found and (not found.layer or store.blob_path(found.layer.blob.digest).exists())
     return found if there else None
 
@@ -44,26 +44,24 @@ def find(wanted: str) -> Cached | None:
 def keep(wanted: str, layer: Layer | None) -> None:
     """Remember what a step has made."""
     told = layer and {**layer.blob.to_json(), "diff_id": layer.diff_id}
-    file, aside = _folder() / wanted, _folder() / f".{wanted}-{os.getpid()}"
-    _folder().mkdir(parents=True, exist_ok=True)
+    file, aside = _file(wanted), _folder() / f".{wanted}-{os.getpid()}"
+    file.parent.mkdir(parents=True, exist_ok=True)
     aside.write_text(json.dumps({"layer": told}))
     os.replace(aside, file)
 
 
 def referenced() -> set[str]:
     """Return the digests of the blobs that the cache refers to."""
-    found = [_read(file) for file in _folder().glob("[!.]*")]
+    found = [_read(file) for file in _folder().glob("*.json")]
     return {each.layer.blob.digest for each in found if each and each.layer}
-
-
-def clear() -> None:
-    """Forget everything; the layers that images have stay."""
-    for file in _folder().glob("[!.]*"):
-        file.unlink(missing_ok=True)
 
 
 def _folder() -> Path:
     return store.folder() / "cache"
+
+
+def _file(wanted: str) -> Path:
+    return _folder() / f"{wanted}.json"
 
 
 def _read(file: Path) -> Cached | None:

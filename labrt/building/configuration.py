@@ -17,10 +17,11 @@ from labrt import life
 from labrt.building.containerfile import Instruction
 from labrt.building.words import WordError, expand
 from labrt.errors import LabError
-from labrt.images.base import ARCHITECTURES, PATH
 from labrt.images.making import Layer
 from labrt.images.store import Image
 
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Python's names → Go's, which OCI took
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h))+")
@@ -34,7 +35,7 @@ PROXIES = tuple(
 
 def architecture() -> str:
     """Return this machine's, as images name it: "amd64"."""
-    return ARCHITECTURES.get(platform.machine(), platform.machine())
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def platforms() -> dict[str, str]:
