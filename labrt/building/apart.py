@@ -40,14 +40,14 @@ def build(
     asked = [f"--build-arg={name}={value}" for name, value in (build_args or {}).items()]
     asked += [flag for name, value in options.items() for flag in _flags(name, value)]
     command = [sys.executable, "-P", "-m", "labrt.cli", "build", f"--tag={tag}", *asked, "--"]
-    root = str(Path(__file__).parent.parent.parent)
+    ours = [str(Path(__file__).parent.parent.parent), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
         [*command, os.fspath(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, ours))},
     ) as process:
         last = _tell(process)
     if process.returncode != 0:

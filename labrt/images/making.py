@@ -14,7 +14,7 @@ from typing import IO, Any, BinaryIO, cast
 from labrt.images import store
 from labrt.images.store import Descriptor, Image
 
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Python's names → Go's, which OCI took.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -50,7 +50,7 @@ def config(command: Sequence[str] = ()) -> dict[str, Any]:
     It is the image's Cmd rather than its Entrypoint, so that `labrt run IMAGE echo hello` replaces
     it.
     """
-    settings: dict[str, Any] = {"Env": [_PATH]}
+    settings: dict[str, Any] = {"Env": [PATH]}
     if command:
         settings |= {"WorkingDir": "/", "Cmd": list(command)}
     return {"architecture": architecture(), "os": "linux", "config": settings}

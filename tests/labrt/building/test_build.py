@@ -16,10 +16,10 @@ import pytest
 
 import labrt
 from labrt import state
-from labrt.building import builder, cache
+from labrt.building import builder
 from labrt.building.builder import Wish
 from labrt.errors import LabError
-from labrt.images import base, compression, store
+from labrt.images import compression, making, store
 from labrt.images.store import Image
 from labrt.options import Options
 from tests.labrt.conftest import needs_root
@@ -127,10 +127,9 @@ def test_every_setting_is_in_the_configuration(context: Path) -> None:
         CMD echo $A
     """
     config = build(context, text).config
-    path = base.PATH
     assert config["author"] == "somebody <a@b>"
     assert config["config"] == {
-        "Env": [path, "A=2", "B=x y", "C=", "D=the old form", "E=1"],
+        "Env": [making.PATH, "A=2", "B=x y", "C=", "D=the old form", "E=1"],
         "Labels": {"one": "2", "two words": "$A"},
         "WorkingDir": "/made/by/steps",
         "User": "nobody:nobody",
@@ -198,14 +197,14 @@ def test_owners_and_setuid_bits_are_the_containers(context: Path) -> None:
 
 
 def test_mount_points_are_no_part_of_a_layer(context: Path) -> None:
-    (context / "sh").write_bytes(base.BUSYBOX.read_bytes())
+    (context / "sh").write_bytes(Path("/bin/busybox").read_bytes())
     (context / "sh").chmod(0o755)
     text = 'FROM scratch\nCOPY sh /bin/sh\nRUN ["/bin/sh", "-c", "echo x >/dev/null"]\n'
     for network in ("none", "host"):
         image = build(context, text, "--network", network)
         assert len(image.layers) == 1
         assert image.config["history"][-1]["empty_layer"] is True
-        cache.clear()
+        forget()
 
 
 def test_what_is_copied_there_is(context: Path) -> None:
@@ -660,6 +659,11 @@ def test_the_epoch_is_the_time_of_everything_that_is_later(context: Path) -> Non
 # The cache.
 
 
+def forget() -> None:
+    for file in (store.folder() / "cache").glob("*"):
+        file.unlink()
+
+
 def cached(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.split()[2] for line in done.stderr.splitlines() if line.endswith("  CACHED")]
 
@@ -673,7 +677,7 @@ RUN cp app.py copy
 
 
 def test_what_has_not_changed_is_not_done_again(context: Path) -> None:
-    cache.clear()
+    forget()
     (context / "app.py").write_text("one")
     first = build(context, STEPS)
     again = run_build(context, STEPS)
@@ -730,7 +734,6 @@ def test_without_the_cache_all_is_done_anew(context: Path) -> None:
 def test_a_lost_layer_is_made_again(context: Path) -> None:
     (context / "app.py").write_text("one")
     image = build(context, STEPS)
-    assert {blob.digest for blob in image.layers[1:]} <= cache.referenced()
     store.blob_path(image.layers[2].digest).unlink()
     done = run_build(context, STEPS)
     assert cached(done) == ["WORKDIR", "COPY", "RUN"]
@@ -741,12 +744,11 @@ def test_a_damaged_entry_is_as_none(context: Path) -> None:
     build(context, "FROM busybox\nRUN echo 3 >/3\n")
     for file in (store.folder() / "cache").iterdir():
         file.write_text("{")
-    assert cache.referenced() == set()
     assert cached(run_build(context, "FROM busybox\nRUN echo 3 >/3\n")) == []
 
 
 def test_builds_at_the_same_time(context: Path) -> None:
-    cache.clear()
+    forget()
     (context / "app.py").write_text("together")
     (context / "Containerfile").write_text(STEPS)
     processes = [
@@ -803,8 +805,8 @@ def test_what_is_none_is_refused_with_its_line(context: Path, step: str, said: s
         ("FROM nosuch\n", (), "Containerfile:1: FROM nosuch: find the image 'nosuch'"),
         ("FROM --platform=plan9/mips busybox\n", (), "not this machine's platform"),
         ("FROM busybox\n", ("--target", "nosuch"), "build the stage 'nosuch': there is none"),
-        ("FROM busybox\n", ("-t", "UPPER CASE"), "no name for one"),
-        ("FROM busybox\n", ("-t", ""), "no name for one"),
+        ("FROM busybox\n", ("-t", "UPPER CASE"), "read the image name"),
+        ("FROM busybox\n", ("-t", ""), "read the image name"),
         ("FROM busybox\n", ("--build-arg", "=x"), "it has no name"),
         ("FROM busybox\n", ("-f", "/no/such"), "ENOENT"),
         ("FROM busybox\nRUN true\n", ("--memory", "x"), "not a size"),
@@ -814,7 +816,7 @@ def test_what_is_none_is_refused_with_its_line(context: Path, step: str, said: s
 def test_a_wish_that_is_none_is_one_line(
     context: Path, text: str, options: tuple[str, ...], said: str
 ) -> None:
-    cache.clear()
+    forget()
     assert said in refusal(context, text, *options)
 
 
