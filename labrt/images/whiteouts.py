@@ -35,11 +35,16 @@ def make(folder: int, name: bytes) -> None:
     it is a folder, it is all there is."""
     try:
         os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
-        # Else overlayfs lists the device where no other layer has that folder.
-        _mark(folder, _MAYBE_WHITEOUTS, b"")
     except FileExistsError:
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             _mark_entry(folder, name)
+        return
+    try:
+        # Else overlayfs lists the device where no other layer has that folder.
+        os.setxattr(folder, _MAYBE_WHITEOUTS, b"")
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:  # it hides in any case
+            raise
 
 
 def _mark_entry(folder: int, name: bytes) -> None:
@@ -56,17 +61,13 @@ def make_opaque(folder: int) -> None:
     Raises:
         LabError: the file system has no user xattrs.
     """
-    _mark(folder, MARK, b"y")
-
-
-def _mark(folder: int, name: str, value: bytes) -> None:
     try:
-        os.setxattr(folder, name, value)
+        os.setxattr(folder, MARK, b"y")
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
         raise LabError(
-            "mark a folder for overlayfs",
+            "mark an opaque folder",
             "the file system under LAB_HOME has no user xattrs",
             "a tmpfs before Linux 6.6",
             "set LAB_HOME to a folder on ext4, xfs or btrfs",

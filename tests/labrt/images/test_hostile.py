@@ -12,6 +12,7 @@ from labrt import paths
 from labrt.errors import LabError
 from labrt.images import layers, store
 from labrt.images.store import Image
+from tests.labrt.conftest import needs_root
 from tests.labrt.images import archives, hostile
 from tests.labrt.images.archives import Blob, member
 from tests.labrt.test_rootless import needs_uidmap, user
@@ -97,6 +98,7 @@ print(len(hostile.LAYERS), "refused")
 """
 
 
+@needs_root  # to become another user
 @needs_uidmap
 def test_a_normal_user_refuses_the_same() -> None:
     with user("nobody:1000000000:65536\n") as someone:

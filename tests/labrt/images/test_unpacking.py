@@ -144,6 +144,7 @@ def image_on_busybox(archive: bytes) -> None:
 SEEN = "cd /d; stat -c '%n %F %a %u %g %Y' . setuid marked capable pipe ../closed ../other"
 
 
+@needs_root
 def test_a_container_finds_what_the_archive_says() -> None:
     image_on_busybox(EVERYTHING)
     assert labrt.output("it", ["sh", "-c", f"{SEEN}; cat ../dev/shown 2>&1"]).splitlines() == [
@@ -165,6 +166,7 @@ test_unpacking.image_on_busybox(test_unpacking.EVERYTHING)
 """
 
 
+@needs_root  # to become another user
 @needs_uidmap
 def test_a_normal_users_container_finds_the_same() -> None:
     with user("nobody:1000000000:65536\n") as someone:
@@ -180,6 +182,7 @@ def test_a_normal_users_container_finds_the_same() -> None:
         assert struct.unpack("<6I", found)[-1] == someone.folder.stat().st_uid
 
 
+@needs_root  # to become another user
 def test_without_a_range_all_is_its_users() -> None:
     with user("") as someone:
         assert someone.python("-c", IMAGE).stderr == ""
