@@ -56,7 +56,10 @@ def pull(
     """
     wanted = references.parse(reference).remote()
     suited = manifests.parse_platform(platform)
-    with connected(wanted.registry, access, logins.find(wanted.registry)) as registry:
+    with (
+        store.adding(),
+        connected(wanted.registry, access, logins.find(wanted.registry)) as registry,
+    ):
         manifest = _manifest(registry, wanted, wanted.version)
         if isinstance(manifest, Index):
             manifest = _chosen(registry, wanted, manifest.choose(suited))
@@ -68,7 +71,7 @@ def pull(
         config = store.get(manifest.config.digest)
         manifests.check_config(config, manifest, suited, asked=bool(platform))
         at_once(fetch, tuple(dict.fromkeys(manifest.layers)), progress)
-    store.tag(str(wanted), store.put(manifest.data))
+        store.tag(str(wanted), store.put(manifest.data))
     return store.resolve(str(wanted))
 
 

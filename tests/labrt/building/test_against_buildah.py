@@ -39,17 +39,20 @@ Tree = dict[str, tuple[object, ...]]
 
 @pytest.fixture(scope="module")
 def buildah() -> Iterator[list[str]]:
-    """buildah with a storage of its own."""
-    folder = tempfile.mkdtemp(prefix="lab-buildah-")
+    """buildah with a storage of its own; our base image is there, too, by a path that buildah can
+    make a name of."""
+    folder = Path(tempfile.gettempdir(), f"lab-buildah-{os.getpid()}")
+    folder.mkdir()
+    (folder / "ours").symlink_to(store.folder())
     yield ["buildah", "--storage-driver=vfs", f"--root={folder}/root", f"--runroot={folder}/run"]
     shutil.rmtree(folder)
 
 
 def theirs(buildah: list[str], context: Path, text: str) -> Path:
     """Build with buildah; return the image as an OCI layout."""
-    busybox = f"oci:{store.folder()}:busybox"
+    ours = Path(buildah[-1].removeprefix("--runroot=")).with_name("ours")
     file, layout = context.parent / "Theirs", context.parent / "layout"
-    file.write_text(text.replace("FROM busybox", f"FROM {busybox}"))
+    file.write_text(text.replace("FROM busybox", f"FROM oci:{ours}:busybox"))
     options = ["--isolation=chroot", "--timestamp=0", "-t", "it", "-f", str(file), str(context)]
     for command in (["bud", "-q", *options], ["push", "-q", "it", f"oci:{layout}:it"]):
         done = subprocess.run([*buildah, *command], capture_output=True, text=True, timeout=100)
