@@ -1,6 +1,6 @@
 """Finds and ends the virtual machines of the lab, also those whose bench was killed.
 
-Every VM of the lab has its sockets in a folder vm-… (libvirt, bench/hypervisor.py) or qualify-…
+Every VM of the lab has its files in a folder vm-… (libvirt, bench/hypervisor.py) or qualify-…
 (bench/accelerator.py), and QEMU's command line names that folder: /proc tells which processes are
 ours. A folder whose lock can be taken has no owner any more.
 
@@ -20,6 +20,7 @@ from labrt import paths
 from labrt.errors import LabError
 from labrt.state import remove_tree, try_lock
 
+LARGE = Path("/var/tmp")  # for what /tmp, which may be in RAM, is too small (hier(7))
 PREFIXES = ("vm-", "qualify-")
 TIMEOUT = 5.0  # seconds a killed QEMU may take to end
 
@@ -46,8 +47,9 @@ def remove_leftover_vms(living: bool = False) -> list[str]:
 
 
 def _folders() -> Iterator[Path]:
-    """Return this user's folders of VMs: in the run folder, or, for a daemon's VMs, in /tmp."""
-    for parent in (paths.run_dir(), Path(tempfile.gettempdir())):
+    """Return this user's folders of VMs: in the run folder, for a daemon's VMs in /tmp, for
+    disks in /var/tmp."""
+    for parent in dict.fromkeys((paths.run_dir(), Path(tempfile.gettempdir()), LARGE)):
         for entry in sorted(parent.iterdir()):
             ours = entry.name.startswith(PREFIXES) and entry.lstat().st_uid == os.geteuid()
             if ours and entry.is_dir() and not entry.is_symlink():

@@ -20,7 +20,7 @@ import posixpath
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any, BinaryIO, cast
 
@@ -58,13 +58,13 @@ def members(image: Image) -> Iterator[Found]:
         yield _folder(name), None
 
 
-def write(image: Image, stream: IO[bytes]) -> None:
-    """Write the image as one tar archive (pax); the same image gives the same bytes.
+def write(found: Iterable[Found], stream: IO[bytes]) -> None:
+    """Write `members` as one tar archive (pax); the same image gives the same bytes.
 
     Raises:
         LabError: as `members`. OSError: the stream's.
     """
-    for member, contents in members(image):
+    for member, contents in found:
         stream.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         if contents:
             shutil.copyfileobj(contents, stream, CHUNK)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import guest, hypervisor
+from bench import guest_kernel, hypervisor
 from labrt import state
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
@@ -39,7 +39,7 @@ REMOVE = "from bench.leftover_vms import *; print(remove_leftover_vms(**dict({})
 def missing() -> str | None:
     """Why no VM can be started here."""
     try:
-        guest.find_kernel()
+        guest_kernel.find_kernel()
     except LabError as error:
         return str(error)
     return "no QEMU" if not shutil.which("qemu-system-x86_64") else hypervisor.no_libvirt()

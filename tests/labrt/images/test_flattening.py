@@ -142,7 +142,7 @@ def test_the_archive_is_what_tar_reads_and_always_the_same(tmp_path: Path) -> No
     archives = []
     for _ in range(2):
         buffer = io.BytesIO()
-        flattening.write(made, buffer)
+        flattening.write(flattening.members(made), buffer)
         archives.append(buffer.getvalue())
     assert archives[0] == archives[1]
     (tmp_path / "out").mkdir()
@@ -168,7 +168,7 @@ def test_no_file_is_held_in_memory() -> None:
     made = image(layer(entry("large", data=bytes(size)), entry("small")))
     tracemalloc.start()
     with open(os.devnull, "wb") as nowhere:
-        flattening.write(made, nowhere)
+        flattening.write(flattening.members(made), nowhere)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < size / 4
