@@ -57,8 +57,17 @@ class Guest:
     command_line: str = COMMAND_LINE
 
 
-def build(image: Image, kernel: Kernel | None = None, root: Root = "initramfs") -> Guest:
-    """Return the guest of `image`, built on first use and kept in LAB_HOME/guests.
+def build(
+    image: Image,
+    kernel: Kernel | None = None,
+    root: Root = "initramfs",
+    folder: Path | None = None,
+) -> Guest:
+    """Return the guest of `image`, built on first use and kept.
+
+    Args:
+        kernel: None for the one that `find_kernel` finds.
+        folder: where it is kept; None for LAB_HOME/guests.
 
     Raises:
         LabError: the image can't be a guest; there is no kernel, busybox or mksquashfs.
@@ -67,7 +76,7 @@ def build(image: Image, kernel: Kernel | None = None, root: Root = "initramfs") 
     guest_entrypoint.check(image)
     kernel = kernel or find_kernel()
     check(root, kernel)
-    place = paths.home() / "guests" / _key(image, kernel, root)
+    place = (folder or paths.home() / "guests") / _key(image, kernel, root)
     initramfs, disk = place.with_suffix(".cpio"), place.with_suffix(".squashfs")
     if not initramfs.exists():  # it is the last to come
         if root == "disk":

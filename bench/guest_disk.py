@@ -9,6 +9,7 @@ Host side.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from labrt.images.flattening import Found
 TOOL = "mksquashfs"
 OPTIONS = (
     *("-tar", "-noappend", "-quiet", "-no-progress", "-exit-on-error"),
-    *("-comp", "zstd", "-Xcompression-level", "3"),
+    *("-comp", "zstd", "-Xcompression-level", "6"),
     *(
         "-mkfs-time",
         "0",
@@ -56,6 +57,7 @@ def tool() -> str:
     )
 
 
+@functools.cache
 def version() -> str:
     """Return the tool's version, "4.5.1"."""
     told = subprocess.run([tool(), "-version"], capture_output=True, text=True).stdout

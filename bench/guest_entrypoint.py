@@ -63,6 +63,7 @@ def nodes(image: Image, user: Account) -> dict[str, Node]:
         return made
     changer = _program("chroot")
     made[".guest/chroot"] = Node(PROGRAM, changer.read_bytes())
+    made[LIBRARIES] = Node(stat.S_IFDIR | 0o755)
     libraries = {f"{LIBRARIES}/{file.name}": file for file in _libraries(changer)}
     return made | {name: Node(PROGRAM, file.read_bytes()) for name, file in libraries.items()}
 
@@ -75,7 +76,8 @@ def script(image: Image, user: Account) -> str:
     folder = shlex.quote(image.working_dir)
     return f"""\
 #!/.guest/busybox sh
-cd {folder} || {{ /.guest/busybox mkdir -p {folder} && cd {folder}; }} || exit
+[ -d {folder} ] || /.guest/busybox mkdir -p -- {folder}
+cd -- {folder} || exit
 exec {_become(user)}{run}
 """
 

@@ -24,7 +24,7 @@ load() { # FOLDER
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
-$bb mkdir /dev/pts /dev/shm
+$bb cp -a "$guest"/dev/* /dev
 $bb mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 $bb mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm
 

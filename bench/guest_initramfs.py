@@ -18,12 +18,17 @@ from pathlib import Path
 from bench import guest_kernel
 from bench.cpio import Node
 from bench.guest_kernel import Kernel
+from labrt import devices
 from labrt.accounts import Account
 from labrt.errors import LabError
 from labrt.images.flattening import Found
 
 INIT = Path(__file__).with_name("guest_init.sh")
 DISK_ROOT = Path(__file__).with_name("guest_disk_root.sh")
+
+# What of a container's /dev the kernel's devtmpfs hasn't got.
+DEV_FOLDERS = ("pts", "shm")
+DEV_LINKS = {name: target for name, target in devices.LINKS.items() if name != "ptmx"}
 
 PROGRAM, FOLDER = stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
 KINDS = {b"5": stat.S_IFDIR, b"2": stat.S_IFLNK, b"6": stat.S_IFIFO}  # tar's; else a file
@@ -48,7 +53,14 @@ def guest_nodes(kernel: Kernel, user: Account, disk: bool) -> dict[str, Node]:
     Raises:
         LabError: this host has no busybox.
     """
-    folders = [".guest", "dev", "proc", "sys", *(("disk", "writable", "root") if disk else ())]
+    folders = [
+        ".guest",
+        ".guest/dev",
+        "dev",
+        "proc",
+        "sys",
+        *(("disk", "writable", "root") if disk else ()),
+    ]
     found = {name: Node(FOLDER) for name in folders}
     found |= {
         ".guest/init": Node(PROGRAM, INIT.read_bytes()),
@@ -60,6 +72,9 @@ def guest_nodes(kernel: Kernel, user: Account, disk: bool) -> dict[str, Node]:
         "dev/null": Node(stat.S_IFCHR | 0o666, rdev=(1, 3)),
         **_modules(".guest/modules", kernel.power_button),
     }
+    found |= {f".guest/dev/{name}": Node(FOLDER) for name in DEV_FOLDERS}
+    for name, target in DEV_LINKS.items():
+        found[f".guest/dev/{name}"] = Node(stat.S_IFLNK | 0o777, target.encode())
     if disk:
         found[".guest/disk-root"] = Node(PROGRAM, DISK_ROOT.read_bytes())
         found |= _modules(".guest/disk-modules", kernel.disk)
