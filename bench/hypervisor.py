@@ -35,7 +35,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.guest import Guest
-from bench.leftover_vms import LARGE
+from bench.leftover_vms import LARGE, disks_prefix
 from bench.subjects.base import InstanceFailed
 from labrt import paths
 from labrt.errors import LabError
@@ -199,7 +199,7 @@ class Hypervisor:
         if self.owner[0] == os.geteuid():
             return disk
         if self._disks is None:
-            self._disks = _make_folder(LARGE)
+            self._disks = _make_folder(LARGE, disks_prefix())
         target = self._disks / disk.name
         try:
             os.link(disk, target)  # its mode lets everybody read it who gets there
@@ -364,8 +364,8 @@ def _private_folder(uri: str) -> Path:
     return _make_folder(Path(tempfile.gettempdir()) if foreign else paths.run_dir())
 
 
-def _make_folder(parent: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+def _make_folder(parent: Path, prefix: str = PREFIX) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o711)
     try_lock(folder)  # held until this process ends, however it ends
     return folder

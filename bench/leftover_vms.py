@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,12 +47,19 @@ def remove_leftover_vms(living: bool = False) -> list[str]:
     return removed
 
 
+def disks_prefix() -> str:
+    """Return how the folders in LARGE begin whose owner has this run folder: others are another
+    lab's."""
+    return f"lab-disks-{zlib.crc32(os.fsencode(paths.run_dir())):08x}-"
+
+
 def _folders() -> Iterator[Path]:
     """Return this user's folders of VMs: in the run folder, for a daemon's VMs in /tmp, for
-    disks in /var/tmp."""
-    for parent in dict.fromkeys((paths.run_dir(), Path(tempfile.gettempdir()), LARGE)):
+    disks in LARGE."""
+    places = {paths.run_dir(): PREFIXES, Path(tempfile.gettempdir()): PREFIXES}
+    for parent, prefixes in (*places.items(), (LARGE, disks_prefix())):
         for entry in sorted(parent.iterdir()):
-            ours = entry.name.startswith(PREFIXES) and entry.lstat().st_uid == os.geteuid()
+            ours = entry.name.startswith(prefixes) and entry.lstat().st_uid == os.geteuid()
             if ours and entry.is_dir() and not entry.is_symlink():
                 yield entry
 
