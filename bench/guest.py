@@ -27,7 +27,7 @@ from typing import Literal
 from bench import cpio, guest_disk, guest_entrypoint, guest_initramfs
 from bench.guest_kernel import Kernel, find_kernel
 from labrt import accounts, paths
-from labrt.errors import LabError
+from labrt.errors import LabError, errno_text
 from labrt.images import flattening
 from labrt.images.flattening import Found
 from labrt.images.store import Image
@@ -70,8 +70,8 @@ def build(
         folder: where it is kept; None for LAB_HOME/guests.
 
     Raises:
-        LabError: the image can't be a guest; there is no kernel, busybox or mksquashfs.
-        OSError: the disk is full.
+        LabError: the image can't be a guest; there is no kernel, busybox or mksquashfs; the disk is
+            full. Nothing half-made is left.
     """
     guest_entrypoint.check(image)
     kernel = kernel or find_kernel()
@@ -152,14 +152,18 @@ def _write(path: Path, nodes: dict[str, cpio.Node]) -> None:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Give an empty file beside `path`, which becomes `path` whole or not at all (rename(2))."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    os.close(descriptor)
+    """Give the name of a file to be made, which becomes `path` whole or not at all (rename(2)).
+
+    Raises:
+        LabError: the file system's answer.
+    """
     try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            yield new
+            new.chmod(0o644)  # whatever the umask
+            os.replace(new, path)
+    except OSError as error:
+        remedy = "free some room, or set LAB_HOME to a folder of your own on a larger disk"
+        raise LabError(f"write {path}", errno_text(error), remedy=remedy) from error

@@ -56,8 +56,9 @@ def disks_prefix() -> str:
 def _folders() -> Iterator[Path]:
     """Return this user's folders of VMs: in the run folder, for a daemon's VMs in /tmp, for
     disks in LARGE."""
-    places = {paths.run_dir(): PREFIXES, Path(tempfile.gettempdir()): PREFIXES}
-    for parent, prefixes in (*places.items(), (LARGE, disks_prefix())):
+    places: dict[Path, tuple[str, ...]] = {LARGE: (disks_prefix(),)}
+    places |= {paths.run_dir(): PREFIXES, Path(tempfile.gettempdir()): PREFIXES}
+    for parent, prefixes in places.items():
         for entry in sorted(parent.iterdir()):
             ours = entry.name.startswith(prefixes) and entry.lstat().st_uid == os.geteuid()
             if ours and entry.is_dir() and not entry.is_symlink():
