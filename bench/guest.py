@@ -131,7 +131,7 @@ def _noting(found: Iterable[Found], known: dict[str, bytes]) -> Iterator[Found]:
 
 def _key(image: Image, kernel: Kernel, root: Root) -> str:
     """Return the name of the guest's files; it stands for all that they are made of."""
-    tool = [guest_disk.version(), *guest_disk.OPTIONS] if root == "disk" else []
+    tool = [guest_disk.version(), guest_disk.OPTIONS] if root == "disk" else []
     key = hashlib.sha256(repr([image.digest, kernel.release, root, *tool]).encode())
     sources = [*Path(__file__).parent.glob("guest*"), Path(flattening.__file__)]
     modules = [*kernel.power_button, *kernel.disk]

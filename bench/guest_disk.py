@@ -24,20 +24,8 @@ from labrt.images.flattening import Found
 
 TOOL = "mksquashfs"
 OPTIONS = (
-    *("-tar", "-noappend", "-quiet", "-no-progress", "-exit-on-error"),
-    *("-comp", "zstd", "-Xcompression-level", "6"),
-    *(
-        "-mkfs-time",
-        "0",
-        "-root-time",
-        "0",
-        "-root-mode",
-        "755",
-        "-root-uid",
-        "0",
-        "-root-gid",
-        "0",
-    ),
+    "-tar -noappend -quiet -no-progress -exit-on-error -comp zstd -Xcompression-level 6 "
+    "-mkfs-time 0 -root-time 0 -root-mode 755 -root-uid 0 -root-gid 0"
 )
 CHUNK = 1 << 20
 
@@ -66,7 +54,7 @@ def version() -> str:
 
 def command(path: Path) -> list[str]:
     """Return the command that makes a disk of the tar archive in its standard input."""
-    return [tool(), "-", os.fspath(path), *OPTIONS]
+    return [tool(), "-", os.fspath(path), *OPTIONS.split()]
 
 
 def write(found: Iterable[Found], path: Path) -> None:

@@ -53,14 +53,8 @@ def guest_nodes(kernel: Kernel, user: Account, disk: bool) -> dict[str, Node]:
     Raises:
         LabError: this host has no busybox.
     """
-    folders = [
-        ".guest",
-        ".guest/dev",
-        "dev",
-        "proc",
-        "sys",
-        *(("disk", "writable", "root") if disk else ()),
-    ]
+    folders = [".guest", ".guest/dev", "dev", "proc", "sys"]
+    folders += ["disk", "writable", "root"] if disk else []
     found = {name: Node(FOLDER) for name in folders}
     found |= {
         ".guest/init": Node(PROGRAM, INIT.read_bytes()),

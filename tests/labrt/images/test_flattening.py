@@ -180,7 +180,7 @@ def test_no_file_is_held_in_memory() -> None:
         ([entry("../out")], "leaves the image"),
         ([entry("/etc/passwd")], "leaves the image"),
         ([entry("a/../../out")], "leaves the image"),
-        ([entry("a", LINK, "/etc"), entry("a/passwd")], "a on the way to it is no folder"),
+        ([entry("a", LINK, "/etc"), entry("a/passwd")], "'a' on the way to it is no folder"),
         ([entry("a"), entry("a")], "twice"),
         ([entry("a", FOLDER), entry("a")], "twice"),
         ([entry("a", HARD, "nowhere")], "nowhere"),
@@ -205,6 +205,37 @@ def test_a_size_that_leads_back_is_refused_and_not_followed_for_ever() -> None:
     made = image(making.layer(lambda stream: stream.write(data)))
     with pytest.raises(LabError, match="read the layer|twice"):
         tree(made)
+
+
+def raw(*blocks: bytes) -> Image:
+    """An image whose only layer is made of these bytes."""
+    return image(making.layer(lambda stream: stream.write(b"".join(blocks))))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_extended_header_without_end_is_not_kept_in_memory(kind: bytes) -> None:
+    header, _ = entry("x", kind)
+    header.size = 64 << 20
+    made = raw(header.tobuf(tarfile.GNU_FORMAT), bytes(header.size))
+    tracemalloc.start()
+    with pytest.raises(LabError, match="extended header"):
+        tree(made)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < header.size / 4
+
+
+def test_a_chain_of_extended_headers_is_refused() -> None:
+    header, _ = entry("x", tarfile.XHDTYPE)
+    with pytest.raises(LabError, match="damaged"):
+        tree(raw(header.tobuf(tarfile.GNU_FORMAT) * 5000))
+
+
+def test_a_sparse_file_is_refused_for_it_may_be_of_any_size() -> None:
+    member, _ = entry("large")
+    member.pax_headers = {"GNU.sparse.size": str(1 << 62), "GNU.sparse.numblocks": "0"}
+    with pytest.raises(LabError, match="sparse"):
+        tree(raw(member.tobuf(tarfile.PAX_FORMAT), bytes(1024)))
 
 
 @pytest.mark.parametrize("media_type", [store.LAYER_GZIP, store.LAYER_ZSTD])
