@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench import accelerator as kvm
-from bench import guest, meminfo
+from bench import guest_disk, guest_kernel, meminfo
 from labrt import cgroups, paths, state, syscalls
 from labrt.errors import LabError, errno_text
 from labrt.images import store
@@ -180,16 +180,26 @@ def busybox() -> Finding:
     return Finding("busybox-static", "ok", told)
 
 
-def guest_kernel() -> Finding:
+def kernel_of_guests() -> Finding:
     try:
-        kernel = guest.find_kernel()
+        kernel = guest_kernel.find_kernel()
     except LabError as error:
         told = f"{error.tried}: {error.answer}"
         return Finding("guest kernel", "missing", told, error.remedy)
     if kernel.no_power_button:
         remedy = "use Debian's cloud kernel: unset LAB_KERNEL, ./lab setup"
         return Finding("guest kernel", "limited", kernel.no_power_button, remedy)
+    if kernel.no_disk:
+        return Finding("guest kernel", "limited", f"{kernel.no_disk}: images in RAM alone", SETUP)
     return Finding("guest kernel", "ok", kernel.release)
+
+
+def guest_disks() -> Finding:
+    """Look for the tool that turns an image into a guest's disk."""
+    try:
+        return Finding("guest disks", "ok", f"{guest_disk.TOOL} {guest_disk.version()}")
+    except LabError as error:
+        return Finding("guest disks", "limited", f"{error.answer}: images in RAM alone", SETUP)
 
 
 def base_image() -> Finding:
@@ -229,7 +239,8 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     libvirt_driver,
     libvirt_python,
     busybox,
-    guest_kernel,
+    kernel_of_guests,
+    guest_disks,
     base_image,
     disk_room,
     memory,

@@ -13,31 +13,44 @@ echo lab:init >&3
 guest=/.guest
 bb=$guest/busybox
 
+load() { # FOLDER
+    for module in "$1"/*.ko; do
+        if [ -e "$module" ]; then
+            $bb insmod "$module"
+        fi
+    done
+}
+
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
+$bb cp -a "$guest"/dev/* /dev
+$bb mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+$bb mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm
 
 # The power button is two drivers: button.ko sees it, evdev.ko lets a program read it. Before the
 # entry point, or a press right after the ready mark would be lost.
-for module in "$guest"/modules/*.ko; do
-    if [ -e "$module" ]; then
-        $bb insmod "$module"
-    fi
-done
+load "$guest/modules"
 button=
 for input in /sys/class/input/event*; do
     if [ -e "$input" ] && read -r name <"$input/device/name" && [ "$name" = "Power Button" ]; then
         button=/dev/input/${input##*/}
+        exec 4<"$button" # before /dev moves
     fi
 done
 
-$guest/entrypoint <&3 >&3 2>&3 3>&- &
+enter_root=
+if [ -e "$guest/disk-root" ]; then
+    # shellcheck source=bench/guest_disk_root.sh
+    . "$guest/disk-root" || exit # a kernel whose process 1 ends panics: the host sees it end
+fi
+$enter_root "$guest/entrypoint" <&3 >&3 2>&3 3>&- 4<&- &
 entrypoint=$!
 
 # Polite stop: the host presses the power button, the entry point gets SIGTERM, as in a container.
 if [ -n "$button" ]; then
     {
-        $bb dd if="$button" of=/dev/null bs=24 count=1 2>/dev/null
+        $bb dd of=/dev/null bs=24 count=1 <&4 2>/dev/null
         kill -TERM "$entrypoint"
     } 3>&- &
 else

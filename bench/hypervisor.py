@@ -10,6 +10,9 @@ that the owner lives; `bench.leftover_vms` removes those whose owner doesn't.
     FOLDER/boot/          kernels and initramfs files, readable for the user whom QEMU runs as
     FOLDER/instances/     a folder for each running VM, with its sockets
 
+FOLDER may be in RAM, so the images' disks, where QEMU's user can't read them in LAB_HOME, are in a
+folder of /var/tmp.
+
 Host side. libvirt reports a VM's life through its event loop, which runs in a thread of ours, so
 times are stamped as the events arrive.
 
@@ -26,11 +29,13 @@ import shutil
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bench.guest import Guest
+from bench.leftover_vms import LARGE, disks_prefix
 from bench.subjects.base import InstanceFailed
 from labrt import paths
 from labrt.errors import LabError
@@ -147,6 +152,7 @@ class Hypervisor:
         self.uri = uri or EMBED
         self.embedded = self.uri == EMBED
         _check_local(self.uri)
+        self._disks: Path | None = None
         self.folder = _embed_folder() if self.embedded else _private_folder(self.uri)
         self._domains: dict[str, Domain] = {}
         _run_event_loop()
@@ -176,18 +182,40 @@ class Hypervisor:
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None
         )
 
-    def stage(self, guest: Guest) -> tuple[Path, Path]:
-        """Return kernel and initramfs at paths that QEMU's user can read; copied on first use."""
+    def stage(self, guest: Guest) -> Guest:
+        """Return the guest with its files at paths that QEMU's user can read; made on first use."""
         boot = self.folder / "boot"
         boot.mkdir(mode=0o711, exist_ok=True)
-        kernel, initramfs = boot / guest.kernel.release, boot / guest.initramfs.name
-        for source, target in ((guest.kernel.path, kernel), (guest.initramfs, initramfs)):
-            if not target.exists():
-                aside = target.with_name(f".new-{target.name}")
-                shutil.copyfile(source, aside)
-                self._give(aside, 0o400)
-                os.replace(aside, target)
-        return kernel, initramfs
+        kernel = self._copy(guest.kernel.path, boot / guest.kernel.release)
+        return replace(
+            guest,
+            kernel=replace(guest.kernel, path=kernel),
+            initramfs=self._copy(guest.initramfs, boot / guest.initramfs.name),
+            disk=guest.disk and self._stage_disk(guest.disk),
+        )
+
+    def _stage_disk(self, disk: Path) -> Path:
+        """Return the disk at a path that QEMU's user can read: a hard link, or else a copy."""
+        if self.owner[0] == os.geteuid():
+            return disk
+        if self._disks is None:
+            self._disks = _make_folder(LARGE, disks_prefix())
+        target = self._disks / disk.name
+        try:
+            os.link(disk, target)  # its mode lets everybody read it who gets there
+        except FileExistsError:
+            pass
+        except OSError:  # EXDEV: another file system
+            self._copy(disk, target)
+        return target
+
+    def _copy(self, source: Path, target: Path) -> Path:
+        if not target.exists():
+            aside = target.with_name(f".new-{target.name}")
+            shutil.copyfile(source, aside)
+            self._give(aside, 0o400)
+            os.replace(aside, target)
+        return target
 
     def make_folder(self, name: str) -> Path:
         """Make the folder of one instance; only those who know its name can pass through it.
@@ -245,6 +273,8 @@ class Hypervisor:
             self._connection.close()
             self._connection = None
             self._remove_private_folder()
+            if self._disks is not None:
+                remove_tree(self._disks)
 
     def _give(self, path: Path, mode: int) -> None:
         """Let QEMU's user read a file of ours."""
@@ -334,8 +364,8 @@ def _private_folder(uri: str) -> Path:
     return _make_folder(Path(tempfile.gettempdir()) if foreign else paths.run_dir())
 
 
-def _make_folder(parent: Path) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+def _make_folder(parent: Path, prefix: str = PREFIX) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o711)
     try_lock(folder)  # held until this process ends, however it ends
     return folder

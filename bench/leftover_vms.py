@@ -1,6 +1,6 @@
 """Finds and ends the virtual machines of the lab, also those whose bench was killed.
 
-Every VM of the lab has its sockets in a folder vm-… (libvirt, bench/hypervisor.py) or qualify-…
+Every VM of the lab has its files in a folder vm-… (libvirt, bench/hypervisor.py) or qualify-…
 (bench/accelerator.py), and QEMU's command line names that folder: /proc tells which processes are
 ours. A folder whose lock can be taken has no owner any more.
 
@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from labrt import paths
 from labrt.errors import LabError
 from labrt.state import remove_tree, try_lock
 
+LARGE = Path("/var/tmp")  # for what /tmp, which may be in RAM, is too small (hier(7))
 PREFIXES = ("vm-", "qualify-")
 TIMEOUT = 5.0  # seconds a killed QEMU may take to end
 
@@ -45,11 +47,20 @@ def remove_leftover_vms(living: bool = False) -> list[str]:
     return removed
 
 
+def disks_prefix() -> str:
+    """Return how the folders in LARGE begin whose owner has this run folder: others are another
+    lab's."""
+    return f"lab-disks-{zlib.crc32(os.fsencode(paths.run_dir())):08x}-"
+
+
 def _folders() -> Iterator[Path]:
-    """Return this user's folders of VMs: in the run folder, or, for a daemon's VMs, in /tmp."""
-    for parent in (paths.run_dir(), Path(tempfile.gettempdir())):
+    """Return this user's folders of VMs: in the run folder, for a daemon's VMs in /tmp, for
+    disks in LARGE."""
+    places: dict[Path, tuple[str, ...]] = {LARGE: (disks_prefix(),)}
+    places |= {paths.run_dir(): PREFIXES, Path(tempfile.gettempdir()): PREFIXES}
+    for parent, prefixes in places.items():
         for entry in sorted(parent.iterdir()):
-            ours = entry.name.startswith(PREFIXES) and entry.lstat().st_uid == os.geteuid()
+            ours = entry.name.startswith(prefixes) and entry.lstat().st_uid == os.geteuid()
             if ours and entry.is_dir() and not entry.is_symlink():
                 yield entry
 

@@ -1,8 +1,9 @@
 """The lab's virtual machine, said twice: as a libvirt domain and as QEMU arguments.
 
 Machine type q35 under KVM and under TCG (software emulation) alike. Nothing that the guest doesn't
-use: no graphics, USB, balloon, disk or network. Two serial ports: the kernel's console (evidence
-when a boot fails) and the entry point's standard input and output (the marks).
+use: no graphics, USB, balloon or network, and a disk only where the image is on one. Two serial
+ports: the kernel's console (evidence when a boot fails) and the entry point's standard input and
+output (the marks).
 
 https://libvirt.org/formatdomain.html, qemu(1).
 """
@@ -39,7 +40,7 @@ class Machine:
 
     Attributes:
         name: of the instance, "lab-…".
-        kernel, initramfs: files that the user whom QEMU runs as can read.
+        kernel, initramfs, disk: files that the user whom QEMU runs as can read.
         console, stdio: Unix sockets of the host that the two serial ports connect to.
         memory: guest RAM, bytes.
         vcpus: number of virtual CPUs.
@@ -53,6 +54,7 @@ class Machine:
     memory: int
     vcpus: int
     accelerator: Accelerator
+    disk: Path | None = None
 
 
 def binary() -> str:
@@ -108,12 +110,26 @@ def domain_xml(machine: Machine) -> str:
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
+{_disk_xml(machine.disk)}\
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     <serial type='unix'><source mode='connect' path='{console}'/></serial>
     <serial type='unix'><source mode='connect' path='{stdio}'/></serial>
   </devices>
 </domain>
+"""
+
+
+def _disk_xml(disk: Path | None) -> str:
+    if disk is None:
+        return ""
+    return f"""\
+    <disk type='file'>
+      <driver name='qemu' type='raw'/>
+      <source file='{escape(str(disk), {"'": "&apos;"})}'/>
+      <target dev='vda' bus='virtio'/>
+      <readonly/>
+    </disk>
 """
 
 
@@ -129,4 +145,10 @@ def arguments(machine: Machine) -> list[str]:
         *("-append", COMMAND_LINE),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
+        *(("-drive", _drive(machine.disk)) if machine.disk else ()),
     ]
+
+
+def _drive(disk: Path) -> str:
+    file = str(disk).replace(",", ",,")  # QEMU's way to write a comma
+    return f"if=virtio,format=raw,readonly=on,file={file}"

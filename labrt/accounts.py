@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from labrt.errors import LabError
@@ -40,22 +40,26 @@ def check(name: str, tried: str) -> None:
         raise LabError(tried, f"ids go from 0 to {MAX_ID}")
 
 
-def find(asked: str) -> Account:
+def find(asked: str, text: Callable[[str], str] = lambda path: _text(path)) -> Account:
     """Look up USER[:GROUP], each by name or number; "" is uid 0.
 
     A number needs no entry. With no GROUP, the user's groups are those that list them.
+
+    Args:
+        text: reads the two files; another where they aren't those of this process's root.
 
     Raises:
         LabError: no entry has that name.
     """
     name, _, named_group = asked.partition(":")
-    entry = next((line for line in _lines("passwd", 7) if _is(line, name or "0")), None)
+    entry = next((line for line in _lines("passwd", 7, text) if _is(line, name or "0")), None)
     if entry is None:
         entry = [""] * 2 + [_number(name or "0", "user", "passwd"), "0", "", "/", ""]
     login, uid, gid, home = entry[0], int(entry[2]), int(entry[3]), entry[5] or "/"
     if named_group:
-        return Account(uid, group(named_group), (), home)
-    listed = [int(line[2]) for line in _lines("group", 4) if login and login in line[3].split(",")]
+        return Account(uid, group(named_group, text), (), home)
+    groups = _lines("group", 4, text)
+    listed = [int(line[2]) for line in groups if login and login in line[3].split(",")]
     return Account(uid, gid, tuple(listed), home)
 
 
@@ -63,13 +67,13 @@ def _is(entry: list[str], name: str) -> bool:
     return int(entry[2]) == int(name) if name.isdecimal() else entry[0] == name
 
 
-def group(name: str) -> int:
+def group(name: str, text: Callable[[str], str] = lambda path: _text(path)) -> int:
     """Return the gid of a group given by name or number.
 
     Raises:
         LabError: no entry has that name.
     """
-    found = next((line[2] for line in _lines("group", 4) if line[0] == name), None)
+    found = next((line[2] for line in _lines("group", 4, text) if line[0] == name), None)
     return int(found or _number(name, "group", "group"))
 
 
@@ -83,10 +87,10 @@ def _number(text: str, kind: str, file: str) -> str:
     return text
 
 
-def _lines(file: str, fields: int) -> Iterator[list[str]]:
+def _lines(file: str, fields: int, text: Callable[[str], str]) -> Iterator[list[str]]:
     """Yield the entries that make sense, each as its fields."""
     ids = slice(2, 4) if file == "passwd" else slice(2, 3)
-    for line in _text(f"/etc/{file}").split("\n"):
+    for line in text(f"/etc/{file}").split("\n"):
         parts = line.split(":")
         if len(parts) == fields and all(map(_is_id, parts[ids])):
             yield parts

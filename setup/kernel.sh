@@ -6,9 +6,6 @@
 #   kernels/cloud/  vmlinuz, release, modules/   what the lab's guests boot; LAB_KERNEL overrides
 #   kernels/full/   boot/vmlinuz-…, lib/modules/…, release   what the pure cgroup v2 tests boot
 
-# The drivers a guest may need that are modules in Debian's kernel; one that is built in is listed
-# in modules.builtin instead.
-guest_modules=(button evdev)
 # What the tests' kernel doesn't need, and is most of its size.
 unneeded_modules=(sound drivers/{gpu,media,infiniband,iio,staging,usb,scsi,mtd,hwmon}
     drivers/net/{ethernet,wireless})
@@ -16,10 +13,14 @@ unneeded_modules=(sound drivers/{gpu,media,infiniband,iio,staging,usb,scsi,mtd,h
 kernel_current() { # cloud|full
     if [[ $1 == cloud && -n ${LAB_KERNEL:-} ]]; then return; fi
     if [[ $1 == full && $(package_manager) != apt ]]; then return; fi # its tests say so and skip
-    stamped "$lab_home/kernels/$1/made-from" "$(kernel_inputs)"
+    stamped "$lab_home/kernels/$1/made-from" "$(kernel_inputs "$1")"
 }
 
-kernel_inputs() { digest <"$root/setup/kernel.sh"; }
+kernel_inputs() { # cloud|full
+    local files=("$root/setup/kernel.sh")
+    if [[ $1 == cloud ]]; then files+=("$root/bench/guest_kernel.py"); fi # which modules it keeps
+    cat "${files[@]}" | digest
+}
 
 kernel_ask() {
     if [[ $(package_manager) == apt ]]; then return; fi
@@ -37,7 +38,7 @@ kernel_make() { # cloud|full
     rm "$new"/*.deb
     mkdir "$new/kernel"
     "kernel_keep_$1" "$new/unpacked" "$new/kernel"
-    kernel_inputs >"$new/kernel/made-from"
+    kernel_inputs "$1" >"$new/kernel/made-from"
     chmod -R a+rX "$new/kernel" # QEMU may run as another user
     rm -rf "$place"
     mv "$new/kernel" "$place"
@@ -76,16 +77,13 @@ kernel_try_download() {
 }
 
 kernel_keep_cloud() { # FROM TO
-    local tree release module
+    local tree release
     tree=$(echo "$1"/lib/modules/*)
     release=${tree##*/}
     echo "$release" >"$2/release"
     cp "$1/boot/vmlinuz-$release" "$2/vmlinuz"
     mkdir "$2/modules"
-    cp "$tree/modules.builtin" "$2/modules/"
-    for module in "${guest_modules[@]}"; do
-        find "$tree" -name "$module.ko*" -exec cp {} "$2/modules/" \;
-    done
+    lab_python -m bench.guest_kernel "$tree" "$2/modules"
 }
 
 kernel_keep_full() { # FROM TO

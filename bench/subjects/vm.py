@@ -10,10 +10,10 @@ import math
 import time
 from typing import Any, ClassVar
 
-from bench import accelerator, guest, guest_memory, hypervisor, qemu
+from bench import accelerator, guest, guest_kernel, guest_memory, hypervisor, qemu
 from bench.accelerator import Verdict
 from bench.born_in import born_in
-from bench.guest import Guest
+from bench.guest import Guest, Root
 from bench.hypervisor import Domain, Hypervisor
 from bench.marks import INIT, READY
 from bench.qemu import Machine
@@ -57,12 +57,13 @@ class VmInstance(Instance):
         self._ports = SerialPorts(self._folder, self._host.owner)
         if self._host.embedded and not cgroups.unavailable():
             self._cgroup = Cgroup.create(f"{top()}/{self.name}")
-        kernel, initramfs = self._host.stage(self._guest)
+        staged = self._host.stage(self._guest)
         xml = qemu.domain_xml(
             Machine(
                 name=self.name,
-                kernel=kernel,
-                initramfs=initramfs,
+                kernel=staged.kernel.path,
+                initramfs=staged.initramfs,
+                disk=staged.disk,
                 console=self._ports.console_path,
                 stdio=self._ports.stdio_path,
                 memory=workload.memory,
@@ -133,6 +134,7 @@ class Vm(Subject):
     name: ClassVar = "vm"
     kind: ClassVar = "vm"
     title: ClassVar = "libvirt VM"
+    root: ClassVar[Root] = "initramfs"  # where the guest has the image
 
     def __init__(self, connection: str | None = None) -> None:
         self._uri = connection
@@ -142,7 +144,7 @@ class Vm(Subject):
     def unavailable(self) -> str | None:
         try:
             qemu.binary()
-            guest.find_kernel()
+            guest.check(self.root)
         except LabError as error:
             return str(error)
         return hypervisor.no_libvirt()
@@ -152,12 +154,15 @@ class Vm(Subject):
             "accelerator": accelerator.verdict().accelerator,
             "machine": qemu.MACHINE,
             "connection": self._uri or hypervisor.EMBED,
-            "guest_kernel": guest.find_kernel().release,
+            "guest_kernel": guest_kernel.find_kernel().release,
+            "guest_root": self.root,
         }
 
     def prepare(self, workload: Workload) -> None:
         if workload.digest not in self._guests:
-            self._guests[workload.digest] = guest.build(store.resolve(workload.image))
+            self._guests[workload.digest] = guest.build(
+                store.resolve(workload.image), root=self.root
+            )
         if self._host is None:
             self._host = Hypervisor(self._uri)
         self._host.stage(self._guests[workload.digest])

@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -26,30 +25,12 @@ import zstandard
 from labrt import mapped, paths
 from labrt.errors import LabError, errno_text
 from labrt.images import compression, layer_limits, store
-from labrt.images.store import Descriptor, Image
+from labrt.images.store import Descriptor
 from labrt.state import remove_tree
 from labrt.users import mappings
 
 _PIECE = 1 << 18  # bytes
 _DAMAGED = (OSError, EOFError, zlib.error, zstandard.ZstdError)  # what `compression` may raise
-
-
-def open_layers(image: Image) -> Iterator[tarfile.TarFile]:
-    """Yield each layer's archive, lowest first, to be read once and forwards; when all of it has
-    been read, it has been verified against its digest.
-
-    Raises:
-        LabError: a layer is missing or damaged, or its type is unknown.
-    """
-    for blob in image.layers:
-        with (
-            store.Verified(blob.digest) as source,
-            io.BufferedReader(source) as packed,
-            compression.reading(packed, blob.media_type) as plain,
-            tarfile.open(fileobj=plain, mode="r|") as archive,
-        ):
-            yield archive
-            source.finish()
 
 
 def unpack(blob: Descriptor, diff_id: str, folder: Path) -> None:

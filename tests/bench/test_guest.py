@@ -1,79 +1,206 @@
-"""bench/guest.py: the image's own files, a kernel, and a small init; made once for each digest."""
+"""bench/guest.py: an image becomes what a VM boots; once for each digest, whole or not at all."""
 
 from __future__ import annotations
 
 import io
+import os
 import subprocess
+import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import guest
+from bench import guest, guest_disk, guest_kernel
+from bench.guest import Root
+from labrt import paths
 from labrt.errors import LabError
-from labrt.images import base
+from labrt.images import base, making
+from labrt.images.store import Image
+
+ROOTS: tuple[Root, ...] = ("initramfs", "disk")
+COMMAND = {"Cmd": ["/bin/sh"]}
+ROOT = Path(__file__).parent.parent.parent
+
+# In another process: build the guest; print the error, and what is left.
+BUILD = """
+import os, sys
+from bench import guest
+from labrt import paths
+from labrt.errors import LabError
+from labrt.images import store
+try:
+    guest.build(store.resolve("it"), root=sys.argv[1])
+except LabError as error:
+    print(error)
+print(os.listdir(paths.home() / "guests"))
+"""
 
 
-def layer(*members: tuple[str, bytes]) -> tarfile.TarFile:
-    """A layer with these names; type "0" is a file, "5" a folder."""
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A LAB_HOME of the test's own, with the kernel that set-up has fetched."""
+    kernels = paths.home() / "kernels"
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "kernels").symlink_to(kernels)
+    return tmp_path / "home"
+
+
+def image(config: dict[str, Any], **files: bytes) -> Image:
+    """An image of these files ("_" in a name stands for "/"), which belong to 5:6."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, kind in members:
-            member = tarfile.TarInfo(name)
-            member.type = kind
-            archive.addfile(member)
-    buffer.seek(0)
-    return tarfile.open(fileobj=buffer)
+        for name, data in files.items():
+            member = tarfile.TarInfo(name.replace("_", "/"))
+            member.size, member.mode, member.uid, member.gid = len(data), 0o4750, 5, 6
+            member.mtime = 1_600_000_000
+            archive.addfile(member, io.BytesIO(data))
+    return making.make("it", buffer.getvalue(), {"config": config})
 
 
-FILE, FOLDER = tarfile.REGTYPE, tarfile.DIRTYPE
-
-
-def test_the_initramfs_holds_the_images_files_and_an_init() -> None:
-    built = guest.build(base.ensure("busybox"))
-    with built.initramfs.open("rb") as archive:
-        listed = subprocess.run(
+def listed(initramfs: Path) -> set[str]:
+    with initramfs.open("rb") as archive:
+        told = subprocess.run(
             ["busybox", "cpio", "-t"], stdin=archive, capture_output=True, text=True, check=True
         )
-    names = set(listed.stdout.split())
-    assert {".guest/init", "lab/ready", "bin/busybox", "bin/sh"} <= names
+    return set(told.stdout.split())
 
 
-def test_one_digest_is_built_once() -> None:
-    image = base.ensure("busybox")
-    first = guest.build(image)
-    made = first.initramfs.stat().st_mtime_ns
-    again = guest.build(image)
+def left(home: Path) -> list[str]:
+    return sorted(path.name for path in (home / "guests").glob("*"))
+
+
+def test_the_initramfs_form_holds_the_images_files_and_an_init() -> None:
+    built = guest.build(base.ensure("busybox"))
+    assert built.disk is None
+    assert {".guest/init", ".guest/entrypoint", "lab/ready", "bin/sh"} <= listed(built.initramfs)
+
+
+def test_the_disk_form_holds_them_on_a_disk_and_in_the_initramfs_none() -> None:
+    built = guest.build(base.ensure("busybox"), root="disk")
+    assert built.disk is not None
+    told = subprocess.run(
+        ["unsquashfs", "-l", "-d", "", built.disk], capture_output=True, text=True, check=True
+    )
+    assert {"/lab/ready", "/bin/sh"} <= set(told.stdout.split())
+    names = listed(built.initramfs)
+    assert {".guest/init", ".guest/entrypoint", ".guest/disk-root"} <= names
+    assert "lab/ready" not in names
+
+
+def test_on_the_disk_files_have_their_owners_modes_and_times_whoever_builds_it() -> None:
+    built = guest.build(image(COMMAND, bin_sh=b"program"), root="disk")
+    told = subprocess.run(
+        ["unsquashfs", "-lln", "-UTC", "-d", "", str(built.disk)], capture_output=True, text=True
+    )
+    (line,) = [line for line in told.stdout.splitlines() if line.endswith("/bin/sh")]
+    assert line.split() == ["-rwsr-x---", "5/6", "7", "2020-09-13", "12:26", "/bin/sh"]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_one_digest_is_built_once_and_always_the_same(root: Root, home: Path) -> None:
+    made = image(COMMAND, bin_sh=b"program" * 1000, etc_passwd=b"a:x:7:7::/:\n")
+    first = guest.build(made, root=root)
+    files = [file for file in (first.initramfs, first.disk) if file]
+    before = [(file.stat().st_mtime_ns, file.read_bytes()) for file in files]
+    again = guest.build(made, root=root)
     assert again == first
-    assert again.initramfs.stat().st_mtime_ns == made
-    assert again.digest == image.digest
+    assert [(file.stat().st_mtime_ns, file.read_bytes()) for file in files] == before
+    for file in files:
+        file.unlink()
+    guest.build(made, root=root)
+    assert [file.read_bytes() for file in files] == [data for _, data in before]
+    assert len(left(home)) == len(files)
 
 
-def test_a_later_layer_replaces_and_whiteouts_remove() -> None:
-    lower = layer(("etc", FOLDER), ("etc/kept", FILE), ("etc/gone", FILE), ("old", FOLDER))
-    upper = layer(("etc/.wh.gone", FILE), ("old/.wh..wh..opq", FILE), ("old/new", FILE))
-    names = {name.removeprefix("./") for name in guest.flatten([lower, upper])}
-    assert {"etc", "etc/kept", "old", "old/new"} <= names
-    assert "etc/gone" not in names
+def test_another_image_another_form_and_another_kernel_are_other_guests() -> None:
+    kernel = guest_kernel.find_kernel()
+    other = guest_kernel.Kernel(kernel.path, "6.99", kernel.power_button, "", kernel.disk)
+    one, two = image(COMMAND, bin_sh=b"one"), image(COMMAND, bin_sh=b"two")
+    built = [
+        guest.build(one),
+        guest.build(one, root="disk"),
+        guest.build(two),
+        guest.build(one, other),
+    ]
+    assert len({each.initramfs for each in built}) == 4
 
 
-def test_a_path_out_of_the_image_is_refused() -> None:
-    with pytest.raises(LabError):
-        guest.flatten([layer(("../outside", FILE))])
+def test_two_may_build_the_same_guest_at_once(home: Path) -> None:
+    made = image(COMMAND, bin_sh=os.urandom(5_000_000))
+    with ThreadPoolExecutor(4) as pool:
+        built = list(pool.map(lambda _: guest.build(made, root="disk"), range(4)))
+    assert len(set(map(str, built))) == 1
+    assert len(left(home)) == 2
 
 
-def test_a_kernel_that_is_none_is_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_source_date_epoch_of_whoever_builds_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "vmlinuz").write_bytes(b"not a kernel" * 100)
-    monkeypatch.setenv("LAB_KERNEL", str(tmp_path / "vmlinuz"))
-    with pytest.raises(LabError, match=r"not a bzImage.*LAB_KERNEL"):
-        guest.find_kernel()
+    made = image(COMMAND, bin_sh=b"program")
+    disk = guest.build(made, root="disk").disk
+    assert disk is not None
+    before = disk.read_bytes()
+    for file in disk.parent.iterdir():
+        file.unlink()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    guest.build(made, root="disk")
+    assert disk.read_bytes() == before
 
 
-def test_a_kernel_that_is_not_there_is_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize(
+    ("config", "answer"),
+    [
+        ({}, "no Entrypoint and no Cmd.*Remedy"),
+        ({**COMMAND, "User": "nobody-here"}, "user 'nobody-here'.*Remedy"),
+        ({**COMMAND, "User": "0:nobodies"}, "group 'nobodies'.*Remedy"),
+    ],
+)
+def test_an_image_that_cannot_be_a_guest_is_refused_and_leaves_nothing(
+    config: dict[str, Any], answer: str, root: Root, home: Path
 ) -> None:
-    monkeypatch.setenv("LAB_KERNEL", str(tmp_path / "nosuch"))
-    with pytest.raises(LabError, match="ENOENT"):
-        guest.find_kernel()
+    with pytest.raises(LabError, match=answer):
+        guest.build(image(config, bin_sh=b""), root=root)
+    assert left(home) == []
+
+
+def test_without_the_tool_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest_disk, "TOOL", "mksquashfs-nowhere")
+    with pytest.raises(LabError, match="squashfs-tools"):
+        guest.build(image(COMMAND, bin_sh=b""), root="disk")
+
+
+def test_a_kernel_without_the_drivers_of_disks_is_refused() -> None:
+    kernel = guest_kernel.Kernel(Path("vmlinuz"), "6.1", no_disk="no module overlay in /x")
+    with pytest.raises(LabError, match=r"no module overlay.*Remedy"):
+        guest.build(image(COMMAND, bin_sh=b""), kernel, root="disk")
+
+
+def test_a_damaged_layer_leaves_nothing(home: Path) -> None:
+    made = image(COMMAND, bin_sh=os.urandom(1_000_000))
+    blob = paths.home() / "images" / "blobs" / "sha256" / made.layers[0].digest[7:]
+    blob.write_bytes(blob.read_bytes()[:500_000])
+    with pytest.raises(LabError, match="damaged"):
+        guest.build(made, root="disk")
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(root: Root, home: Path) -> None:
+    """A small file system in a mount namespace stands for the disk."""
+    image(COMMAND, bin_sh=os.urandom(3_000_000))
+    (home / "guests").mkdir()
+    mount = f"mount -t tmpfs -o size=2m tmpfs {home}/guests && exec {sys.executable} -c '{BUILD}'"
+    said = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{mount} {root}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    told, files = said.stdout.splitlines()
+    assert "No space left" in told and "Remedy: free some room" in told
+    assert files == "[]"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import guest, hypervisor
-from labrt import state
+from bench import guest_kernel, hypervisor
+from bench.leftover_vms import LARGE
+from labrt import cgroups, state
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 
@@ -22,11 +23,11 @@ NAME = f"lab-left-{os.getpid()}"
 
 START = f"""
 from bench.subjects.base import Workload
-from bench.subjects.vm import Vm
+from bench.subjects.vm_disk import VmDisk
 from labrt.images import base
 image = base.ensure("busybox")
 workload = Workload(image.name, image.digest)
-subject = Vm()
+subject = VmDisk()
 subject.prepare(workload)
 vm = subject.start(workload, {NAME!r})
 print("started", *vm.pids(), flush=True)
@@ -39,7 +40,7 @@ REMOVE = "from bench.leftover_vms import *; print(remove_leftover_vms(**dict({})
 def missing() -> str | None:
     """Why no VM can be started here."""
     try:
-        guest.find_kernel()
+        guest_kernel.find_kernel()
     except LabError as error:
         return str(error)
     return "no QEMU" if not shutil.which("qemu-system-x86_64") else hypervisor.no_libvirt()
@@ -54,7 +55,8 @@ def run_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
     folder.chmod(0o711)
     yield folder
-    Cgroup(f"labrt/{NAME}").remove()
+    remove(folder)
+    Cgroup(f"{cgroups.top()}/{NAME}").remove()
     state.remove_tree(folder)
 
 
@@ -113,6 +115,7 @@ def alive(pid: int) -> bool:
 
 def test_a_vm_whose_bench_was_killed_is_ended(run_dir: Path, bench: subprocess.Popen[str]) -> None:
     """Killed with SIGKILL, the supervisor takes the bench along, but not the VM."""
+    disks = set(LARGE.glob("lab-disks-*"))
     pid = pid_of_vm(bench)
     bench.kill()
     bench.wait(timeout=10)
@@ -120,6 +123,7 @@ def test_a_vm_whose_bench_was_killed_is_ended(run_dir: Path, bench: subprocess.P
     assert remove(run_dir) == str([NAME])
     assert not alive(pid)
     assert list(run_dir.iterdir()) == []
+    assert set(LARGE.glob("lab-disks-*")) <= disks
     assert remove(run_dir) == "[]"
 
 

@@ -12,7 +12,7 @@ from labrt.errors import LabError
 
 
 def test_every_file_is_an_entry() -> None:
-    assert {"process", "labrt", "vm"} <= set(subjects.names())
+    assert {"process", "labrt", "vm", "vm_disk"} <= set(subjects.names())
     assert {"startup", "stop", "memory", "density"} <= set(experiments.names())
 
 

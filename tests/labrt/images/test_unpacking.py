@@ -10,7 +10,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -271,10 +270,3 @@ def test_memory_is_bounded() -> None:
     )
     assert re.fullmatch(r"\d+ \d+\n", done.stdout), done.stderr
     assert max(map(int, done.stdout.split())) < 64 * 1024  # KiB
-
-
-def test_layers_can_be_read_without_being_unpacked() -> None:
-    (archive,) = unpacking.open_layers(archives.image(BLOBS["zstd"]))
-    assert isinstance(archive, tarfile.TarFile)
-    for opened in unpacking.open_layers(archives.image(BLOBS["gzip"])):
-        assert "d/setuid" in [each.name for each in opened]
