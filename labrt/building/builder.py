@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -91,6 +92,13 @@ def find(name: str) -> Image:
     from labrt.images import registry  # only now: HTTP takes 60 ms to import
 
     return registry.pull(name)
+
+
+def network() -> str:
+    """Return what RUN has by default: a way to the world, as with Docker, where there is one."""
+    if os.geteuid() == 0:
+        return "bridge"
+    return "pasta" if shutil.which("pasta") and os.path.exists("/dev/net/tun") else "none"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +30,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    from labrt.building.builder import Wish, build  # here, for `labrt help` needs none of it
+    from labrt.building.builder import (  # here, for `labrt help` needs none of it
+        Wish,
+        build,
+        network,
+    )
 
     removal.remove_dead()
     wishes = parsed(options)
@@ -43,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
             arguments=dict(map(_argument, options.build_arg)),
             target=options.target,
             use_cache=not options.no_cache,
-            options=replace(wishes, network=wishes.network or _network()),
+            options=replace(wishes, network=wishes.network or network()),
             stdin=null,
         )
         print(build(wish).digest)
@@ -56,10 +59,3 @@ def _argument(text: str) -> tuple[str, str]:
     if not name:
         raise LabError(f"read --build-arg {text!r}", "it has no name", remedy="NAME=VALUE")
     return name, value if equals else os.environ.get(name, "")
-
-
-def _network() -> str:
-    """RUN reaches the network, as Docker's does, where this user may have one."""
-    if os.geteuid() == 0:
-        return "bridge"
-    return "pasta" if shutil.which("pasta") and os.path.exists("/dev/net/tun") else "none"

@@ -1,4 +1,4 @@
-"""`labrt image base NAME`: a base image, made on this host."""
+"""`labrt image base NAME`: a base image, made on this host: busybox, debian, python."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    from labrt.images import base  # only now: it takes tar and subprocess along
+    from labrt.building import bases  # only now: `labrt run` needs none of it
 
-    image = base.ensure(options.name)
+    image = bases.ensure(options.name)
     print(f"{image.name} {image.digest}")
     return 0

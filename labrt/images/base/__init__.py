@@ -17,7 +17,8 @@ def ensure(name: str) -> Image:
         LabError: not a base image, or it can't be built here.
     """
     if name not in NAMES:
-        raise LabError(f"build the base image {name!r}", f"the lab's are {', '.join(NAMES)}")
+        known = f"the lab's are {', '.join(NAMES)}, and python"
+        raise LabError(f"build the base image {name!r}", known)
     return store.resolve(name) if name in store.names() else build(name)
 
 

@@ -37,7 +37,7 @@ def test_without_a_static_busybox_the_remedy_is_told(
 
 
 def test_another_name_is_refused() -> None:
-    with pytest.raises(LabError, match="the lab's are busybox, debian"):
+    with pytest.raises(LabError, match="the lab's are busybox, debian, and python"):
         base.ensure("plan9")
 
 
