@@ -275,10 +275,19 @@ MANIFESTS: dict[str, tuple[Callable[[], bytes | tuple[bytes, bytes]], str]] = {
     "a size of a fraction": (lambda: _layered(size=1e9), "should be a number, not a fraction"),
     "a size of 10^30": (lambda: _layered(size=10**30), "'size' is no size"),
     "a layer without media type": (lambda: _layered(mediaType=...), "'mediaType' is missing"),
-    "more layers than diff_ids": (lambda: manifest(layers=[LAYER]), "it has 1 layers"),
+    "more layers than diff_ids": (
+        lambda: manifest(layers=[LAYER]),
+        "it has 1 layers of 200, its configuration 0",
+    ),
     "more diff_ids than layers": (
         lambda: with_config(config(rootfs={"diff_ids": [digest_of(b"")]})),
-        "its configuration has 1",
+        "it has 0 layers of 200, its configuration 1",
+    ),
+    "more layers than can be mounted": (
+        lambda: with_config(
+            config(rootfs={"diff_ids": [digest_of(b"")] * 201}), layers=[LAYER] * 201
+        ),
+        "it has 201 layers of 200",
     ),
     "no rootfs": (lambda: with_config(config({})), "'rootfs' is missing"),
     "rootfs a list": (lambda: with_config(config(rootfs=[])), "should be an object, not a list"),

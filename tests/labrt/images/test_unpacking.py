@@ -11,7 +11,10 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import zstandard
@@ -24,6 +27,7 @@ from tests.labrt.images import archives
 from tests.labrt.images.archives import END, Blob, folder, hard_link, link, member, pax
 from tests.labrt.test_rootless import needs_uidmap, user
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent.parent
 CAP_NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)  # capabilities(7), vfs_cap_data
 EVERYTHING = b"".join(
@@ -229,6 +233,49 @@ def test_two_who_unpack_the_same_layer_at_once_both_succeed(tmp_path: Path) -> N
     assert [process.returncode for process in both] == [0, 0]
     assert [path.name for path in goal.parent.iterdir()] == [goal.name]
     assert len(list(goal.iterdir())) == 500
+
+
+@needs_root  # to see the other process's root
+def test_killed_it_leaves_no_layer_and_no_process(tmp_path: Path) -> None:
+    image = archives.image(Blob(member(b"a") + END))
+    blob, goal = image.layers[0], layers._folder(image.diff_ids[0])
+    store.blob_path(blob.digest).unlink()
+    os.mkfifo(store.blob_path(blob.digest))  # a blob that never ends
+    what = json.dumps([[blob.media_type, blob.digest, 0], image.diff_ids[0], str(goal)])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", TWO, what]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=null, env=environment) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        with open(store.blob_path(blob.digest), "wb") as endless:
+            endless.write(member(b"a", data=bytes(1 << 20)))
+            endless.flush()
+            (aside,) = eventually(lambda: list(goal.parent.glob(".new-*/a")))
+            eventually(lambda: str(aside.parent) in roots_of_processes())
+            process.kill()
+            process.wait()
+    eventually(lambda: str(aside.parent) not in roots_of_processes())
+    assert not goal.exists()
+
+
+def eventually(look: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 20
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def roots_of_processes() -> set[str]:
+    found = set()
+    for root in Path("/proc").glob("[0-9]*/root"):
+        try:
+            found.add(str(root.readlink()))
+        except OSError:
+            pass  # it has ended, or is somebody else's
+    return found
 
 
 @pytest.mark.parametrize("moment", ["make", "chown", "worker", "rename"])
