@@ -235,6 +235,37 @@ def test_two_who_unpack_the_same_layer_at_once_both_succeed(tmp_path: Path) -> N
     assert len(list(goal.iterdir())) == 500
 
 
+def test_a_host_without_user_namespaces_is_told_in_one_line(tmp_path: Path) -> None:
+    archives.image(EVERYTHING)
+    code = (
+        "from labrt.images import layers, store\n"
+        "try: layers.unpacked(store.resolve('it'))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    # In a user namespace of the test's own, none may be made any more.
+    script = 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"'
+    done = subprocess.run(
+        [
+            "unshare",
+            "--map-user=1000",
+            "--keep-caps",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            sys.executable,
+            "-c",
+            code,
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("LabError become root of a user namespace"), done
+    assert "ENOSPC" in done.stdout and done.stdout.count("\n") == 1
+    assert not list((tmp_path / "home").glob("layers/*"))
+
+
 @needs_root  # to see the other process's root
 def test_killed_it_leaves_no_layer_and_no_process(tmp_path: Path) -> None:
     image = archives.image(Blob(member(b"a") + END))
