@@ -32,7 +32,6 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
-MOST_LAYERS = 200  # more can't be mounted (`mounts.PAGE`); other engines have 127
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -291,8 +290,9 @@ def load(name: str, digest: str) -> Image:
     diff_ids = config.object("rootfs").texts("diff_ids")
     for diff_id in diff_ids:
         check_digest(diff_id)
-    if len(diff_ids) != len(layers) or len(layers) > MOST_LAYERS:
-        answer = f"it has {len(layers)} layers of {MOST_LAYERS}, its configuration {len(diff_ids)}"
+    most = documents.MOST_LAYERS
+    if len(diff_ids) != len(layers) or len(layers) > most:
+        answer = f"it has {len(layers)} layers of {most}, its configuration {len(diff_ids)}"
         raise LabError(f"read {manifest.what}", answer, "a damaged or hostile image")
     return Image(name, digest, {**config.value, "config": _settings(config)}, tuple(layers))
 
