@@ -10,6 +10,7 @@ can't enter a user namespace (unshare(2)), so a small Python does the work and e
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labrt import syscalls
-from labrt.errors import LabError
-from labrt.users import mappings, write_map
+from labrt.errors import LabError, errno_text
+from labrt.users import APPARMOR, mappings, write_map
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -77,13 +78,21 @@ def worker(
 
 
 def enter() -> None:
-    """In the small Python: become root of a new user namespace, once it has its map."""
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    os.write(1, b"ready\n")
-    if not os.read(0, 1):
-        sys.exit("the user namespace got no map")
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    """In the small Python: become root of a new user namespace, once it has its map.
+
+    Raises:
+        LabError: the kernel allows no user namespace, or one without rights.
+    """
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        os.write(1, b"ready\n")
+        if not os.read(0, 1):
+            sys.exit("the user namespace got no map")
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    except OSError as error:
+        why = APPARMOR if error.errno == errno.EPERM else ()
+        raise LabError("become root of a user namespace", errno_text(error), *why) from None
 
 
 def main() -> None:

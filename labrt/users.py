@@ -139,7 +139,7 @@ class WriteIdMap(Step):
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EPERM and os.geteuid() != 0:
-            return _APPARMOR
+            return APPARMOR
         return "", ""
 
 
@@ -163,10 +163,10 @@ class BecomeContainerRoot(Step):
         os.setresuid(0, 0, 0)
 
     def likely(self, error: OSError) -> tuple[str, str]:
-        return _APPARMOR
+        return APPARMOR
 
 
-_APPARMOR = (
+APPARMOR = (
     "AppArmor restricts unprivileged user namespaces (Ubuntu 23.10 and later)",
     "run as root, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
 )

@@ -37,11 +37,11 @@ def main() -> None:
 
     sys.argv: how many ids containers map. Standard error: nothing, or a LabError's parts as JSON.
     """
-    mapped.enter()
-    os.chroot(".")
-    os.umask(0)
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     try:
+        mapped.enter()
+        os.chroot(".")
+        os.umask(0)
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
         Extraction(int(sys.argv[-1])).extract(sys.stdin.buffer)
     except LabError as error:
         sys.exit(json.dumps(error.args))

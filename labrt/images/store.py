@@ -314,8 +314,9 @@ def load(name: str, digest: str) -> Image:
     diff_ids = config.object("rootfs").texts("diff_ids")
     for diff_id in diff_ids:
         check_digest(diff_id)
-    if len(diff_ids) != len(layers):
-        answer = f"it has {len(layers)} layers, its configuration has {len(diff_ids)}"
+    most = documents.MOST_LAYERS
+    if len(diff_ids) != len(layers) or len(layers) > most:
+        answer = f"it has {len(layers)} layers of {most}, its configuration {len(diff_ids)}"
         raise LabError(f"read {manifest.what}", answer, "a damaged or hostile image")
     return Image(name, digest, {**config.value, "config": _settings(config)}, tuple(layers))
 

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 
-from labrt.images import making, store
+from labrt.images import base, making, store
 from labrt.images.making import Layer
 from labrt.images.store import Descriptor, Image
 
@@ -111,3 +111,10 @@ def _layer(blob: Blob | bytes) -> Layer:
         store.blob_path(digest).write_bytes(blob.found)
     size = len(data) if blob.size is None else blob.size
     return Layer(Descriptor(blob.media_type, digest, size), digest_of(blob.archive))
+
+
+def on_busybox(*archives: bytes) -> Image:
+    """The image "it": the base image busybox, and these archives on it, each without its end."""
+    bottom = base.ensure("busybox")
+    stack = [*making.layers(bottom), *map(_layer, archives)]
+    return making.image("it", stack, bottom.config)

@@ -41,8 +41,8 @@ _LONG = "the path is too long or too deep"
 _BOUNDS = "its owner, size or time is out of bounds"
 _CUT = "its end is missing"
 
-# An archive without its end, or a blob.
-LAYERS: dict[str, tuple[bytes | Blob, str]] = {
+# An archive without its end, or a blob; what makes it where it is large.
+LAYERS: dict[str, tuple[bytes | Blob | Callable[[], bytes | Blob], str]] = {
     # Names that lead out.
     "an absolute path": (member(b"/etc/passwd"), _LEAVES),
     "a parent": (member(b"../outside"), _LEAVES),
@@ -190,17 +190,23 @@ LAYERS: dict[str, tuple[bytes | Blob, str]] = {
     "zstd cut short": (Blob(GOOD, _ZSTD[:-5], store.LAYER_ZSTD), "decompress the layer"),
     "text after zstd": (Blob(GOOD, _ZSTD + b"more", store.LAYER_ZSTD), "decompress the layer"),
     "gzip for zstd": (Blob(GOOD, _GZIPPED, store.LAYER_ZSTD), "decompress the layer"),
+    "zeros by the million": (lambda: member(b"a", data=bytes(66 << 20)), "200 times as many bytes"),
     "folders that are much to remember": (
-        Blob(
-            b"".join(
-                pax({b"SCHILY.xattr.user.a": bytes(1 << 19)}) + folder(b"%d" % n)
-                for n in range(500)
-            )
-        ),
+        lambda: Blob(b"".join(_folder_with_xattr(n) for n in range(500))),
         "more than 268435456 bytes of memory",
     ),
-    "zeros by the million": (member(b"a", data=bytes(66 << 20)), "200 times as many bytes"),
 }
+
+
+def _folder_with_xattr(number: int) -> bytes:
+    return pax({b"SCHILY.xattr.user.a": bytes(1 << 19)}) + folder(b"%d" % number)
+
+
+def made(name: str) -> bytes | Blob:
+    """Return the layer of that name."""
+    layer, _ = LAYERS[name]
+    return layer() if callable(layer) else layer
+
 
 CONFIG: dict[str, Any] = {"config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
 LAYER = {"mediaType": store.LAYER_TAR, "digest": digest_of(GOOD), "size": len(GOOD)}
@@ -269,10 +275,19 @@ MANIFESTS: dict[str, tuple[Callable[[], bytes | tuple[bytes, bytes]], str]] = {
     "a size of a fraction": (lambda: _layered(size=1e9), "should be a number, not a fraction"),
     "a size of 10^30": (lambda: _layered(size=10**30), "'size' is no size"),
     "a layer without media type": (lambda: _layered(mediaType=...), "'mediaType' is missing"),
-    "more layers than diff_ids": (lambda: manifest(layers=[LAYER]), "it has 1 layers"),
+    "more layers than diff_ids": (
+        lambda: manifest(layers=[LAYER]),
+        "it has 1 layers of 200, its configuration 0",
+    ),
     "more diff_ids than layers": (
         lambda: with_config(config(rootfs={"diff_ids": [digest_of(b"")]})),
-        "its configuration has 1",
+        "it has 0 layers of 200, its configuration 1",
+    ),
+    "more layers than can be mounted": (
+        lambda: with_config(
+            config(rootfs={"diff_ids": [digest_of(b"")] * 201}), layers=[LAYER] * 201
+        ),
+        "it has 201 layers of 200",
     ),
     "no rootfs": (lambda: with_config(config({})), "'rootfs' is missing"),
     "rootfs a list": (lambda: with_config(config(rootfs=[])), "should be an object, not a list"),

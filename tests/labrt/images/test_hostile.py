@@ -40,8 +40,8 @@ def refusal(made: Image) -> str:
 
 @pytest.mark.parametrize("name", hostile.LAYERS)
 def test_a_hostile_layer_is_refused_by_name_and_leaves_nothing(name: str, tmp_path: Path) -> None:
-    layer, says = hostile.LAYERS[name]
-    said = refusal(archives.image(layer))
+    _, says = hostile.LAYERS[name]
+    said = refusal(archives.image(hostile.made(name)))
     assert says in said
     assert re.search(r"(unpack|read|decompress) .*sha256:|read a layer of the type", said), said
     assert "\n" not in said
@@ -89,21 +89,22 @@ import sys
 from pathlib import Path
 from tests.labrt.images import archives, hostile
 from tests.labrt.images.test_hostile import left, refusal
-home = Path(sys.argv[1])
-for name, (layer, says) in hostile.LAYERS.items():
-    said = refusal(archives.image(layer))
+home, step = Path(sys.argv[1]), int(sys.argv[2])
+for name, (_, says) in list(hostile.LAYERS.items())[::step]:
+    said = refusal(archives.image(hostile.made(name)))
     if says not in said or "\\n" in said or left(home):
         print(name, "->", said or "accepted", left(home))
-print(len(hostile.LAYERS), "refused")
+print("done")
 """
 
 
 @needs_root  # to become another user
 @needs_uidmap
-def test_a_normal_user_refuses_the_same() -> None:
+@pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_normal_user_refuses_the_same(step: int) -> None:
     with user("nobody:1000000000:65536\n") as someone:
-        done = someone.python("-c", ALL, str(someone.folder), timeout=110)
-        assert (done.stdout, done.stderr) == (f"{len(hostile.LAYERS)} refused\n", "")
+        done = someone.python("-c", ALL, str(someone.folder), str(step), timeout=110)
+        assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_limit_can_be_set_and_its_name_is_told(
 
 def test_a_raised_limit_lets_a_trusted_layer_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_LAYER_RATIO", "2000")
-    made = archives.image(hostile.LAYERS["zeros by the million"][0])
+    made = archives.image(hostile.made("zeros by the million"))
     (folder,) = layers.unpacked(made)
     assert (folder / "a").stat().st_size == 66 << 20
 

@@ -1,4 +1,4 @@
-"""labrt/images/unpacking.py and extracting.py: what a layer holds is what containers find."""
+"""labrt/images/unpacking.py: what a layer holds is what is on disk, or nothing is."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import stat
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import zstandard
 
-import labrt
-from labrt.images import base, layers, making, store, unpacking
+from labrt.images import layers, store, unpacking
 from labrt.users import ROOT_ID_BASE
 from tests.labrt.conftest import needs_root
 from tests.labrt.images import archives
 from tests.labrt.images.archives import END, Blob, folder, hard_link, link, member, pax
-from tests.labrt.test_rootless import needs_uidmap, user
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent.parent
 CAP_NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)  # capabilities(7), vfs_cap_data
 EVERYTHING = b"".join(
@@ -134,64 +136,6 @@ def test_each_compression_gives_the_same_folder(kind: str) -> None:
     assert (unpacked / "d" / "setuid").read_bytes() == b"program"
 
 
-def image_on_busybox(archive: bytes) -> None:
-    bottom = base.ensure("busybox")
-    layer = making.layer(lambda stream: stream.write(archive + END))
-    making.image("it", [*making.layers(bottom), layer], bottom.config)
-
-
-SEEN = "cd /d; stat -c '%n %F %a %u %g %Y' . setuid marked capable pipe ../closed ../other"
-
-
-@needs_root
-def test_a_container_finds_what_the_archive_says() -> None:
-    image_on_busybox(EVERYTHING)
-    assert labrt.output("it", ["sh", "-c", f"{SEEN}; cat ../dev/shown 2>&1"]).splitlines() == [
-        ". directory 1777 0 0 100",
-        "setuid regular file 4755 7 0 200",
-        "marked regular empty file 400 0 8 0",
-        "capable regular file 755 0 0 0",
-        "pipe fifo 620 0 0 0",
-        "../closed directory 0 7 0 0",
-        "../other regular file 4755 7 0 200",
-        "cat: can't open '../dev/shown': No such file or directory",
-    ]
-
-
-IMAGE = """
-import sys
-from tests.labrt.images import test_unpacking
-test_unpacking.image_on_busybox(test_unpacking.EVERYTHING)
-"""
-
-
-@needs_root  # to become another user
-@needs_uidmap
-def test_a_normal_users_container_finds_the_same() -> None:
-    with user("nobody:1000000000:65536\n") as someone:
-        assert someone.python("-c", IMAGE).stderr == ""
-        done = someone.labrt("run", "it", "sh", "-c", SEEN)
-        assert done.stdout.splitlines()[1:3] == [
-            "setuid regular file 4755 7 0 200",
-            "marked regular empty file 400 0 8 0",
-        ], done.stderr
-        (unpacked,) = (someone.folder / "home" / "layers").glob("*/d")  # for root looks at all
-        assert os.listxattr(unpacked / "marked") == ["user.a"]
-        found = os.getxattr(unpacked / "capable", "security.capability")
-        assert struct.unpack("<6I", found)[-1] == someone.folder.stat().st_uid
-
-
-@needs_root  # to become another user
-def test_without_a_range_all_is_its_users() -> None:
-    with user("") as someone:
-        assert someone.python("-c", IMAGE).stderr == ""
-        done = someone.labrt("run", "it", "sh", "-c", SEEN)
-        assert done.stdout.splitlines()[1:3] == [
-            "setuid regular file 4755 0 0 200",
-            "marked regular empty file 400 0 0 0",
-        ], done.stderr
-
-
 TWO = """
 import json, sys
 from pathlib import Path
@@ -228,6 +172,80 @@ def test_two_who_unpack_the_same_layer_at_once_both_succeed(tmp_path: Path) -> N
     assert [process.returncode for process in both] == [0, 0]
     assert [path.name for path in goal.parent.iterdir()] == [goal.name]
     assert len(list(goal.iterdir())) == 500
+
+
+def test_a_host_without_user_namespaces_is_told_in_one_line(tmp_path: Path) -> None:
+    archives.image(EVERYTHING)
+    code = (
+        "from labrt.images import layers, store\n"
+        "try: layers.unpacked(store.resolve('it'))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    # In a user namespace of the test's own, none may be made any more.
+    script = 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"'
+    done = subprocess.run(
+        [
+            "unshare",
+            "--map-user=1000",
+            "--keep-caps",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            sys.executable,
+            "-c",
+            code,
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("LabError become root of a user namespace"), done
+    assert "ENOSPC" in done.stdout and done.stdout.count("\n") == 1
+    assert not list((tmp_path / "home").glob("layers/*"))
+
+
+@needs_root  # to see the other process's root
+def test_killed_it_leaves_no_layer_and_no_process(tmp_path: Path) -> None:
+    image = archives.image(Blob(member(b"a") + END))
+    blob, goal = image.layers[0], layers._folder(image.diff_ids[0])
+    store.blob_path(blob.digest).unlink()
+    os.mkfifo(store.blob_path(blob.digest))  # a blob that never ends
+    what = json.dumps([[blob.media_type, blob.digest, 0], image.diff_ids[0], str(goal)])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", TWO, what]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=null, env=environment) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        with open(store.blob_path(blob.digest), "wb") as endless:
+            endless.write(member(b"a", data=bytes(1 << 20)))
+            endless.flush()
+            (aside,) = eventually(lambda: list(goal.parent.glob(".new-*/a")))
+            eventually(lambda: str(aside.parent) in roots_of_processes())
+            process.kill()
+            process.wait()
+    eventually(lambda: str(aside.parent) not in roots_of_processes())
+    assert not goal.exists()
+
+
+def eventually(look: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 20
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def roots_of_processes() -> set[str]:
+    found = set()
+    for root in Path("/proc").glob("[0-9]*/root"):
+        try:
+            found.add(str(root.readlink()))
+        except OSError:
+            pass  # it has ended, or is somebody else's
+    return found
 
 
 @pytest.mark.parametrize("moment", ["make", "chown", "worker", "rename"])
