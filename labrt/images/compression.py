@@ -16,8 +16,10 @@ import zstandard
 from labrt.errors import LabError
 from labrt.images.store import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD
 
-# Docker's own names for the same (https://github.com/distribution/distribution/blob/main/docs/content/spec/manifest-v2-2.md).
+# Docker's own names: https://github.com/distribution/distribution/blob/main/docs/content/spec/manifest-v2-2.md
 _DOCKER = "application/vnd.docker.image.rootfs.diff.tar"
+# Of old, what only its maker may give away; where it is in the store, it is a layer as any other.
+_NOT_GIVEN = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 _KINDS = {
     LAYER_TAR: "",
     LAYER_GZIP: "gzip",
@@ -25,6 +27,9 @@ _KINDS = {
     _DOCKER: "",
     f"{_DOCKER}.gzip": "gzip",
     f"{_DOCKER}.zstd": "zstd",
+    _NOT_GIVEN: "",
+    f"{_NOT_GIVEN}+gzip": "gzip",
+    f"{_NOT_GIVEN}+zstd": "zstd",
 }
 _LEVEL = 6  # gzip(1)'s own; 9 takes four times as long for 1 % less
 _BUFFER = 1 << 18  # bytes

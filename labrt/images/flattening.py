@@ -9,7 +9,7 @@ that lower layers put into D, "D/.wh..wh..opq" all of them. A file hides a lower
 it; a folder joins a lower one.
 
 A layer is hostile input: paths that lead out of the image or through what is no folder, names given
-twice and links to nowhere are refused. Device nodes are left out.
+twice, links to nowhere and sparse files are refused. Device nodes are left out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 XATTRS = ("SCHILY.xattr.user.", "SCHILY.xattr.security.")  # those that a container's files may have
 CHUNK = 1 << 20
+MAX_READ = 4 * CHUNK  # of an extended header, which tarfile reads whole
 MAX_ID = (1 << 32) - 2
 MAX_TIME = (1 << 32) - 1
 
@@ -52,7 +53,7 @@ def members(image: Image) -> Iterator[Found]:
     for blob, diff_id in zip(reversed(image.layers), reversed(image.diff_ids), strict=True):
         try:
             yield from _Layer(tree, blob, diff_id).members()
-        except (tarfile.TarError, ValueError) as error:
+        except (tarfile.TarError, ArithmeticError, ValueError, RecursionError) as error:
             raise _damaged(blob, error) from error
     for name in sorted(tree.implied - tree.settled - {""}):
         yield _folder(name), None
@@ -154,9 +155,9 @@ class _Layer:
     def _check(self, name: str, member: tarfile.TarInfo) -> None:
         through = next((parent for parent in _parents(name) if parent in self.files), None)
         if through is not None:
-            raise LabError(f"unpack {name}", f"{through} on the way to it is no folder")
+            raise _hostile(name, f"{through!r} on the way to it is no folder")
         if name in self.files or (name in self.folders and not member.isdir()):
-            raise LabError(f"unpack {name}", "one layer has it twice")
+            raise _hostile(name, "one layer has it twice")
 
     def _file(self, name: str, member: tarfile.TarInfo) -> str:
         if not member.islnk():
@@ -164,8 +165,8 @@ class _Layer:
         try:
             return self.files[_inside(member.linkname)]
         except KeyError:
-            answer = f"it is a hard link to {member.linkname}, which its layer hasn't got"
-            raise LabError(f"unpack {name}", answer) from None
+            answer = f"it is a hard link to {member.linkname!r}, which its layer hasn't got"
+            raise _hostile(name, answer) from None
 
     def _moved(self) -> Iterator[Found]:
         """Yield the files that are hidden while a link to them isn't, as that link."""
@@ -193,15 +194,15 @@ def _plain(name: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
     Raises:
         LabError: no file can be so.
     """
+    if member.issparse():
+        raise _hostile(name, "a sparse file: it may be of any size")
+    if not (0 <= member.uid <= MAX_ID and 0 <= member.gid <= MAX_ID):
+        raise _hostile(name, f"ids go from 0 to {MAX_ID}")
     member.name = name
     member.mode &= 0o7777
     member.mtime = min(max(int(member.mtime), 0), MAX_TIME)
     member.uname = member.gname = ""
     member.pax_headers = {k: v for k, v in member.pax_headers.items() if k.startswith(XATTRS)}
-    if member.isreg():
-        member.type = tarfile.REGTYPE  # it may have been a sparse one
-    if not (0 <= member.uid <= MAX_ID and 0 <= member.gid <= MAX_ID):
-        raise LabError(f"unpack {name}", f"ids go from 0 to {MAX_ID}")
     return member
 
 
@@ -225,9 +226,9 @@ def _inside(name: str) -> str:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
-        raise LabError(f"unpack {name}", "the path leaves the image", "a hostile or broken archive")
+        raise _hostile(name, "the path leaves the image")
     if "\0" in name or any(len(part.encode(errors="surrogateescape")) > 255 for part in parts):
-        raise LabError(f"unpack {name[:80]!r}", "no file can have this name")
+        raise _hostile(name, "no file can have this name")
     return "/".join(parts)
 
 
@@ -249,9 +250,7 @@ def _opened(blob: Descriptor, diff_id: str) -> Iterator[tarfile.TarFile]:
 
     with ExitStack() as stack:
         packed = stack.enter_context(store.Verified(blob.digest))
-        archive = stack.enter_context(
-            compression.reading(cast(BinaryIO, packed), blob.media_type),
-        )
+        archive = stack.enter_context(compression.reading(cast(BinaryIO, packed), blob.media_type))
         plain = _Forward(_Hashed(archive, blob), CHUNK)
         yield stack.enter_context(tarfile.open(fileobj=plain, mode="r:", encoding="utf-8"))
         while plain.read(CHUNK):
@@ -297,6 +296,8 @@ class _Forward(io.BufferedReader):
         self._place = 0
 
     def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MAX_READ:
+            raise tarfile.ReadError(f"an extended header of {size} bytes")
         data = super().read(size)
         self._place += len(data)
         return data
@@ -320,10 +321,16 @@ class _Contents:
         self._blob = blob
 
     def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(CHUNK), b""))
         try:
             return self._stream.read(size)
         except tarfile.TarError as error:
             raise _damaged(self._blob, error) from error
+
+
+def _hostile(name: str, answer: str) -> LabError:
+    return LabError(f"unpack {name[:200]!r}", answer, "a hostile or broken archive")
 
 
 def _damaged(blob: Descriptor, why: Exception | str) -> LabError:

@@ -25,6 +25,7 @@ _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK, _SPARSE = b"x", b"g", b"L", b"K", b"S
 BLOCK = 512  # bytes
 MAX_EXTENDED = 1 << 20  # bytes of one extended header, as in Go's archive/tar
 _MAX_TIME = 1 << 62  # ns; the kernel's times are 64 bits
+_MAX_ID = (1 << 32) - 2  # user_namespaces(7): the last one stands for nobody at all
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
 _XATTR = b"SCHILY.xattr."
 
@@ -201,8 +202,11 @@ def _member(block: bytes, extended: dict[bytes, bytes]) -> Member:
             if key.startswith(_XATTR)
         },
     )
-    if min(member.uid, member.gid, member.size) < 0 or abs(member.mtime) > _MAX_TIME:
+    ids = (member.uid, member.gid)
+    if min(*ids, member.size) < 0 or max(ids) > _MAX_ID or abs(member.mtime) > _MAX_TIME:
         raise LabError(f"unpack {shown(name)}", "its owner, size or time is out of bounds")
+    if b"\0" in member.name or b"\0" in member.link:
+        raise LabError(f"unpack {shown(name)}", "a name holds a NUL")
     return member
 
 
