@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from labrt.errors import LabError
 
 LARGEST = 4 << 20  # bytes; registries take no larger manifests
+MOST_LAYERS = 200  # more can't be mounted (`mounts.PAGE`); other engines have 127
 _DIGITS = 18  # of a number: sizes are 64 bits
 _T = TypeVar("_T")
 
