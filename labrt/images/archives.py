@@ -23,6 +23,7 @@ from labrt.images.documents import Document
 from labrt.images.tar_stream import FILE, FOLDER, HARD_LINK, LINK, Member, TarStream, shown
 
 STREAM = "-"  # instead of a path: standard input or output
+_MOST_MEMBERS = 100_000  # a thousand images' worth
 
 
 class Archive:
@@ -47,6 +48,8 @@ class Archive:
             raise _refused(name, "it is neither a file, a folder nor a link")
         if name in self._members and member.kind != FOLDER:
             raise _refused(name, "it is there twice")
+        if len(self._members) >= _MOST_MEMBERS:
+            raise _refused(name, f"it comes after {_MOST_MEMBERS} others")
         self._members[name] = (member, offset)
 
     def __contains__(self, name: str) -> bool:

@@ -31,6 +31,7 @@ _KINDS = {
     f"{_NOT_GIVEN}+gzip": "gzip",
     f"{_NOT_GIVEN}+zstd": "zstd",
 }
+_LEVEL = 6  # gzip(1)'s own; 9 takes four times as long for 1 % less
 _BUFFER = 1 << 18  # bytes
 _FEED = 1 << 10  # bytes; a block of 4 may hold 128 KiB, so that these become at most 32 MiB
 
@@ -74,7 +75,7 @@ def writing(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
     """Give a stream whose bytes arrive compressed in `stream`; the same bytes give the same."""
     compression = kind(media_type)
     if compression == "gzip":
-        with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
+        with gzip.GzipFile("", "wb", _LEVEL, stream, mtime=0) as packed:
             yield cast(BinaryIO, packed)
     elif compression == "zstd":
         with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packed:

@@ -115,12 +115,14 @@ def _partial() -> list[Garbage]:
 
 def _blobs(kept: set[str]) -> list[Garbage]:
     """Nobody writes now, so what is half-written was left by who died."""
-    found = []
-    for file in sorted((store.folder() / "blobs" / "sha256").glob("*")):
-        if f"sha256:{file.name}" not in kept:
-            kind = "half-written" if file.name.startswith(".new-") else "blob"
-            found.append(Garbage(kind, file, file.stat().st_size))
-    return found
+    half = [*store.folder().glob(".new-*"), *_blob_folder().glob(".new-*")]
+    left = [file for file in _blob_folder().glob("[!.]*") if f"sha256:{file.name}" not in kept]
+    found = [("half-written", file) for file in half] + [("blob", file) for file in left]
+    return [Garbage(kind, file, file.stat().st_size) for kind, file in sorted(found)]
+
+
+def _blob_folder() -> Path:
+    return store.folder() / "blobs" / "sha256"
 
 
 def _layers(kept: set[str]) -> list[Garbage]:

@@ -107,8 +107,10 @@ def test_what_a_killed_writer_left_goes_at_once() -> None:
         with pytest.raises(LabError, match="a load is at work"), store.alone(0.05):
             pass
         writer.send_signal(signal.SIGKILL)
-    assert [each.kind for each in garbage.collect()] == ["half-written"]
+    (store.folder() / ".new-index").touch()
+    assert [each.kind for each in garbage.collect()] == ["half-written"] * 2
     assert blobs() == set()
+    assert not (store.folder() / ".new-index").exists()
 
 
 def test_what_has_come_of_a_blob_goes_unless_somebody_fetches_it() -> None:

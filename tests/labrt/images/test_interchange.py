@@ -359,6 +359,15 @@ def test_a_bomb_is_refused_before_it_goes_off(
     assert in_store() == []
 
 
+def test_more_members_than_any_image_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_MOST_MEMBERS", 5)
+    loaded(tmp_path, packed(oci()))
+    with pytest.raises(LabError, match="comes after 5 others"):
+        loaded(tmp_path, packed({**oci(), "a": b"", "b": b""}))
+
+
 MEASURE = """
 import resource, sys
 from labrt.images import interchange
