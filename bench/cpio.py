@@ -37,7 +37,8 @@ class Node:
 def write(stream: BinaryIO, names: Mapping[str, Node]) -> None:
     """Write `names` (path without leading "/" → inode) as one archive.
 
-    Directories go first: the kernel unpacks in order and makes no parents.
+    Directories go first, by name: the kernel unpacks in order and makes no parents. The rest keeps
+    its order.
     """
     links: dict[Node, int] = {}
     for node in names.values():
@@ -52,7 +53,7 @@ def write(stream: BinaryIO, names: Mapping[str, Node]) -> None:
 
 def _directories_first(item: tuple[str, Node]) -> tuple[bool, str]:
     name, node = item
-    return not stat.S_ISDIR(node.mode), name
+    return (False, name) if stat.S_ISDIR(node.mode) else (True, "")
 
 
 def _entry(stream: BinaryIO, name: str, node: Node, inode: int, links: int, data: bytes) -> None:

@@ -108,7 +108,9 @@ def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path) -> None:
     known = {name: nodes[name].data for name in ACCOUNT_FILES if name in nodes}
     user = guest_entrypoint.account(image, known)
     ours = guest_initramfs.guest_nodes(kernel, user, disk=False)
-    _write(initramfs, {**nodes, **ours, **guest_entrypoint.nodes(image, user)})
+    # Ours first, so that process 1 is there to tell if the rest doesn't fit into the guest's RAM;
+    # the entry point last, so that it isn't there then.
+    _write(initramfs, {**ours, **nodes, **ours, **guest_entrypoint.nodes(image, user)})
 
 
 def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path) -> None:

@@ -57,15 +57,15 @@ def account(image: Image, files: Mapping[str, bytes]) -> Account:
 
 
 def nodes(image: Image, user: Account) -> dict[str, Node]:
-    """Return the entry point as files of the guest: the script, and what it needs."""
-    made = {".guest/entrypoint": Node(PROGRAM, script(image, user).encode())}
+    """Return the entry point as files of the guest: what it needs, and last the script."""
+    entrypoint = {".guest/entrypoint": Node(PROGRAM, script(image, user).encode())}
     if _is_plain_root(user):
-        return made
+        return entrypoint
     changer = _program("chroot")
-    made[".guest/chroot"] = Node(PROGRAM, changer.read_bytes())
-    made[LIBRARIES] = Node(stat.S_IFDIR | 0o755)
-    libraries = {f"{LIBRARIES}/{file.name}": file for file in _libraries(changer)}
-    return made | {name: Node(PROGRAM, file.read_bytes()) for name, file in libraries.items()}
+    files = {".guest/chroot": changer}
+    files |= {f"{LIBRARIES}/{file.name}": file for file in _libraries(changer)}
+    made = {name: Node(PROGRAM, file.read_bytes()) for name, file in files.items()}
+    return {LIBRARIES: Node(stat.S_IFDIR | 0o755), **made, **entrypoint}
 
 
 def script(image: Image, user: Account) -> str:

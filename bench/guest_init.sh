@@ -39,6 +39,9 @@ for input in /sys/class/input/event*; do
     fi
 done
 
+if ! [ -e "$guest/entrypoint" ]; then
+    echo "lab: the image doesn't fit into this machine's RAM"
+fi
 enter_root=
 if [ -e "$guest/disk-root" ]; then
     # shellcheck source=bench/guest_disk_root.sh

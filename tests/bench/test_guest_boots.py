@@ -86,6 +86,13 @@ def image(config: dict[str, Any], **files: bytes) -> Image:
 
 def run(made: Image, root: Root, memory: int = 256 * MIB) -> str:
     """Boot an image until it ends by itself; return what its entry point printed."""
+    said, evidence = run_and_look(made, root, memory)
+    assert said.startswith("lab:init\n"), evidence
+    return said.removeprefix("lab:init\n")
+
+
+def run_and_look(made: Image, root: Root, memory: int) -> tuple[str, str]:
+    """Return what both serial ports have to tell, too."""
     built = guest.build(made, root=root)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=paths.run_dir())))
@@ -108,9 +115,7 @@ def run(made: Image, root: Root, memory: int = 256 * MIB) -> str:
         stack.callback(process.kill)
         ports.accept(DEADLINE)
         ports.marks.wait_end(DEADLINE)
-        said = ports.marks.tail.replace("\r\n", "\n")
-        assert said.startswith("lab:init\n"), ports.evidence()
-        return said.removeprefix("lab:init\n")
+        return ports.marks.tail.replace("\r\n", "\n"), ports.evidence()
 
 
 @pytest.mark.timeout(300)
@@ -157,6 +162,15 @@ def test_an_image_larger_than_the_guests_ram_boots_from_a_disk_and_is_not_in_it(
     digest, count = run(made, "disk", memory=128 * MIB).split()
     assert digest == hashlib.sha256(large[: 80 * MIB]).hexdigest()
     assert int(count) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_image_that_does_not_fit_into_ram_is_not_run_by_halves() -> None:
+    made = image({"Cmd": ["/bin/echo", "whole"], "Env": ["PATH=/bin"]}, large=os.urandom(160 * MIB))
+    said, evidence = run_and_look(made, "initramfs", 448 * MIB)
+    assert "whole" not in said
+    assert "doesn't fit into this machine's RAM" in evidence
 
 
 @pytest.mark.slow
