@@ -8,12 +8,11 @@ differ from OCI's by their types alone, and stay as they are: so do their digest
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from labrt.errors import LabError
-from labrt.images import compression, making, store
+from labrt.images import compression, documents, making, store
+from labrt.images.documents import Document
 from labrt.images.store import Descriptor
 
 _DOCKER = "application/vnd.docker.distribution.manifest"
@@ -21,7 +20,7 @@ _IMAGES = (store.MANIFEST, f"{_DOCKER}.v2+json")
 _INDEXES = (store.INDEX, f"{_DOCKER}.list.v2+json")
 _CONFIGS = (store.CONFIG, "application/vnd.docker.container.image.v1+json")
 ACCEPTED = ", ".join((*_IMAGES, *_INDEXES))
-LARGEST = 4 << 20  # bytes of a manifest or a configuration; registries take no larger manifests
+LARGEST = documents.LARGEST  # bytes of a manifest or a configuration
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,9 @@ class Platform:
         return same and wanted.variant in ("", self.variant)
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> Platform:
-        return Platform(*(str(data.get(key, "")) for key in ("os", "architecture", "variant")))
+    def from_json(found: Document) -> Platform:
+        keys = ("os", "architecture", "variant")
+        return Platform(*(str(found.value.get(key, "")) for key in keys))
 
 
 def parse_platform(text: str) -> Platform:
@@ -104,19 +104,16 @@ def read(data: bytes, media_type: str) -> Manifest | Index:
     Raises:
         LabError: it is none of those the lab knows.
     """
-    content = _json_object(data, media_type)
-    told = content.get("mediaType", media_type)
-    if content.get("schemaVersion") == 1:
+    content = documents.read(data, "the image's manifest")
+    if content.value.get("schemaVersion") == 1:
         raise _refused("it is of Docker's schema 1, which names no digests of an image")
+    told = content.text("mediaType") if content.has("mediaType") else media_type
     if told != media_type:
         raise _refused(f"it is {told!r:.200}, and the registry calls it {media_type!r:.200}")
-    try:
-        if media_type in _INDEXES:
-            return Index(tuple(map(_offered, content["manifests"])))
-        if media_type in _IMAGES:
-            return _image(data, media_type, content)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _refused(f"it is damaged at {error}") from None
+    if media_type in _INDEXES:
+        return Index(tuple(map(_offered, content.objects("manifests"))))
+    if media_type in _IMAGES:
+        return _image(data, content, media_type)
     raise _refused(f"its type is {media_type!r:.200}")
 
 
@@ -129,14 +126,8 @@ def check_config(data: bytes, manifest: Manifest, wanted: Platform, asked: bool)
     Raises:
         LabError: it isn't.
     """
-    config = _json_object(data, manifest.config.media_type)
-    rootfs = config.get("rootfs")
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if not isinstance(diff_ids, list) or len(diff_ids) != len(manifest.layers):
-        raise _refused(f"its configuration doesn't tell of {len(manifest.layers)} layers")
-    for diff_id in diff_ids:
-        store.blob_path(str(diff_id))  # refuses what is no digest
-    _check_run_config(config.get("config", {}))
+    config = documents.read(data, "the image's configuration")
+    store.configuration(config, len(manifest.layers))
     offered = Platform.from_json(config)
     if (offered.os, offered.architecture) not in (("", ""), (wanted.os, wanted.architecture)):
         there = ascii(str(offered))[1:61]
@@ -144,22 +135,8 @@ def check_config(data: bytes, manifest: Manifest, wanted: Platform, asked: bool)
         raise LabError(f"find the image for {wanted}", f"it is for {there}", remedy=remedy)
 
 
-def _check_run_config(config: Any) -> None:
-    """What the runtime reads of it has the form it should have, or is left out."""
-    if not isinstance(config, dict):
-        raise _refused("its configuration's config is no object")
-    lists = [config.get(key) or [] for key in ("Env", "Entrypoint", "Cmd")]
-    texts = [config.get(key) or "" for key in ("User", "WorkingDir")]
-    if not all(isinstance(each, list) and all(map(_is_text, each)) for each in [texts, *lists]):
-        raise _refused("its configuration's Env, Entrypoint, Cmd, User or WorkingDir is damaged")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and "\0" not in value
-
-
-def _image(data: bytes, media_type: str, content: dict[str, Any]) -> Manifest:
-    config, *layers = map(_descriptor, (content["config"], *content["layers"]))
+def _image(data: bytes, content: Document, media_type: str) -> Manifest:
+    config, *layers = map(_descriptor, (content.object("config"), *content.objects("layers")))
     if config.media_type not in _CONFIGS:
         raise _refused(f"no image, but something of the type {config.media_type!r:.200}")
     if config.size > LARGEST:
@@ -170,28 +147,13 @@ def _image(data: bytes, media_type: str, content: dict[str, Any]) -> Manifest:
     return Manifest(Descriptor(media_type, digest, len(data)), data, config, tuple(layers))
 
 
-def _offered(entry: dict[str, Any]) -> tuple[Platform, Descriptor]:
-    return Platform.from_json(entry.get("platform") or {}), _descriptor(entry)
+def _offered(entry: Document) -> tuple[Platform, Descriptor]:
+    offered = entry.object("platform") if entry.has("platform") else Document(entry.what, {})
+    return Platform.from_json(offered), _descriptor(entry)
 
 
-def _descriptor(data: dict[str, Any]) -> Descriptor:
-    descriptor = Descriptor.from_json(data)
-    if not isinstance(descriptor.media_type, str) or type(descriptor.size) is not int:
-        raise ValueError("a descriptor")
-    if descriptor.size < 0:
-        raise ValueError("a size below 0")
-    store.blob_path(descriptor.digest)  # refuses what is no digest
-    return descriptor
-
-
-def _json_object(data: bytes, media_type: str) -> dict[str, Any]:
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise _refused(f"no JSON object, but something of the type {media_type!r:.200}")
-    return content
+def _descriptor(found: Document) -> Descriptor:
+    return Descriptor.from_json(found.value, found.what)
 
 
 def _refused(why: str) -> LabError:

@@ -311,14 +311,24 @@ def load(name: str, digest: str) -> Image:
     described = manifest.object("config")
     config = _document(described.text("digest"), f"the configuration of {digest}")
     layers = [Descriptor.from_json(each.value, each.what) for each in manifest.objects("layers")]
+    return Image(name, digest, configuration(config, len(layers)), tuple(layers))
+
+
+def configuration(config: Document, layers: int) -> dict[str, Any]:
+    """Return the configuration of an image of so many layers, if what is used of it is as it must
+    be.
+
+    Raises:
+        LabError: it isn't.
+    """
     diff_ids = config.object("rootfs").texts("diff_ids")
     for diff_id in diff_ids:
         check_digest(diff_id)
     most = documents.MOST_LAYERS
-    if len(diff_ids) != len(layers) or len(layers) > most:
-        answer = f"it has {len(layers)} layers of {most}, its configuration {len(diff_ids)}"
-        raise LabError(f"read {manifest.what}", answer, "a damaged or hostile image")
-    return Image(name, digest, {**config.value, "config": _settings(config)}, tuple(layers))
+    if len(diff_ids) != layers or layers > most:
+        answer = f"it tells of {len(diff_ids)} layers, the manifest of {layers}; {most} may be"
+        raise LabError(f"read {config.what}", answer, "a damaged or hostile image")
+    return {**config.value, "config": _settings(config)}
 
 
 def _settings(config: Document) -> dict[str, Any]:
@@ -455,16 +465,25 @@ def untag(*gone: Entry) -> None:
 
 
 def described(manifest: str) -> Descriptor:
-    """Return the descriptor of an image's manifest."""
-    data = get(manifest)
-    return Descriptor(json.loads(data).get("mediaType", MANIFEST), manifest, len(data))
+    """Return the descriptor of an image's manifest.
+
+    Raises:
+        LabError: it is missing or damaged.
+    """
+    found = _document(manifest, f"the manifest {manifest}")
+    media_type = found.text("mediaType") if found.has("mediaType") else MANIFEST
+    return Descriptor(media_type, manifest, blob_path(manifest).stat().st_size)
 
 
 def parts(manifest: str) -> list[str]:
     """Return the digests of what an image's manifest names: its configuration, then its layers,
-    lowest first."""
-    content = json.loads(get(manifest))
-    return [each["digest"] for each in (content["config"], *content["layers"])]
+    lowest first.
+
+    Raises:
+        LabError: it is missing or damaged.
+    """
+    found = _document(manifest, f"the manifest {manifest}")
+    return [each.text("digest") for each in (found.object("config"), *found.objects("layers"))]
 
 
 @contextmanager

@@ -277,17 +277,17 @@ MANIFESTS: dict[str, tuple[Callable[[], bytes | tuple[bytes, bytes]], str]] = {
     "a layer without media type": (lambda: _layered(mediaType=...), "'mediaType' is missing"),
     "more layers than diff_ids": (
         lambda: manifest(layers=[LAYER]),
-        "it has 1 layers of 200, its configuration 0",
+        "it tells of 0 layers, the manifest of 1",
     ),
     "more diff_ids than layers": (
         lambda: with_config(config(rootfs={"diff_ids": [digest_of(b"")]})),
-        "it has 0 layers of 200, its configuration 1",
+        "it tells of 1 layers, the manifest of 0",
     ),
     "more layers than can be mounted": (
         lambda: with_config(
             config(rootfs={"diff_ids": [digest_of(b"")] * 201}), layers=[LAYER] * 201
         ),
-        "it has 201 layers of 200",
+        "the manifest of 201; 200 may be",
     ),
     "no rootfs": (lambda: with_config(config({})), "'rootfs' is missing"),
     "rootfs a list": (lambda: with_config(config(rootfs=[])), "should be an object, not a list"),

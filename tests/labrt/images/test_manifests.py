@@ -50,24 +50,24 @@ def changed(part: str, **new: object) -> dict[str, Any]:
 DAMAGED: dict[str, tuple[object, str]] = {
     "no object": ([], "no JSON object"),
     "text": ("x", "no JSON object"),
-    "nothing": ({}, "damaged at 'config'"),
+    "nothing": ({}, "'config' is missing"),
     "schema 1": ({"schemaVersion": 1, "fsLayers": []}, "schema 1"),
     "another type inside": (GOOD | {"mediaType": INDEX}, "the registry calls it"),
-    "no config": ({"layers": []}, "damaged at 'config'"),
-    "no layers": ({"config": GOOD["config"]}, "damaged at 'layers'"),
-    "layers no list": (GOOD | {"layers": 7}, "damaged at"),
-    "layers an object": (GOOD | {"layers": {"a": 1}}, "damaged at"),
-    "layers null": (GOOD | {"layers": None}, "damaged at"),
-    "a layer no object": (GOOD | {"layers": [3]}, "damaged at"),
+    "no config": ({"layers": []}, "'config' is missing"),
+    "no layers": ({"config": GOOD["config"]}, "'layers' is missing"),
+    "layers no list": (GOOD | {"layers": 7}, "damaged or hostile"),
+    "layers an object": (GOOD | {"layers": {"a": 1}}, "damaged or hostile"),
+    "layers null": (GOOD | {"layers": None}, "damaged or hostile"),
+    "a layer no object": (GOOD | {"layers": [3]}, "damaged or hostile"),
     "digest a path": (changed("layers", digest="sha256:../../x"), "not a sha256 digest"),
-    "digest a number": (changed("layers", digest=3), "damaged at"),
+    "digest a number": (changed("layers", digest=3), "damaged or hostile"),
     "digest of sha512": (changed("layers", digest="sha512:" + "a" * 128), "not a sha256 digest"),
-    "size a text": (changed("layers", size="5"), "damaged at"),
-    "size below 0": (changed("layers", size=-1), "a size below 0"),
-    "size a fraction": (changed("layers", size=1.5), "damaged at"),
-    "size true": (changed("layers", size=True), "damaged at"),
-    "type a number": (changed("layers", mediaType=3), "damaged at|none of tar"),
-    "type a list": (changed("layers", mediaType=[]), "damaged at"),
+    "size a text": (changed("layers", size="5"), "damaged or hostile"),
+    "size below 0": (changed("layers", size=-1), "is no size"),
+    "size a fraction": (changed("layers", size=1.5), "damaged or hostile"),
+    "size true": (changed("layers", size=True), "damaged or hostile"),
+    "type a number": (changed("layers", mediaType=3), "damaged"),
+    "type a list": (changed("layers", mediaType=[]), "damaged or hostile"),
     "a layer elsewhere": (
         changed("layers", mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
         "none of tar",
@@ -103,7 +103,7 @@ def test_another_type_is_refused(media_type: str, why: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_refused(data: bytes) -> None:
-    with pytest.raises(LabError, match="no JSON object"):
+    with pytest.raises(LabError, match="no JSON"):
         manifests.read(data, MANIFEST)
 
 
@@ -111,12 +111,12 @@ def test_what_runs_is_checked_too() -> None:
     manifest = read(GOOD)
     assert isinstance(manifest, Manifest)
     wrong: tuple[object, ...] = (
-        None, [], 3, {"Env": "A=b"}, {"Env": [3]}, {"Cmd": {"a": 1}}, {"Entrypoint": ["a\0b"]},
+        [], 3, {"Env": "A=b"}, {"Env": [3]}, {"Cmd": {"a": 1}}, {"Entrypoint": ["a\0b"]},
         {"User": 7}, {"WorkingDir": ["/"]},
     )  # fmt: skip
     for config in wrong:
         whole = {"rootfs": {"diff_ids": [DIGEST] * 2}, "config": config}
-        with pytest.raises(LabError, match="is no object|is damaged"):
+        with pytest.raises(LabError, match="should be|may hold"):
             manifests.check_config(json.dumps(whole).encode(), manifest, HOST, asked=False)
 
 
@@ -150,7 +150,7 @@ class TestAnIndex:
 
     @pytest.mark.parametrize("content", [{}, {"manifests": 3}, {"manifests": [3]}])
     def test_a_damaged_one_is_refused(self, content: dict[str, object]) -> None:
-        with pytest.raises(LabError, match="damaged at"):
+        with pytest.raises(LabError, match="damaged or hostile"):
             read(content, INDEX)
 
 
@@ -171,12 +171,12 @@ class TestAConfiguration:
         ("config", "why"),
         [
             ([], "no JSON object"),
-            ({}, "doesn't tell of 2 layers"),
-            ({"rootfs": []}, "doesn't tell of 2 layers"),
-            ({"rootfs": {"diff_ids": [DIGEST]}}, "doesn't tell of 2 layers"),
-            ({"rootfs": {"diff_ids": {DIGEST: 1, "b": 2}}}, "doesn't tell of 2 layers"),
+            ({}, "'rootfs' is missing"),
+            ({"rootfs": []}, "'rootfs' should be an object"),
+            ({"rootfs": {"diff_ids": [DIGEST]}}, "it tells of 1 layers, the manifest of 2"),
+            ({"rootfs": {"diff_ids": {DIGEST: 1, "b": 2}}}, "'diff_ids' should be a list"),
             ({"rootfs": {"diff_ids": [DIGEST, "../../x"]}}, "not a sha256 digest"),
-            ({"rootfs": {"diff_ids": [DIGEST, 3]}}, "not a sha256 digest"),
+            ({"rootfs": {"diff_ids": [DIGEST, 3]}}, "'diff_ids' should be text"),
             (
                 {"os": "linux", "architecture": "\x1b[2J", "rootfs": {"diff_ids": [DIGEST] * 2}},
                 "it is for linux/",
@@ -203,8 +203,8 @@ class TestARegistryThatLies:
     @pytest.mark.parametrize(
         ("headers", "body", "why"),
         [
-            ({"content_type": MANIFEST}, b"<html>", "no JSON object"),
-            ({"content_type": "text/html"}, b"<html>", "no JSON object"),
+            ({"content_type": MANIFEST}, b"<html>", "it is no JSON"),
+            ({"content_type": "text/html"}, b"<html>", "it is no JSON"),
             ({"content_type": MANIFEST}, b" " * (manifests.LARGEST + 1), "longer than"),
             ({"content_type": MANIFEST, "docker_content_digest": DIGEST}, b"{}", "has the digest"),
             ({"content_type": MANIFEST, "content_length": 99}, b"{}", "the connection broke"),

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,9 +27,6 @@ from tests.labrt.conftest import needs_cgroups, needs_root
 from tests.labrt.images import made
 
 FORMATS = list(interchange.WRITERS)
-needs_whiteouts = pytest.mark.skipif(
-    find_spec("labrt.images.whiteouts") is None, reason="layers have no whiteouts yet"
-)
 
 
 def needs(tool: str) -> pytest.MarkDecorator:
@@ -130,7 +126,6 @@ def test_skopeo_copies_what_save_wrote(image: Image, form: str, tmp_path: Path) 
     assert copy["rootfs"]["diff_ids"] == list(image.diff_ids)
 
 
-@needs_whiteouts
 @needs("skopeo")
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_skopeo_wrote_is_loaded_and_runs(form: str, tmp_path: Path, clean_names: None) -> None:
@@ -171,7 +166,6 @@ def test_podman_runs_what_save_wrote(
     assert told["RootFS"]["Layers"] == list(image.diff_ids)
 
 
-@needs_whiteouts
 @needs("buildah")
 @needs("podman")
 @needs_root
