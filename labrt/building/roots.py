@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar
 
-from labrt import container, interpreter, paths
+from labrt import cgroups, container, interpreter, paths
 from labrt.building.packing import ChangesPacker
 from labrt.declare import declare
 from labrt.errors import LabError
@@ -52,6 +52,7 @@ def run(image: Image, args: Sequence[str], wishes: Options, stdin: int, epoch: i
     spec = _spec(image, args, plain)
     interpreter.run_sealed(spec)
     with ExitStack() as stack:
+        stack.callback(cgroups.remove_top)  # where ours was the last
         with undisturbed():
             running = stack.enter_context(container.start(spec, (stdin, 2, 2)))
         status = running.wait()

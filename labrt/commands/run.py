@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from labrt import cgroups, container, interpreter, removal
 from labrt.commands.explain import container_arguments
 from labrt.declare import declare
-from labrt.foreground import attend, stdio
+from labrt.foreground import attend, stdio, undisturbed
 from labrt.images import store
 from labrt.options import parsed
 from labrt.perform import trace
@@ -33,7 +34,9 @@ def main(options: argparse.Namespace) -> int:
         print(start_detached(spec))
         return 0
     interpreter.run_sealed(spec)
-    with stdio(wishes.interactive) as chosen, container.start(spec, chosen) as running:
+    with stdio(wishes.interactive) as chosen, ExitStack() as ending:
+        with undisturbed():
+            running = ending.enter_context(container.start(spec, chosen))
         status = attend(running, wishes.interactive)
         out_of_memory = running.oom_killed()
     cgroups.remove_top()  # where ours was the last

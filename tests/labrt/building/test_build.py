@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 import labrt
-from labrt import state
+from labrt import cgroups, state
 from labrt.building import builder
 from labrt.building.builder import Wish
 from labrt.errors import LabError
 from labrt.images import compression, making, store
 from labrt.images.store import Image
 from labrt.options import Options
-from tests.labrt.conftest import needs_root
+from tests.labrt.conftest import needs_cgroups, needs_root
 from tests.labrt.test_cli import ROOT, command, environment
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -857,6 +857,19 @@ def test_interrupted_it_leaves_nothing(context: Path, home: Path, number: int) -
         assert "interrupted" in process.stderr.read()
     assert store.names() == before
     assert not any((home / "images" / "blobs" / "sha256").glob(".new-*"))
+
+
+@needs_cgroups
+@pytest.mark.parametrize("status", [0, 1])
+def test_it_leaves_no_cgroup_not_even_the_top(
+    context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    made = command("image", "base", "busybox")
+    subprocess.run(made, env=environment(), check=True, capture_output=True)
+    text = f"FROM busybox\nRUN exit {status}\n"
+    run_build(context, text, "--memory", "64m", status=125 if status else 0)
+    assert [base for base in cgroups.layout().folders if (base / cgroups.top()).exists()] == []
 
 
 def test_a_failed_build_leaves_no_files_aside(context: Path, home: Path) -> None:
