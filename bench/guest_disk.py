@@ -57,8 +57,11 @@ def command(path: Path) -> list[str]:
     return [tool(), "-", os.fspath(path), *OPTIONS.split()]
 
 
-def write(found: Iterable[Found], path: Path) -> None:
+def write(found: Iterable[Found], path: Path, options: Iterable[str] = ()) -> None:
     """Make the disk `path` of an image's files.
+
+    Args:
+        options: more of mksquashfs's, for a disk that isn't a guest's.
 
     Raises:
         LabError: the tool's answer, or as `found`.
@@ -67,7 +70,7 @@ def write(found: Iterable[Found], path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
     with tempfile.TemporaryFile() as told:
         process = subprocess.Popen(
-            command(path),
+            [*command(path), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=told,

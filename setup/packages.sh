@@ -8,7 +8,8 @@ apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config 
     busybox-static mmdebstrap debian-archive-keyring squashfs-tools nftables uidmap passt libseccomp2)
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
-    skopeo umoci podman buildah) # read our images, and make images that we run
+    skopeo umoci podman buildah # read our images, and make images that we run
+    rdiff) # what of a VM's disk needs to travel
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
     python3-devel busybox squashfs-tools nftables shadow-utils passt libseccomp kmod file ShellCheck)

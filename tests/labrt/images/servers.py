@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import socket
 import subprocess
 import threading
@@ -18,49 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO
 from urllib.parse import parse_qs, urlsplit
+
+from bench import local_registry
 
 USER, PASSWORD = "student", "open sesame"
 
 
-@contextmanager
-def registry(folder: Path, **parts: object) -> Iterator[str]:
-    """Run a registry that keeps its things in `folder`; give its "127.0.0.1:PORT".
-
-    Args:
-        parts: of its configuration (https://distribution.github.io/distribution/about/configuration/).
-    """
-    http: dict[str, object] = {"addr": "127.0.0.1:0"}
-    config = {
-        "version": "0.1",
-        "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": str(folder)}},
-        "http": http,
-        **parts,
-    }
-    if "tls" in config:
-        http["tls"] = config.pop("tls")
-    file = folder / "config.yml"
-    file.write_text(json.dumps(config))  # JSON is YAML
-    command = ["docker-registry", "serve", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stderr
-            yield f"127.0.0.1:{_port(process.stderr)}"
-        finally:
-            process.terminate()
-
-
-def _port(log: IO[str]) -> int:
-    """Wait until it says where it listens; go on reading, or it would wait for us."""
-    for line in log:
-        if found := re.search(r"listening on 127\.0\.0\.1:([0-9]+)", line):
-            threading.Thread(target=lambda: [None for _ in log], daemon=True).start()
-            return int(found[1])
-    raise AssertionError("docker-registry ended")
+registry = local_registry.serving
 
 
 def htpasswd(folder: Path) -> dict[str, object]:
