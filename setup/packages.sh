@@ -5,15 +5,15 @@
 # makes a guest's disk, and what containers need of the host: nft, newuidmap, pasta, libseccomp.
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
-    busybox-static squashfs-tools nftables uidmap passt libseccomp2)
+    busybox-static squashfs-tools-ng nftables uidmap passt libseccomp2)
 apt_test_packages=(shellcheck kmod file runc) # virtme-ng calls modprobe and file
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox squashfs-tools nftables shadow-utils passt libseccomp kmod file ShellCheck)
-pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox squashfs-tools nftables shadow passt
+    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt libseccomp kmod file ShellCheck)
+pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox squashfs-tools-ng nftables shadow passt
     libseccomp kmod file shellcheck)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static squashfs nftables shadow passt libseccomp2 kmod file ShellCheck)
+    busybox-static squashfs-tools-ng nftables shadow passt libseccomp2 kmod file ShellCheck)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
 families() (
