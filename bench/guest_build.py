@@ -4,9 +4,9 @@
 
 The whole takes the image's layers, verified and uncompressed, and gives disk and initramfs. The
 tool alone gets the same files as one layer, compressed as layers are (it uncompresses it itself),
-and as a tar that is ready. The three take turns, in one run, so a drift of the machine's speed meets
-all. Processor time is told beside the time on the clock, because on a machine that has other work
-it is the steadier of the two.
+and as a tar that is ready. The three take turns, in one run, so a drift of the machine's speed
+meets all. Processor time is told beside the time on the clock, because on a machine that has other
+work it is the steadier of the two.
 """
 
 from __future__ import annotations
