@@ -39,6 +39,8 @@ Root = Literal["initramfs", "disk"]
 # cryptomgr.notests: no self-tests of ciphers that nobody uses; 0.4 s of 1.8 s under emulation.
 COMMAND_LINE = "console=ttyS0 quiet panic=-1 cryptomgr.notests rdinit=/.guest/init"
 
+MODULES = (accounts, cpio, flattening, guest_disk, guest_entrypoint, guest_initramfs)
+SOURCES = [Path(__file__), *(Path(str(module.__file__)) for module in MODULES)]
 ACCOUNT_FILES = ("etc/passwd", "etc/group")
 
 
@@ -70,7 +72,7 @@ def build(
         folder: where it is kept; None for LAB_HOME/guests.
 
     Raises:
-        LabError: the image can't be a guest; there is no kernel, busybox or mksquashfs; the disk is
+        LabError: the image can't be a guest; there is no kernel, busybox or tar2sqfs; the disk is
             full. Nothing half-made is left.
     """
     guest_entrypoint.check(image)
@@ -135,9 +137,9 @@ def _key(image: Image, kernel: Kernel, root: Root) -> str:
     """Return the name of the guest's files; it stands for all that they are made of."""
     tool = [guest_disk.version(), guest_disk.OPTIONS] if root == "disk" else []
     key = hashlib.sha256(repr([image.digest, kernel.release, root, *tool]).encode())
-    sources = [*Path(__file__).parent.glob("guest*"), Path(flattening.__file__)]
+    scripts = [guest_initramfs.INIT, guest_initramfs.DISK_ROOT]
     modules = [*kernel.power_button, *kernel.disk]
-    for file in (*sorted(sources), Path(cpio.__file__), *modules, guest_initramfs.busybox()):
+    for file in (*SOURCES, *scripts, *modules, guest_initramfs.busybox()):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()
 

@@ -3,9 +3,8 @@
     python -m bench.update [--image NAME] [--json]
 
 The program is one file on top of NAME. Its image goes to a real registry before and after the
-change: what is told are the bytes that `push` sends. The same two digests become disks
-(`guest_disk.py`; the compressed one that the guests have, and one without compression, as cloud
-images are kept); to be fair, a disk need not travel whole, either: rdiff(1) finds the blocks that
+change: what is told are the bytes that `push` sends. The same two digests become guests' disks
+(`guest_disk.py`). To be fair, a disk need not travel whole, either: rdiff(1) finds the blocks that
 the other side has already, wherever they lie (the rolling checksum of rsync,
 https://librsync.github.io/page_rdiff.html).
 """
@@ -27,11 +26,6 @@ from labrt.images.store import Image
 CONTAINERFILE = 'FROM {base}\nCOPY program /srv/program\nCMD ["sh", "/srv/program"]\n'
 LINE = "echo version {number}\n"
 BLOCK = 4096  # bytes: a page, and a disk's block
-# A disk's form → mksquashfs's options besides the guests' own.
-KINDS: dict[str, tuple[str, ...]] = {
-    "VM disk, compressed": (),
-    "VM disk, not compressed": ("-noI", "-noD", "-noF", "-noX"),
-}
 
 
 def main() -> int:
@@ -59,11 +53,10 @@ def measure(base: str) -> dict[str, int]:
             first, _sent = _pushed(place, f"{address}/program", base, 1)
             second, sent = _pushed(place, f"{address}/program", base, 2)
         found = {"image": sum(blob.size for blob in second.layers), "image, pushed": sent}
-        for kind, options in KINDS.items():
-            old, new = (_disk(place, image, options) for image in (first, second))
-            found[f"{kind}"] = new.stat().st_size
-            found[f"{kind}, changed blocks"] = changed_blocks(old, new) * BLOCK
-            found[f"{kind}, delta"] = _delta(old, new, place)
+        old, new = (_disk(place, image) for image in (first, second))
+        found["disk"] = new.stat().st_size
+        found["disk, changed blocks"] = changed_blocks(old, new) * BLOCK
+        found["disk, delta"] = _delta(old, new, place)
     return found
 
 
@@ -80,9 +73,9 @@ def _pushed(place: Path, name: str, base: str, number: int) -> tuple[Image, int]
         store.untag(store.found(built.name))
 
 
-def _disk(place: Path, image: Image, options: tuple[str, ...]) -> Path:
-    path = place / f"{image.digest.removeprefix('sha256:')}{''.join(options)}.disk"
-    guest_disk.write(flattening.members(image), path, options)
+def _disk(place: Path, image: Image) -> Path:
+    path = place / image.digest.removeprefix("sha256:")
+    guest_disk.write(flattening.members(image), path)
     return path
 
 
@@ -116,20 +109,18 @@ def table(base: str, found: dict[str, int]) -> Table:
         f"One line changes in a program on top of {base}: what travels",
         ["", "whole", "what has changed", "by content (rdiff)"],
     )
-    shown.rows.append(["container image", *_cells(found["image"], found["image, pushed"])])
-    for kind in KINDS:
-        figures = (found[kind], found[f"{kind}, changed blocks"], found[f"{kind}, delta"])
-        shown.rows.append([kind, *_cells(*figures)])
+    rows = {
+        "container image": ("image", "image, pushed"),
+        "VM disk": ("disk", "disk, changed blocks", "disk, delta"),
+    }
+    for name, figures in rows.items():
+        cells = [units.text(found[each], "B") for each in figures]
+        shown.rows.append([name, *cells, *[NOTHING] * (3 - len(cells))])
     shown.notes.append(
         "Of an image, what push sends to a real registry: new layers, configuration, manifest. "
         f"Of a disk, blocks of {BLOCK} bytes that differ in place; rdiff's signature and delta."
     )
     return shown
-
-
-def _cells(*figures: int) -> list[str]:
-    cells = [units.text(each, "B") for each in figures]
-    return cells + [NOTHING] * (3 - len(cells))
 
 
 if __name__ == "__main__":

@@ -21,14 +21,10 @@ def test_only_the_changed_layer_travels_and_a_disk_travels_in_larger_pieces() ->
     before = store.names()
     found = update.measure("busybox")
     assert found["image, pushed"] < 4096 < found["image"]
-    for kind in update.KINDS:
-        blocks, delta, whole = (
-            found[f"{kind}{part}"] for part in (", changed blocks", ", delta", "")
-        )
-        assert found["image, pushed"] < blocks <= whole
-        assert found["image, pushed"] < delta < whole
+    for part in ("disk, changed blocks", "disk, delta"):
+        assert found["image, pushed"] < found[part] < found["disk"]
     assert store.names() == before
-    assert "1 MiB" in "".join(update.table("busybox", found).rows[1])
+    assert [len(row) for row in update.table("busybox", found).rows] == [4, 4]
 
 
 def test_blocks_are_compared_in_place(tmp_path: Path) -> None:
