@@ -1,8 +1,9 @@
 """The bench's command line: `python -m bench` (`./lab bench`).
 
-Without arguments: a quick comparison of a plain process, a container and a VM. Exit status 0: the
-run went through (failed samples are results, too); 1: it could not be done; 2: the command line is
-wrong; 128 + n: ended by signal n (130: Ctrl-C).
+Without arguments: a quick comparison of a plain process, a container and a VM. A first word that is
+a verb (`bench/verbs/`) does that instead. Exit status 0: the run went through (failed samples are
+results, too); 1: it could not be done; 2: the command line is wrong; 3: a verb's verdict is "no"
+(worse than allowed, called different too often); 128 + n: ended by signal n (130: Ctrl-C).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bench import verbs
 from labrt.errors import LabError, errno_text
 
 if TYPE_CHECKING:
@@ -27,14 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
     from bench.interrupts import Interrupted, raised
 
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with raised():
-            if options.list:
-                return show_list(options.connect)
-            if options.report:
-                return remake(options.report)
-            return measure(options)
+            return verb(words) if words and words[0] in verbs.names() else run_or_list(words)
     except Interrupted as interrupted:
         return complain(f"interrupted ({interrupted})", interrupted.status)
     except LabError as error:
@@ -48,6 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         said = f"{type(error).__name__}: {error}"
         return complain(f"a fault of the lab itself: {said}. Remedy: LAB_DEBUG=1 shows where")
+
+
+def verb(words: Sequence[str]) -> int:
+    """Do what a verb's file says."""
+    name, *rest = words
+    found = verbs.find(name)
+    made = Parser(prog=f"lab bench {name}", description=found.HELP)
+    found.arguments(made)
+    status: int = found.main(made.parse_args(rest))
+    return status
+
+
+def run_or_list(words: Sequence[str]) -> int:
+    """Do a run, or what of it the options ask for."""
+    options = parser().parse_args(words)
+    if options.list:
+        return show_list(options.connect)
+    if options.report:
+        return remake(options.report)
+    return measure(options)
 
 
 def complain(text: str, status: int = 1) -> int:
@@ -68,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="lab bench",
         description="Compare a plain process, a container and a virtual machine on this host.",
+        epilog="Verbs, each with its own --help: " + ", ".join(verbs.names()),
     )
     made.add_argument("--list", action="store_true", help="show subjects and experiments, and stop")
     made.add_argument("--subjects", metavar="A,B", type=names, help="default: process,labrt,vm")

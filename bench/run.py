@@ -20,14 +20,13 @@ from typing import Any
 
 from bench import interrupts, statistics
 from bench.experiments.base import Settings
-from bench.observations import Log, read
+from bench.observations import ROWS, Log, read
 from bench.runner import Plan, Runner
 from bench.subjects.base import Subject, Workload
 from labrt.errors import LabError, errno_text
 
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
 DEFAULT_EXPERIMENTS = ("startup", "stop", "memory", "density")
-ROWS = "observations.jsonl"
 HOST = "host.json"
 
 
