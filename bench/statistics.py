@@ -44,6 +44,8 @@ FLOOR = 0.05
 
 # What must be equal before two numbers may stand side by side.
 FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host")
+# What must be equal, besides, where one subject is compared with itself at another time.
+SAME_SUBJECT = ("machine", "posture", "caches", "parallel", "io")
 
 
 class Unfair(LabError):
@@ -110,14 +112,14 @@ def fair_groups(rows: Sequence[Observation]) -> list[list[Observation]]:
     return list(groups.values())
 
 
-def check_fair(rows: Iterable[Observation]) -> None:
-    """Let rows pass that may be compared.
+def check_fair(rows: Iterable[Observation], keys: Iterable[str] = FAIR) -> None:
+    """Let rows pass that may be compared: `keys` are the conditions that must be equal.
 
     Raises:
         Unfair: a condition that must be equal differs between them.
     """
     rows = list(rows)
-    for key in FAIR:
+    for key in keys:
         values = [row.conditions.get(key) for row in rows]
         if any(value != values[0] for value in values):
             raise Unfair(key, values)
@@ -298,17 +300,19 @@ class Comparison:
         return self.p < ALPHA and max(self.ratio, 1 / self.ratio) >= 1 + FLOOR
 
 
-def compare(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison:
-    """Compare one metric of two subjects.
+def compare(
+    a: Sequence[Observation], b: Sequence[Observation], keys: Iterable[str] = FAIR
+) -> Comparison:
+    """Compare one metric of two subjects: `keys` are the conditions that must be equal.
 
     Raises:
-        Unfair: digest, cpus, memory, workload, accelerator or host differ; `.condition` says which.
+        Unfair: one of those conditions differs; `.condition` says which.
         LabError: one of them has fewer than two samples, or a median of zero.
     """
     import numpy as np
     from scipy.stats import bootstrap, mannwhitneyu
 
-    check_fair([*a, *b])
+    check_fair([*a, *b], keys)
     _check_same_question([*a, *b])
     values_a, values_b = np.asarray(ok(a)), np.asarray(ok(b))
     if min(len(values_a), len(values_b)) < 2:

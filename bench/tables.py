@@ -17,7 +17,7 @@ from bench.statistics import Slope, Summary
 NOTHING = "–"
 
 # Columns that hold words; all others but the first hold numbers.
-WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric")
+WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric", "verdict")
 
 
 @dataclass
@@ -271,14 +271,21 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
         if found.ratio < 1:
             found = statistics.compare(of[base], of[name])
         a, b = statistics.title(rows, found.a), statistics.title(rows, found.b)
+        if not found.different:
+            said.append(
+                f"No difference was found between the {a} and the {b} (ratio "
+                f"{units.digits(found.ratio)}, 95 % interval {units.digits(found.low)} – "
+                f"{units.digits(found.high)}, {p_text(found.p)})."
+            )
+            continue
         said.append(
             f"The {a} takes {units.digits(found.ratio)} times as long {verb} as the {b} (95 % "
-            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {_p(found.p)})."
+            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {p_text(found.p)})."
         )
     return said
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
