@@ -21,6 +21,8 @@ from labrt.errors import LabError, errno_text
 
 if TYPE_CHECKING:
     from bench.experiments.base import Settings
+    from bench.interrupts import Interrupted
+    from bench.run import Request
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -65,6 +67,10 @@ def run_or_list(words: Sequence[str]) -> int:
         return show_list(options.connect)
     if options.report:
         return remake(options.report)
+    if options.resume:
+        return resume(options)
+    if options.dry_run:
+        return dry_run(options)
     return measure(options)
 
 
@@ -110,6 +116,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--report", type=Path, metavar="RUN", help="make pictures and report of a folder anew"
     )
+    made.add_argument(
+        "--resume", type=Path, metavar="RUN", help="do what an interrupted run has left undone"
+    )
+    made.add_argument(
+        "--dry-run", action="store_true", help="show the plan and its estimated time; start nothing"
+    )
     return made
 
 
@@ -132,21 +144,61 @@ def measure(options: argparse.Namespace) -> int:
     """Do a run and show what came out."""
     from bench import run
 
-    folder, ended = run.compare(
-        run.Request(
-            subjects=options.subjects,
-            experiments=options.experiments,
-            image=options.image,
-            connection=options.connect,
-            settings=settings(options),
-            seed=options.seed,
-            out=options.out,
-        )
+    return concluded(*run.compare(request(options)))
+
+
+def request(options: argparse.Namespace) -> Request:
+    """Return what the user asks for."""
+    from bench import run
+
+    return run.Request(
+        subjects=options.subjects,
+        experiments=options.experiments,
+        image=options.image,
+        connection=options.connect,
+        settings=settings(options),
+        seed=options.seed,
+        out=options.out,
     )
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Do what an interrupted run has left undone. What it was asked for stands in its plan."""
+    from bench import run
+
+    asked = vars(options) | {"resume": None}
+    defaults = vars(parser().parse_args([]))
+    if others := [name for name, value in defaults.items() if asked[name] != value]:
+        raise LabError(
+            f"resume {options.resume}",
+            f"--{others[0].replace('_', '-')} is given, too",
+            "a run that is resumed stays what it was",
+            "leave it away, or measure anew",
+        )
+    return concluded(*run.go_on(options.resume))
+
+
+def dry_run(options: argparse.Namespace) -> int:
+    """Show what would be done and how long it would take."""
+    from rich.console import Console
+
+    from bench import estimate, run, screen
+
+    plan, fingerprint = run.prepare(request(options), qualify=False)
+    known = estimate.history(options.out, fingerprint, plan.settings)
+    screen.print_table(estimate.table(plan, known), Console())
+    return 0
+
+
+def concluded(folder: Path, ended: Interrupted | None) -> int:
+    """Show what came out of a run; return the exit status."""
+    from bench import run
+
     run.show(folder, run.conclude(folder))
     if ended is not None:
         return complain(
-            f"interrupted ({ended}): everything was taken down; {folder} has the samples so far",
+            f"interrupted ({ended}): everything was taken down; {folder} has the samples so far, "
+            f"and --resume {folder} goes on",
             ended.status,
         )
     if not run.succeeded(folder):

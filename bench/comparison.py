@@ -71,7 +71,7 @@ class Line:
         if self.a is None or self.b is None or self.found is None:
             return f"only in {'B' if self.a is None else 'A'}"
         if not self.found.different:
-            return "no difference"
+            return "alike"
         return "worse" if self.worse_by > 0 else "better"
 
     def worse_than(self, percent: float) -> bool:
@@ -132,33 +132,43 @@ def _summary(rows: list[Observation]) -> Summary | None:
 
 def table(lines: Sequence[Line], notes: Sequence[str] = ()) -> Table:
     """Return the comparison as a table."""
-    columns = ["", "A", "B", "B / A", "95 % interval", "p", "n", "failed", "verdict"]
+    columns = ["number", "A", "B", "B / A (95 %)", "p", "n", "verdict"]
     shown = Table("B compared with A, medians", columns)
     shown.rows = [_row(line) for line in lines]
-    shown.notes = [*notes, *_doubts(lines)]
+    shown.notes = [*notes, *_failed(lines), *_doubts(lines)]
     if tested := sum(line.found is not None for line in lines):
         shown.notes.append(
-            f"Called different: p < {statistics.ALPHA:g} and medians at least "
-            f"{100 * statistics.FLOOR:g} % apart. Chance alone would bring p so low in "
-            f"{tested * statistics.ALPHA:.1g} of these {tested} comparisons."
+            f"Alike: no difference was found. Called different: p < {statistics.ALPHA:g} and "
+            f"medians at least {100 * statistics.FLOOR:g} % apart. Chance alone would bring p so "
+            f"low in {tested * statistics.ALPHA:.1g} of these {tested} comparisons."
         )
     return shown
 
 
 def _row(line: Line) -> list[str]:
-    ratio = [NOTHING, NOTHING, NOTHING]
-    if line.found is not None:
-        low, high = units.digits(line.found.low), units.digits(line.found.high)
-        p = tables.p_text(line.found.p).removeprefix("p ").removeprefix("= ")
-        ratio = [units.digits(line.found.ratio), f"{low} – {high}", p]
     each = [line.a, line.b]
     return [
         name(line.number),
         *(NOTHING if found is None else tables.middle(found) for found in each),
-        *ratio,
+        *_ratio(line.found),
         " / ".join(NOTHING if found is None else str(found.n) for found in each),
-        " / ".join(NOTHING if found is None else str(found.failed) for found in each),
         line.verdict,
+    ]
+
+
+def _ratio(found: Comparison | None) -> tuple[str, str]:
+    if found is None:
+        return NOTHING, NOTHING
+    span = f"({units.digits(found.low)} – {units.digits(found.high)})"
+    p = tables.p_text(found.p).removeprefix("p ").removeprefix("= ")
+    return f"{units.digits(found.ratio)} {span}", p
+
+
+def _failed(lines: Sequence[Line]) -> list[str]:
+    return [
+        f"{name(line.number)}: {line.a.failed} failed in A, {line.b.failed} in B."
+        for line in lines
+        if line.a and line.b and line.a.failed + line.b.failed
     ]
 
 

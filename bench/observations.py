@@ -9,6 +9,7 @@ short may be appended to: the next row begins on a line of its own.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -104,7 +105,20 @@ class Log:
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _unwritable(path, error) from error
+        self._lock()
         self._torn = _ends_torn(self._fd)
+
+    def _lock(self) -> None:
+        """Nobody else may add to these rows as long as this process lives (flock(2))."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise Unwritable(
+                f"write {self.path}", "another process is writing it", remedy="wait for its end"
+            ) from error
+        except OSError:
+            pass  # a file system without locks, such as a folder shared with a VM
 
     def append(self, observation: Observation) -> None:
         """Write one row whole; after a row that was cut short, on a new line.
@@ -168,12 +182,21 @@ def read(path: Path) -> tuple[list[Observation], list[Damage]]:
     Raises:
         LabError: the file can't be read at all.
     """
+    rows, damage = read_all(path)
+    return without_superseded(rows), damage
+
+
+def read_all(path: Path) -> tuple[list[Observation], list[Damage]]:
+    """Return what `read` does, with the rows of every attempt.
+
+    Raises:
+        LabError: the file can't be read at all.
+    """
     try:
         with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-            rows, damage = parse_lines(stream)
+            return parse_lines(stream)
     except OSError as error:
         raise unreadable(path, error) from error
-    return without_superseded(rows), damage
 
 
 def parse_lines(lines: Iterable[str], first: int = 1) -> tuple[list[Observation], list[Damage]]:

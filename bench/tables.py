@@ -16,8 +16,8 @@ from bench.statistics import Slope, Summary
 
 NOTHING = "–"
 
-# Columns that hold words; all others but the first hold numbers.
-WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric", "verdict")
+# Columns that hold words, which may take several lines; all others but the first hold numbers.
+WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric", "number", "verdict")
 
 
 @dataclass

@@ -40,7 +40,7 @@ def test_a_slower_run_is_worse_and_a_faster_one_better(row: Row) -> None:
 
 def test_chance_is_no_difference(row: Row) -> None:
     line = only(comparison.compare(samples(row, 1.0), samples(row, 1.0, seed=3)))
-    assert line.verdict == "no difference"
+    assert line.verdict == "alike"
     assert not line.worse_than(0)
 
 
@@ -48,7 +48,7 @@ def test_a_difference_too_small_to_matter_is_none(row: Row) -> None:
     """However many samples prove it."""
     line = only(comparison.compare(samples(row, 1.0, 800), samples(row, 1.03, 800, seed=2)))
     assert line.found is not None and line.found.p < 0.001
-    assert line.verdict == "no difference"
+    assert line.verdict == "alike"
 
 
 def test_more_is_better_where_that_is_so(row: Row) -> None:
@@ -91,7 +91,8 @@ def test_what_only_fails_now_is_worse_than_any_percentage(row: Row) -> None:
 
 def test_failures_are_counted_on_both_sides(row: Row) -> None:
     lines = comparison.compare([*samples(row, 1.0), row(None)], samples(row, 1.0, seed=2))
-    assert comparison.table(lines).rows[0][7] == "1 / 0"
+    assert comparison.table(lines).rows[0][5] == "30 / 30"
+    assert "labrt startup T0-T3: 1 failed in A, 0 in B." in comparison.table(lines).notes
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -46,6 +46,7 @@ def test_a_run_leaves_everything_in_one_folder(
     assert done.returncode == 0, done.stderr
     folder = (tmp_path / "latest").resolve()
     assert {path.name for path in folder.iterdir()} == {
+        "plan.json",
         "host.json",
         "observations.jsonl",
         "startup.png",
