@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bench.interrupts import Interrupted
     from bench.run import Request
 
-RESULTS = Path(__file__).parent.parent / "results"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
@@ -102,16 +100,19 @@ def parser() -> argparse.ArgumentParser:
     size = made.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="at most 90 s (the default)")
     size.add_argument("--full", action="store_true", help="more samples and longer ramps")
-    made.add_argument("--n", type=positive, help="samples of each experiment that repeats")
+    made.add_argument("--n", type=verbs.positive, help="samples of each experiment that repeats")
     made.add_argument("--image", default="busybox", help="default: %(default)s")
     made.add_argument("--connect", metavar="URI", help="libvirt; default: qemu:///embed")
-    made.add_argument("--count", type=positive, help="density: at most so many instances")
+    made.add_argument("--count", type=verbs.positive, help="density: at most so many instances")
     made.add_argument(
-        "--budget", type=positive, metavar="MIB", help="density: stop when so much memory is used"
+        "--budget",
+        type=verbs.positive,
+        metavar="MIB",
+        help="density: stop when so much memory is used",
     )
     made.add_argument("--seed", type=int, help="order of the samples; default: drawn and recorded")
     made.add_argument(
-        "--out", type=Path, metavar="DIR", default=RESULTS, help="default: %(default)s"
+        "--out", type=Path, metavar="DIR", default=verbs.RESULTS, help="default: %(default)s"
     )
     made.add_argument(
         "--report", type=Path, metavar="RUN", help="make pictures and report of a folder anew"
@@ -123,13 +124,6 @@ def parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="show the plan and its estimated time; start nothing"
     )
     return made
-
-
-def positive(text: str) -> int:
-    """Read a whole number above zero; argparse makes one line of the error."""
-    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
-    return int(text)
 
 
 def names(text: str) -> list[str]:

@@ -14,12 +14,12 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import interrupts, resume, statistics
+from bench import interrupts, resume, statistics, subjects
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, read, read_all
 from bench.runner import Plan, Runner
@@ -50,14 +50,19 @@ class Request:
     out: Path
 
 
-def compare(request: Request) -> tuple[Path, interrupts.Interrupted | None]:
+def compare(
+    request: Request, make: Callable[..., Subject] = subjects.make
+) -> tuple[Path, interrupts.Interrupted | None]:
     """Do a run; return its folder, and the interruption if one ended it early.
+
+    Args:
+        make: returns a subject by its name, with those of the options that it takes.
 
     Raises:
         LabError: it can't be done here, or the results can't be written.
         bench.interrupts.Interrupted: interrupted before anything was measured.
     """
-    plan, fingerprint = prepare(request)
+    plan, fingerprint = prepare(request, make=make)
     folder = make_folder(request.out, plan.run)
     resume.save(folder, plan, request.connection)
     return folder, carry_out(plan, fingerprint, folder)
@@ -138,21 +143,23 @@ def carry_out(
     return ended
 
 
-def prepare(request: Request, qualify: bool = True) -> tuple[Plan, dict[str, Any]]:
+def prepare(
+    request: Request, qualify: bool = True, make: Callable[..., Subject] = subjects.make
+) -> tuple[Plan, dict[str, Any]]:
     """Check everything that can be checked before anything starts; return plan and fingerprint.
 
     Args:
+        make: as `compare`.
         qualify: may start a guest to learn whether KVM serves, where that isn't known yet.
 
     Raises:
         LabError: an unknown subject, experiment or image; a subject that can't run here.
     """
-    from bench import experiments, host, subjects
+    from bench import experiments, host
     from labrt.images import store
 
     chosen = [
-        subjects.make(name, connection=request.connection)
-        for name in request.subjects or DEFAULT_SUBJECTS
+        make(name, connection=request.connection) for name in request.subjects or DEFAULT_SUBJECTS
     ]
     questions = [experiments.make(name) for name in request.experiments or DEFAULT_EXPERIMENTS]
     image = store.resolve(request.image)
