@@ -85,6 +85,7 @@ def content(
             for name in _experiments(rows)
         ],
         "failures": _plain(failed, texts=True) if failed.rows else None,
+        "own_cost": own_cost(fingerprint),
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
     }
@@ -94,6 +95,12 @@ def glance(rows: Sequence[Observation]) -> list[dict[str, Any]]:
     """Return the result at a glance, one table for each set of rows that may be compared."""
     measured = [row for row in rows if row.experiment != "prepare"]
     return [_plain(tables.overview(group)) for group in statistics.fair_groups(measured)]
+
+
+def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the table of what measuring itself costs, if this run knows."""
+    found = fingerprint.get("run", {}).get("own_cost")
+    return _plain(tables.own_cost(found)) if found else None
 
 
 def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[str]:
@@ -130,7 +137,13 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
 
 def facts(fingerprint: dict[str, Any]) -> list[tuple[str, str]]:
     """Flatten the fingerprint: ("cpu model", "…")."""
-    return [(key, _fact(key, value)) for key, value in _flat(fingerprint)]
+    return [(key, _fact(key, value)) for key, value in _flat(_described(fingerprint))]
+
+
+def _described(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what has a table of its own."""
+    run = {k: v for k, v in fingerprint.get("run", {}).items() if k != "own_cost"}
+    return fingerprint | {"run": run}
 
 
 def _fact(key: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import interrupts, resume, statistics, subjects
+from bench import interrupts, own_cost, resume, statistics, subjects
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, read, read_all
 from bench.runner import Plan, Runner
@@ -29,6 +29,7 @@ from labrt.errors import LabError, errno_text
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
 DEFAULT_EXPERIMENTS = ("startup", "stop", "memory", "density")
 HOST = "host.json"
+OWN_COST_SAMPLES = 50  # in every run; python -m bench.own_cost takes more
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,12 @@ def carry_out(
     try:
         with Log(folder / ROWS) as log, Reporter(Console(stderr=True)) as progress:
             save_host(folder, fingerprint)
-            Runner(plan, log, progress).run()
+            runner = Runner(plan, log, progress)
+            runner.run()
         facts["finished"] = True
+        facts["own_cost"] = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5) | {
+            "run_cpu": runner.waiting.cpu / max(runner.waiting.elapsed, 1e-9)
+        }
     except interrupts.Interrupted as interrupted:
         ended = interrupted
         facts["ended_early"] = f"interrupted by {interrupted}"

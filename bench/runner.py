@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench import interrupts
-from bench.experiments.base import Experiment, Settings, Trial
+from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Log, Unwritable
 from bench.subjects.base import InstanceFailed, Subject, Workload
 from labrt.errors import LabError
@@ -117,6 +117,7 @@ class Runner:
     plan: Plan
     log: Log
     progress: Progress
+    waiting: Waiting = field(default_factory=Waiting)
     _stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
     _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
     _began: float = 0.0
@@ -219,6 +220,7 @@ class Runner:
             run=plan.run,
             keep=self.log.append,
             conditions=stamps,
+            waiting=self.waiting,
         )
 
 

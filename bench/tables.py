@@ -7,7 +7,7 @@ on (n, failures, interval) stands beside it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench import statistics, units
@@ -200,6 +200,30 @@ def failed(rows: Sequence[Observation]) -> Table:
         (statistics.title(rows, row.subject), row.experiment, row.reason) for row in rows
     )
     table.rows = [[subject, e, str(times), reason] for (subject, e, reason), times in seen.items()]
+    return table
+
+
+def own_cost(found: Mapping[str, float]) -> Table:
+    """What measuring itself costs (`bench.own_cost`), and what it took while this run waited."""
+    times = {
+        "a mark's way: from written to stamped, median": "arrival",
+        "the same, 95th percentile": "arrival_p95",
+        "a start that starts nothing, median": "null_start",
+        "the clock's smallest step": "clock_step",
+        "reading the clock": "clock_read",
+        "appending a row": "row",
+    }
+    table = Table("What measuring itself costs", ["", "value"])
+    table.rows = [[name, units.text(found[key], "s")] for name, key in times.items()]
+    shares = {f"its CPU while {found['waiting']:.0f} silent outputs are open": "waiting_cpu"}
+    if "run_cpu" in found:
+        shares["its CPU while this run waited for instances"] = "run_cpu"
+    for name, key in shares.items():
+        table.rows.append([name, f"{100 * found[key]:.2g} % of one core"])
+    table.notes = [
+        "No time in this report is known better than a mark's way, and a null start is the floor "
+        f"under every start (n = {found['n']:.0f}).",
+    ]
     return table
 
 
