@@ -200,6 +200,15 @@ def tail(values: Sequence[float], share: float) -> float | None:
     return float(np.quantile(values, share)) if carries(len(values), share) else None
 
 
+def quartiles(values: Sequence[float]) -> tuple[float, ...] | None:
+    """Return least, 25 %, 50 %, 75 % and most, or None without any sample."""
+    import numpy as np
+
+    if not values:
+        return None
+    return tuple(float(each) for each in np.percentile(values, [0, 25, 50, 75, 100]))
+
+
 def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """Bootstrap percentile interval of the median; of many samples by order statistics."""
     import numpy as np

@@ -50,6 +50,7 @@ def test_a_run_leaves_everything_in_one_folder(
         "host.json",
         "observations.jsonl",
         "startup.png",
+        "startup-ecdf.png",
         "density.png",
         "report.html",
     }
