@@ -535,7 +535,7 @@ PICTURES: dict[
         "startup",
         startup,
         _has_whole_starts,
-        "Each bar is one start from the call to ready, in its three phases, at the medians.",
+        "A bar is a start from the call to ready, in its three phases; each of them is a median.",
     ),
     "startup-ecdf": (
         "startup",

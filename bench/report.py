@@ -158,7 +158,7 @@ def _described(fingerprint: dict[str, Any]) -> dict[str, Any]:
 
 def _fact(key: str, value: Any) -> str:
     if value is None:
-        return "not found"
+        return "none" if key.startswith("run ") else "not found"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if key.endswith(IN_BYTES):
@@ -221,7 +221,6 @@ def _plain(table: Table, texts: bool = False) -> dict[str, Any]:
         "rows": table.rows,
         "notes": table.notes,
         "texts": texts,
-        "wide": len(table.columns) > 4,
     }
 
 

@@ -87,7 +87,7 @@ def go_on(folder: Path) -> tuple[Path, interrupts.Interrupted | None]:
         done=resume.finished(rows, whole=run.get("finished", False)),
         attempt=max((row.attempt + 1 for row in rows), default=0),
     )
-    when = {"at": now["taken_at"], "lab": now["versions"]["lab"]}
+    when = f"{now['taken_at']} by the lab's version {now['versions']['lab']}"
     run["resumed"] = [*run.get("resumed", []), when]
     return folder, carry_out(plan, fingerprint, folder)
 

@@ -6,14 +6,14 @@
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
     busybox-static mmdebstrap debian-archive-keyring nftables uidmap passt libseccomp2)
-apt_test_packages=(shellcheck kmod file runc) # virtme-ng calls modprobe and file
+apt_test_packages=(shellcheck kmod file runc chromium) # virtme-ng calls modprobe and file
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox nftables shadow-utils passt libseccomp kmod file ShellCheck)
+    python3-devel busybox nftables shadow-utils passt libseccomp kmod file ShellCheck chromium)
 pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox nftables shadow passt libseccomp
-    kmod file shellcheck)
+    kmod file shellcheck chromium)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static nftables shadow passt libseccomp2 kmod file ShellCheck)
+    busybox-static nftables shadow passt libseccomp2 kmod file ShellCheck chromium)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
 families() (
