@@ -60,7 +60,9 @@ def verb(words: Sequence[str]) -> int:
 
 def run_or_list(words: Sequence[str]) -> int:
     """Do a run, or what of it the options ask for."""
-    options = parser().parse_args(words)
+    made = parser()
+    options = made.parse_args(words)
+    _take_words(made, options)
     if options.list:
         return show_list(options.connect)
     if options.report:
@@ -70,6 +72,22 @@ def run_or_list(words: Sequence[str]) -> int:
     if options.dry_run:
         return dry_run(options)
     return measure(options)
+
+
+def _take_words(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Read "full" as --full, "list" as --list, and any other word as an experiment's name."""
+    named = []
+    for word in options.what:
+        if word in ("quick", "full", "list"):
+            setattr(options, word, True)
+        else:
+            named += names(word)
+    if options.quick and options.full:
+        made.error("full: not allowed with quick")
+    if named and options.experiments:
+        made.error(f"{named[0]}: not allowed with --experiments")
+    options.experiments = named or options.experiments
+    options.what = []
 
 
 def complain(text: str, status: int = 1) -> int:
@@ -91,6 +109,9 @@ def parser() -> argparse.ArgumentParser:
         prog="lab bench",
         description="Compare a plain process, a container and a virtual machine on this host.",
         epilog="Verbs, each with its own --help: " + ", ".join(verbs.names()),
+    )
+    made.add_argument(
+        "what", nargs="*", metavar="WHAT", help="quick, full, list, or experiments by name"
     )
     made.add_argument("--list", action="store_true", help="show subjects and experiments, and stop")
     made.add_argument("--subjects", metavar="A,B", type=names, help="default: process,labrt,vm")

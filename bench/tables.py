@@ -94,6 +94,12 @@ def overview(rows: Sequence[Observation]) -> Table:
                 str(sum(row.subject == subject for row in statistics.failures(rows))),
             ]
         )
+    doubtful = (("T0-T3", "startup"), ("stop", "stop"))
+    if any(doubts(rows, phase, "time", experiment) for phase, experiment in doubtful):
+        table.notes.append(
+            "Some of these numbers rest on too few or unsteady samples, or on a part that didn't "
+            "fail; the notes under their tables say which."
+        )
     return table
 
 
@@ -350,12 +356,14 @@ def p_text(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def doubts(rows: Sequence[Observation], phase: str, metric: str) -> list[str]:
-    """Return the warnings about one metric, by subject."""
+def doubts(rows: Sequence[Observation], phase: str, metric: str, experiment: str = "") -> list[str]:
+    """Return the warnings about one metric, by subject; none about what nobody measured."""
     return [
         f"{statistics.title(rows, subject)}: {warning}."
         for subject in statistics.subjects(rows)
-        for warning in summary(rows, subject, phase, metric).warnings
+        for found in [summary(rows, subject, phase, metric, experiment)]
+        if found.n or found.failed
+        for warning in found.warnings
     ]
 
 

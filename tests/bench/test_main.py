@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import experiments, subjects
+from bench import experiments, subjects, verbs
 from bench.observations import read
 from bench.subjects.base import Workload
 from tests.bench.conftest import needs_cgroups
@@ -78,8 +78,9 @@ def test_the_report_can_be_made_again_from_rows_cut_short(
     assert "left out" in (folder / "report.html").read_text()
 
 
-def test_the_list_names_every_subject_and_experiment(workload: Workload) -> None:
-    done = bench("--list")
+@pytest.mark.parametrize("asked", ["--list", "list"])
+def test_the_list_names_every_subject_and_experiment(workload: Workload, asked: str) -> None:
+    done = bench(asked)
     assert done.returncode == 0, done.stderr
     for name in [*subjects.names(), *experiments.names()]:
         assert name in done.stdout
@@ -95,6 +96,23 @@ def test_no_table_is_cut_at_the_terminals_edge(
     assert "…" not in done.stdout
     tables = [line for line in done.stdout.splitlines() if not line.startswith("/")]
     assert max(map(len, tables)) <= int(width)
+
+
+@needs_cgroups
+def test_experiments_can_be_asked_for_by_name_alone(workload: Workload, tmp_path: Path) -> None:
+    done = bench("startup", "full", "--subjects", "process", "--n", "2", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows, _ = read(tmp_path / "latest" / "observations.jsonl")
+    assert {row.experiment for row in rows} == {"startup"}
+    plan = json.loads((tmp_path / "latest" / "plan.json").read_text())
+    assert not plan["settings"]["quick"]
+
+
+def test_help_names_the_verbs() -> None:
+    shown = bench("--help").stdout
+    assert all(name in shown for name in verbs.names())
+    for name in verbs.names():
+        assert bench(name, "--help").returncode == 0
 
 
 # Bad input
@@ -115,7 +133,17 @@ def test_no_table_is_cut_at_the_terminals_edge(
         (["--seed", "x"], 2, "--seed"),
         (["--subjects", ","], 2, "--subjects"),
         (["--quick", "--full"], 2, "not allowed with"),
+        (["quick", "full"], 2, "not allowed with"),
+        (["startup", "--experiments", "stop"], 2, "not allowed with"),
+        (["nothing"], 1, "choose from"),
         (["--nonsense"], 2, "--help"),
+        (["compare", "/nonexistent", "/nonexistent"], 1, "ENOENT"),
+        (["compare", "/nonexistent"], 2, "--help"),
+        (["compare", "a", "b", "--fail-above", "x"], 2, "--fail-above"),
+        (["aa", "--n", "0"], 2, "above zero"),
+        (["aa", "--comparisons", "x"], 2, "above zero"),
+        (["export"], 2, "--help"),
+        (["--resume", "/nonexistent"], 1, "ENOENT"),
         (["--report", "/nonexistent"], 1, "ENOENT"),
     ],
 )
