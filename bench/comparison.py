@@ -24,7 +24,9 @@ CONDITIONS = (*statistics.FAIR, *statistics.SAME_SUBJECT)
 # (experiment, phase) of rows that are points of a curve.
 CURVES = {("memory", "ramp"), ("density", "ramp"), ("density", "T0-T3")}
 
-Number = tuple[str, str, str, str]  # subject, experiment, phase, metric
+# Subject, experiment, phase, metric, and the conditions that a run may vary ("caches cold").
+KEYS = ("subject", "experiment", "phase", "metric", "under")
+Number = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,14 @@ def _numbers(rows: Sequence[Observation]) -> dict[Number, list[Observation]]:
     found: dict[Number, list[Observation]] = {}
     for row in rows:
         if not row.warmup and (row.experiment, row.phase) not in CURVES:
-            number = (row.subject, row.experiment, row.phase, row.metric)
+            number = (row.subject, row.experiment, row.phase, row.metric, _crossed(row))
             found.setdefault(number, []).append(row)
     return found
+
+
+def _crossed(row: Observation) -> str:
+    given = {key: row.conditions[key] for key in statistics.CROSSED if key in row.conditions}
+    return ", ".join(f"{key} {value}" for key, value in given.items())
 
 
 def _line(number: Number, a: list[Observation], b: list[Observation], keys: Sequence[str]) -> Line:
@@ -174,9 +181,7 @@ def _failed(lines: Sequence[Line]) -> list[str]:
 
 def name(number: Number) -> str:
     """Name a number: "labrt startup T0-T3"; "time" and repetitions go without saying."""
-    subject, experiment, phase, metric = number
-    words = [subject, experiment, phase, metric]
-    return " ".join(word for word in dict.fromkeys(words) if word != "time")
+    return " ".join(word for word in dict.fromkeys(number) if word not in ("time", ""))
 
 
 def _doubts(lines: Sequence[Line]) -> list[str]:
@@ -193,7 +198,7 @@ def _doubts(lines: Sequence[Line]) -> list[str]:
 def figures(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """Return the comparison for programs (JSON types only)."""
     return [
-        dict(zip(("subject", "experiment", "phase", "metric"), line.number, strict=True))
+        dict(zip(KEYS, line.number, strict=True))
         | {"verdict": line.verdict, "worse_by_percent": _number(line.worse_by)}
         | {f"{key}_a": getattr(line.a, key, None) for key in ("n", "failed", "median")}
         | {f"{key}_b": getattr(line.b, key, None) for key in ("n", "failed", "median")}

@@ -7,7 +7,8 @@ from typing import Any
 from bench import statistics
 
 # What samples of one number have in common.
-ONE_NUMBER = ("run", "subject", "experiment", "phase", "metric", "unit", *statistics.FAIR)
+NAMED = ("run", "subject", "experiment", "phase", "metric", "unit")
+ONE_NUMBER = (*NAMED, *statistics.CROSSED, *statistics.FAIR)
 
 
 def summarise(frame: Any) -> Any:

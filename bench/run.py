@@ -99,8 +99,9 @@ def _request(kept: dict[str, Any], folder: Path) -> Request:
         LabError: the file is damaged.
     """
     try:
+        default = kept["subjects"] == list(DEFAULT_SUBJECTS)  # then a VM may be unavailable
         return Request(
-            subjects=kept["subjects"],
+            subjects=None if default else kept["subjects"],
             experiments=kept["experiments"],
             image=kept["workload"]["image"],
             connection=kept["connection"],
@@ -331,9 +332,11 @@ def show(folder: Path, files: Sequence[Path]) -> None:
     """Print the tables, and where everything is."""
     from rich.console import Console
 
-    from bench import screen
+    from bench import screen, tables
 
     rows, _ = read(folder / ROWS)
     screen.show(rows, Console())
+    if cost := read_host(folder).get("run", {}).get("own_cost"):
+        print(tables.own_cost_line(cost), end="\n\n")
     for file in files:
         print(file)

@@ -45,7 +45,9 @@ FLOOR = 0.05
 # What must be equal before two numbers may stand side by side.
 FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host")
 # What must be equal, besides, where one subject is compared with itself at another time.
-SAME_SUBJECT = ("machine", "posture", "caches", "parallel", "io")
+SAME_SUBJECT = ("machine", "posture")
+# What one run may vary on purpose: each value makes a number of its own.
+CROSSED = ("caches", "parallel", "io")
 
 
 class Unfair(LabError):

@@ -267,6 +267,12 @@ def own_cost(found: Mapping[str, float]) -> Table:
     return table
 
 
+def own_cost_line(found: Mapping[str, float]) -> str:
+    """Write the two that matter most in one line."""
+    way, cpu = units.text(found["arrival"], "s"), 100 * found.get("run_cpu", found["waiting_cpu"])
+    return f"The bench itself: a mark's way {way} (median); CPU while it waited {cpu:.2g} %."
+
+
 # Experiment → the phase whose samples' spread is worth a table in the report.
 SPREADS = {"startup": "T0-T3", "stop": "stop"}
 

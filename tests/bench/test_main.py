@@ -61,6 +61,9 @@ def test_a_run_leaves_everything_in_one_folder(
     assert {row.conditions["digest"] for row in rows} == {workload.digest}
     assert {row.conditions["host"] for row in rows} == {fingerprint["id"]}
     assert "plain process" in done.stdout
+    assert "The bench itself: a mark's way" in done.stdout
+    assert fingerprint["run"]["finished"]
+    assert 0 < fingerprint["run"]["own_cost"]["arrival"] < 1
     assert str(folder / "report.html") in done.stdout.replace("\n", "")
 
 

@@ -21,6 +21,7 @@ from bench.experiments.startup import Startup
 from bench.experiments.stop import Stop
 from bench.interrupts import Interrupted
 from bench.observations import ROWS, Log, Observation, Unwritable, read, read_all
+from bench.run import DEFAULT_SUBJECTS, _request
 from bench.runner import Plan, Runner, schedule
 from bench.subjects.base import Workload
 from labrt.errors import LabError
@@ -186,3 +187,13 @@ def test_what_cannot_be_resumed_is_one_line(
     done = bench("--resume", tmp_path, *arguments)
     assert done.returncode == 1
     assert said in one_line(done)
+
+
+def test_subjects_that_nobody_asked_for_by_name_are_not_asked_for_by_a_resumed_run(
+    tmp_path: Path,
+) -> None:
+    """A default VM that can't run here is a failed row, then as now; it is no reason to refuse."""
+    kept = resume.described(plan_of([Toy(name) for name in DEFAULT_SUBJECTS]), None)
+    assert _request(kept, tmp_path).subjects is None
+    named = resume.described(plan_of([Toy("labrt")]), None)
+    assert _request(named, tmp_path).subjects == ["labrt"]
