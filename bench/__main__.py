@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from bench.run import Request
 
 
+SIZES_AND_LIST = {"quick", "full", "list"}  # options that may be given as words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
     from bench.interrupts import Interrupted, raised
@@ -76,12 +79,10 @@ def run_or_list(words: Sequence[str]) -> int:
 
 def _take_words(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Read "full" as --full, "list" as --list, and any other word as an experiment's name."""
-    named = []
-    for word in options.what:
-        if word in ("quick", "full", "list"):
-            setattr(options, word, True)
-        else:
-            named += names(word)
+    words = [word for words in options.what for word in words]
+    for word in SIZES_AND_LIST.intersection(words):
+        setattr(options, word, True)
+    named = [word for word in words if word not in SIZES_AND_LIST]
     if options.quick and options.full:
         made.error("full: not allowed with quick")
     if named and options.experiments:
@@ -111,7 +112,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Verbs, each with its own --help: " + ", ".join(verbs.names()),
     )
     made.add_argument(
-        "what", nargs="*", metavar="WHAT", help="quick, full, list, or experiments by name"
+        "what",
+        nargs="*",
+        type=names,
+        metavar="WHAT",
+        help="quick, full, list, or experiments by name",
     )
     made.add_argument("--list", action="store_true", help="show subjects and experiments, and stop")
     made.add_argument("--subjects", metavar="A,B", type=names, help="default: process,labrt,vm")

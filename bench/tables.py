@@ -17,7 +17,18 @@ from bench.statistics import Slope, Summary
 NOTHING = "–"
 
 # Columns that hold words, which may take several lines; all others but the first hold numbers.
-WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric", "number", "verdict")
+WORDS = (
+    "subject",
+    "from",
+    "rule",
+    "stopped by",
+    "experiment",
+    "reason",
+    "phase",
+    "metric",
+    "number",
+    "verdict",
+)
 
 
 @dataclass

@@ -139,6 +139,7 @@ def test_help_names_the_verbs() -> None:
         (["quick", "full"], 2, "not allowed with"),
         (["startup", "--experiments", "stop"], 2, "not allowed with"),
         (["nothing"], 1, "choose from"),
+        ([","], 2, "names no one"),
         (["--nonsense"], 2, "--help"),
         (["compare", "/nonexistent", "/nonexistent"], 1, "ENOENT"),
         (["compare", "/nonexistent"], 2, "--help"),
