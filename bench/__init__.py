@@ -2,44 +2,42 @@
 
     import bench
     frame = bench.load("results/latest")
+    bench.summarise(frame)
 
 Heavy libraries are imported where they are used, so that the command line starts fast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 
-def load(path: str | Path) -> Any:
-    """Return a run's observations as a pandas.DataFrame, one row per sample, failures included.
+def load(path: str | Path | Iterable[str | Path]) -> Any:
+    """Return the observations of one or more runs as a pandas.DataFrame, failures included.
 
     Each condition (digest, cpus, accelerator, …) is a column of its own; `warmup` and `instances`
-    are there even where no row has them. Lines that a crash cut short are left out with a warning.
+    are there even where no row has them. Rows that can't be used (cut short, damaged, of another
+    version) are left out, each with a warning that says which and why.
 
     Args:
-        path: a run's folder, or its observations.jsonl.
+        path: a run's folder, its observations.jsonl, a pattern such as "results/2026-*", or several
+            of these.
 
     Raises:
-        labrt.errors.LabError: there is no such file.
+        labrt.errors.LabError: there is no such run.
     """
-    import warnings
-    from dataclasses import asdict
+    from bench import frame
 
-    import pandas
+    return frame.load(path)
 
-    from bench.observations import read
 
-    file = Path(path)
-    if file.is_dir():
-        file = file / "observations.jsonl"
-    rows, damage = read(file)
-    for each in damage:
-        warnings.warn(f"{file}, line {each.line} left out: {each.reason}", stacklevel=2)
-    records = []
-    for row in rows:
-        record = asdict(row)
-        always = {"warmup": False, "instances": None}
-        records.append({**always, **record.pop("conditions"), **record})
-    return pandas.DataFrame(records)
+def summarise(loaded: Any) -> Any:
+    """Return one row for each number of a frame that `load` has returned: n, failed, median and its
+    95 % interval, p95 and p99 where n carries them. Warm-ups are left out; only what may be
+    compared is taken together.
+    """
+    from bench import frame_summary
+
+    return frame_summary.summarise(loaded)

@@ -1,8 +1,9 @@
 """The bench's command line: `python -m bench` (`./lab bench`).
 
-Without arguments: a quick comparison of a plain process, a container and a VM. Exit status 0: the
-run went through (failed samples are results, too); 1: it could not be done; 2: the command line is
-wrong; 128 + n: ended by signal n (130: Ctrl-C).
+Without arguments: a quick comparison of a plain process, a container and a VM. A first word that is
+a verb (`bench/verbs/`) does that instead. Exit status 0: the run went through (failed samples are
+results, too); 1: it could not be done; 2: the command line is wrong; 3: a verb's verdict is "no"
+(worse than allowed, called different too often); 128 + n: ended by signal n (130: Ctrl-C).
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from bench import verbs
 from labrt.errors import LabError, errno_text
 
 if TYPE_CHECKING:
     from bench.experiments.base import Settings
+    from bench.interrupts import Interrupted
+    from bench.run import Request
 
-RESULTS = Path(__file__).parent.parent / "results"
+
+SIZES_AND_LIST = {"quick", "full", "list"}  # options that may be given as words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status. Errors are one line on standard error."""
     from bench.interrupts import Interrupted, raised
 
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with raised():
-            if options.list:
-                return show_list(options.connect)
-            if options.report:
-                return remake(options.report)
-            return measure(options)
+            return verb(words) if words and words[0] in verbs.names() else run_or_list(words)
     except Interrupted as interrupted:
         return complain(f"interrupted ({interrupted})", interrupted.status)
     except LabError as error:
@@ -48,6 +49,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         said = f"{type(error).__name__}: {error}"
         return complain(f"a fault of the lab itself: {said}. Remedy: LAB_DEBUG=1 shows where")
+
+
+def verb(words: Sequence[str]) -> int:
+    """Do what a verb's file says."""
+    name, *rest = words
+    found = verbs.find(name)
+    made = Parser(prog=f"lab bench {name}", description=found.HELP)
+    found.arguments(made)
+    status: int = found.main(made.parse_args(rest))
+    return status
+
+
+def run_or_list(words: Sequence[str]) -> int:
+    """Do a run, or what of it the options ask for."""
+    made = parser()
+    options = made.parse_args(words)
+    _take_words(made, options)
+    if options.list:
+        return show_list(options.connect)
+    if options.report:
+        return remake(options.report)
+    if options.resume:
+        return resume(options)
+    if options.dry_run:
+        return dry_run(options)
+    return measure(options)
+
+
+def _take_words(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Read "full" as --full, "list" as --list, and any other word as an experiment's name."""
+    words = [word for words in options.what for word in words]
+    for word in SIZES_AND_LIST.intersection(words):
+        setattr(options, word, True)
+    named = [word for word in words if word not in SIZES_AND_LIST]
+    if options.quick and options.full:
+        made.error("full: not allowed with quick")
+    if named and options.experiments:
+        made.error(f"{named[0]}: not allowed with --experiments")
+    options.experiments = named or options.experiments
+    options.what = []
 
 
 def complain(text: str, status: int = 1) -> int:
@@ -68,6 +109,14 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="lab bench",
         description="Compare a plain process, a container and a virtual machine on this host.",
+        epilog="Verbs, each with its own --help: " + ", ".join(verbs.names()),
+    )
+    made.add_argument(
+        "what",
+        nargs="*",
+        type=names,
+        metavar="WHAT",
+        help="quick, full, list, or experiments by name",
     )
     made.add_argument("--list", action="store_true", help="show subjects and experiments, and stop")
     made.add_argument("--subjects", metavar="A,B", type=names, help="default: process,labrt,vm")
@@ -77,28 +126,30 @@ def parser() -> argparse.ArgumentParser:
     size = made.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="at most 90 s (the default)")
     size.add_argument("--full", action="store_true", help="more samples and longer ramps")
-    made.add_argument("--n", type=positive, help="samples of each experiment that repeats")
+    made.add_argument("--n", type=verbs.positive, help="samples of each experiment that repeats")
     made.add_argument("--image", default="busybox", help="default: %(default)s")
     made.add_argument("--connect", metavar="URI", help="libvirt; default: qemu:///embed")
-    made.add_argument("--count", type=positive, help="density: at most so many instances")
+    made.add_argument("--count", type=verbs.positive, help="density: at most so many instances")
     made.add_argument(
-        "--budget", type=positive, metavar="MIB", help="density: stop when so much memory is used"
+        "--budget",
+        type=verbs.positive,
+        metavar="MIB",
+        help="density: stop when so much memory is used",
     )
     made.add_argument("--seed", type=int, help="order of the samples; default: drawn and recorded")
     made.add_argument(
-        "--out", type=Path, metavar="DIR", default=RESULTS, help="default: %(default)s"
+        "--out", type=Path, metavar="DIR", default=verbs.RESULTS, help="default: %(default)s"
     )
     made.add_argument(
         "--report", type=Path, metavar="RUN", help="make pictures and report of a folder anew"
     )
+    made.add_argument(
+        "--resume", type=Path, metavar="RUN", help="do what an interrupted run has left undone"
+    )
+    made.add_argument(
+        "--dry-run", action="store_true", help="show the plan and its estimated time; start nothing"
+    )
     return made
-
-
-def positive(text: str) -> int:
-    """Read a whole number above zero; argparse makes one line of the error."""
-    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
-    return int(text)
 
 
 def names(text: str) -> list[str]:
@@ -113,21 +164,61 @@ def measure(options: argparse.Namespace) -> int:
     """Do a run and show what came out."""
     from bench import run
 
-    folder, ended = run.compare(
-        run.Request(
-            subjects=options.subjects,
-            experiments=options.experiments,
-            image=options.image,
-            connection=options.connect,
-            settings=settings(options),
-            seed=options.seed,
-            out=options.out,
-        )
+    return concluded(*run.compare(request(options)))
+
+
+def request(options: argparse.Namespace) -> Request:
+    """Return what the user asks for."""
+    from bench import run
+
+    return run.Request(
+        subjects=options.subjects,
+        experiments=options.experiments,
+        image=options.image,
+        connection=options.connect,
+        settings=settings(options),
+        seed=options.seed,
+        out=options.out,
     )
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Do what an interrupted run has left undone. What it was asked for stands in its plan."""
+    from bench import run
+
+    asked = vars(options) | {"resume": None}
+    defaults = vars(parser().parse_args([]))
+    if others := [name for name, value in defaults.items() if asked[name] != value]:
+        raise LabError(
+            f"resume {options.resume}",
+            f"--{others[0].replace('_', '-')} is given, too",
+            "a run that is resumed stays what it was",
+            "leave it away, or measure anew",
+        )
+    return concluded(*run.go_on(options.resume))
+
+
+def dry_run(options: argparse.Namespace) -> int:
+    """Show what would be done and how long it would take."""
+    from rich.console import Console
+
+    from bench import estimate, run, screen
+
+    plan, fingerprint = run.prepare(request(options), qualify=False)
+    known = estimate.history(options.out, fingerprint, plan.settings)
+    screen.print_table(estimate.table(plan, known), Console())
+    return 0
+
+
+def concluded(folder: Path, ended: Interrupted | None) -> int:
+    """Show what came out of a run; return the exit status."""
+    from bench import run
+
     run.show(folder, run.conclude(folder))
     if ended is not None:
         return complain(
-            f"interrupted ({ended}): everything was taken down; {folder} has the samples so far",
+            f"interrupted ({ended}): everything was taken down; {folder} has the samples so far, "
+            f"and --resume {folder} goes on",
             ended.status,
         )
     if not run.succeeded(folder):

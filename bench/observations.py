@@ -9,18 +9,24 @@ short may be appended to: the next row begins on a line of its own.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from labrt.errors import LabError, errno_text
 
+ROWS = "observations.jsonl"  # the file's name in a run's folder
 SCHEMA = 1
+
+# What names one trial of a run. A run that is resumed does an unfinished trial again, as the next
+# attempt (condition "attempt"); the rows of its earlier attempts stay in the file and are not read.
+TRIAL = ("run", "subject", "experiment", "order")
 
 Status = Literal["ok", "failed"]
 
@@ -75,6 +81,16 @@ class Observation:
         """True for the declared warm-up: kept in the file, left out of every statistic."""
         return bool(self.conditions.get("warmup", False))
 
+    @property
+    def attempt(self) -> int:
+        """How often this row's trial had been begun and not finished before."""
+        return int(self.conditions.get("attempt", 0))
+
+    @property
+    def trial(self) -> tuple[Any, ...]:
+        """What names this row's trial."""
+        return self.run, self.subject, self.experiment, self.conditions.get("order")
+
 
 class Log:
     """An open observations file that only grows.
@@ -89,7 +105,20 @@ class Log:
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _unwritable(path, error) from error
+        self._lock()
         self._torn = _ends_torn(self._fd)
+
+    def _lock(self) -> None:
+        """Nobody else may add to these rows as long as this process lives (flock(2))."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise Unwritable(
+                f"write {self.path}", "another process is writing it", remedy="wait for its end"
+            ) from error
+        except OSError:
+            pass  # a file system without locks, such as a folder shared with a VM
 
     def append(self, observation: Observation) -> None:
         """Write one row whole; after a row that was cut short, on a new line.
@@ -147,19 +176,54 @@ class Damage:
 
 
 def read(path: Path) -> tuple[list[Observation], list[Damage]]:
-    """Return every whole row, and what was left out with the reason.
+    """Return every whole row, and what was left out with the reason. Of a trial that a resumed run
+    has done again, only the last attempt is returned.
 
     Raises:
         LabError: the file can't be read at all.
     """
+    rows, damage = read_all(path)
+    return without_superseded(rows), damage
+
+
+def read_all(path: Path) -> tuple[list[Observation], list[Damage]]:
+    """Return what `read` does, with the rows of every attempt.
+
+    Raises:
+        LabError: the file can't be read at all.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+            return parse_lines(stream)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def parse_lines(lines: Iterable[str], first: int = 1) -> tuple[list[Observation], list[Damage]]:
+    """Return the rows that lines hold, and the lines that hold none; `first` numbers the first."""
     rows: list[Observation] = []
     damage: list[Damage] = []
-    for number, text in _lines(path):
+    for number, text in enumerate(lines, start=first):
         try:
             rows.append(_parse(text))
         except (ValueError, TypeError) as error:
             damage.append(Damage(number, str(error)))
     return rows, damage
+
+
+def without_superseded(rows: list[Observation]) -> list[Observation]:
+    """Leave out the rows of trials that were done again."""
+    latest: dict[tuple[Any, ...], int] = {}
+    for row in rows:
+        latest[row.trial] = max(row.attempt, latest.get(row.trial, 0))
+    return [row for row in rows if row.attempt == latest[row.trial]]
+
+
+def unreadable(path: Path, error: OSError) -> LabError:
+    """Return what to raise for a results file that can't be read."""
+    return LabError(
+        f"read {path}", errno_text(error), "", "name a folder that ./lab bench has written"
+    )
 
 
 def _parse(text: str) -> Observation:
@@ -186,13 +250,3 @@ def _parse(text: str) -> Observation:
 
 
 _TEXTS = [f.name for f in fields(Observation) if f.type in ("str", "Status")]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
-            yield from enumerate(stream, start=1)
-    except OSError as error:
-        raise LabError(
-            f"read {path}", errno_text(error), "", "name a folder that ./lab bench has written"
-        ) from error

@@ -1,4 +1,4 @@
-"""The pictures: start-up, memory, density. They read observations and nothing else.
+"""The pictures: start-up, stop, memory, density. They read observations and nothing else.
 
 Colours are Okabe and Ito's, distinguishable without colour vision (Okabe and Ito, Color Universal
 Design, 2008); hatches, markers and labels say the same once more. Every picture carries the host,
@@ -49,8 +49,8 @@ def draw_all(rows: Sequence[Observation], host: str, folder: Path) -> dict[str, 
         folder: where the files go.
     """
     drawn = {}
-    for name, (draw, drawable) in PICTURES.items():
-        mine = [row for row in rows if row.experiment == name]
+    for name, (experiment, draw, drawable, _) in PICTURES.items():
+        mine = [row for row in rows if row.experiment == experiment]
         if groups := [group for group in statistics.fair_groups(mine) if drawable(group)]:
             drawn[name] = folder / f"{name}.png"
             _draw(groups, host, drawn[name], draw)
@@ -239,6 +239,71 @@ def _phase_legend(axes: Any) -> None:
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, frameon=False
     )
+
+
+# ---------------------------------------------------------------------------------------------
+# Every sample: which share was over by when
+
+
+def startup_ecdf(band: Any, rows: Sequence[Observation]) -> None:
+    """Draw which share of the starts was ready by when."""
+    _ecdf(band, rows, "T0-T3", "Which share of the starts was ready by when", "since the call")
+
+
+def stop_ecdf(band: Any, rows: Sequence[Observation]) -> None:
+    """Draw which share of the instances was gone by when."""
+    _ecdf(band, rows, "stop", "Which share of the instances was gone by when", "since the request")
+
+
+def _ecdf(band: Any, rows: Sequence[Observation], phase: str, title: str, since: str) -> None:
+    """Empirical distribution functions. A failure is a try that never was over: its curve ends
+    below 100 %."""
+    import numpy as np
+
+    axes = band.subplots(1, 1)
+    axes.set_xscale("log")
+    for subject in statistics.subjects(rows):
+        mine = statistics.select(rows, subject=subject, phase=phase)
+        values = np.sort(statistics.ok(mine))
+        if not len(values):
+            continue
+        colour, marker, line = look(rows, subject)
+        share = 100 * np.arange(1, len(values) + 1) / len(mine)
+        few = len(values) < 60  # then each sample gets its mark
+        axes.step(
+            np.concatenate([values[:1], values]),
+            np.concatenate([[0], share]),
+            where="post",
+            color=colour,
+            linestyle=line,
+            linewidth=2,
+            marker=marker if few else None,
+            markersize=5,
+            label=_ecdf_label(rows, subject, phase, len(mine)),
+        )
+    axes.axhline(50, color=GREY, linestyle=(0, (1, 2)))
+    axes.annotate(
+        "half of them",
+        (0, 50),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 4),
+        textcoords="offset points",
+        color=GREY,
+    )
+    axes.set_ylim(0, 103)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.xaxis.set_major_formatter(lambda value, _: units.text(value, "s"))
+    axes.set_title(title)
+    axes.set_xlabel(f"time {since}, logarithmic")
+    axes.grid(color="#dddddd")
+    band.legend(loc="outside upper left", ncols=1, frameon=False)
+
+
+def _ecdf_label(rows: Sequence[Observation], subject: str, phase: str, tries: int) -> str:
+    found = tables.summary(rows, subject, phase, "time")
+    failed = f", {found.failed} failed" if found.failed else ""
+    name = statistics.title(rows, subject)
+    return f"{name}: median {tables.middle(found)}, {tries} tries{failed}"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -452,12 +517,49 @@ def _has_starts(rows: Sequence[Observation]) -> bool:
     return bool(statistics.ok(statistics.select(rows, phase="T0-T3")))
 
 
-# Experiment → how it is drawn, and whether some rows are enough for a picture.
+def _has_stops(rows: Sequence[Observation]) -> bool:
+    return bool(statistics.ok(statistics.select(rows, phase="stop")))
+
+
+# Name → experiment, how it is drawn, whether some rows are enough, and how to read it.
 PICTURES: dict[
     str,
-    tuple[Callable[[Any, Sequence[Observation]], None], Callable[[Sequence[Observation]], bool]],
+    tuple[
+        str,
+        Callable[[Any, Sequence[Observation]], None],
+        Callable[[Sequence[Observation]], bool],
+        str,
+    ],
 ] = {
-    "startup": (startup, _has_whole_starts),
-    "memory": (memory, _has_sizes),
-    "density": (density, _has_starts),
+    "startup": (
+        "startup",
+        startup,
+        _has_whole_starts,
+        "A bar is a start from the call to ready, in its three phases; each of them is a median.",
+    ),
+    "startup-ecdf": (
+        "startup",
+        startup_ecdf,
+        _has_starts,
+        "Each step is one start: the higher, the more were ready by then. A steep curve is a "
+        "steady subject, a long flat end a slow minority; failures keep a curve below 100 %.",
+    ),
+    "stop-ecdf": (
+        "stop",
+        stop_ecdf,
+        _has_stops,
+        "Each step is one stop: the higher, the more were gone by then.",
+    ),
+    "memory": (
+        "memory",
+        memory,
+        _has_sizes,
+        "Four ways to count the same instance; none of them is the memory it takes.",
+    ),
+    "density": (
+        "density",
+        density,
+        _has_starts,
+        "Each curve ends where a rule, declared beforehand, said stop (×).",
+    ),
 }

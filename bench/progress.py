@@ -6,7 +6,7 @@ On a terminal a bar; anywhere else (a log, a pipe) one line as each experiment b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -24,9 +24,11 @@ _GUESS_RAMP = {"vm": 14.0, "container": 4.0, "process": 4.0}
 class TimeLeft:
     """An estimate: what is still to come, at the mean time that its like has taken so far."""
 
-    def __init__(self, planned: list[Planned]) -> None:
+    def __init__(
+        self, planned: list[Planned], known: Mapping[tuple[str, str], float] | None = None
+    ) -> None:
         self._left = list(planned)
-        self._took: dict[tuple[str, str], list[float]] = {}
+        self._took = {key: [seconds] for key, seconds in (known or {}).items()}
 
     def took(self, trial: Planned, duration: float | None) -> None:
         """Learn that a trial is over, and how long it took (None: it wasn't tried)."""
@@ -38,10 +40,11 @@ class TimeLeft:
         """Return the estimate; `elapsed` seconds of the trial at hand are already over."""
         if not self._left:
             return 0.0
-        expected = [self._expected(trial) for trial in self._left]
+        expected = [self.expected(trial) for trial in self._left]
         return sum(expected) - min(elapsed, expected[0])
 
-    def _expected(self, trial: Planned) -> float:
+    def expected(self, trial: Planned) -> float:
+        """Return how long a trial is expected to take: as its like, or a first guess."""
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
         guesses = _GUESS if trial.experiment.repeats else _GUESS_RAMP

@@ -13,14 +13,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import experiments, host, statistics, tables, units
+from bench import experiments, host, plots, statistics, tables, units
 from bench.observations import Damage, Observation
 from bench.tables import Table
 
 # Facts of the fingerprint that are sizes.
 IN_BYTES = ("memory total", "mem available", "memory budget", "reserve")
 
+LINES_TOLD = 10  # numbers of lines that can't be read; of the others how many
+
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
+
+
+@dataclass
+class Picture:
+    """A picture with what it says in words."""
+
+    data: str  # base64 of a PNG
+    alt: str
+    caption: str
 
 
 @dataclass
@@ -31,8 +42,7 @@ class Section:
     question: str = ""
     method: str = ""
     limits: str = ""
-    picture: str = ""  # base64 of a PNG
-    alt: str = ""
+    pictures: list[Picture] = field(default_factory=list)
     tables: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -85,6 +95,7 @@ def content(
             for name in _experiments(rows)
         ],
         "failures": _plain(failed, texts=True) if failed.rows else None,
+        "own_cost": own_cost(fingerprint),
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
     }
@@ -94,6 +105,12 @@ def glance(rows: Sequence[Observation]) -> list[dict[str, Any]]:
     """Return the result at a glance, one table for each set of rows that may be compared."""
     measured = [row for row in rows if row.experiment != "prepare"]
     return [_plain(tables.overview(group)) for group in statistics.fair_groups(measured)]
+
+
+def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the table of what measuring itself costs, if this run knows."""
+    found = fingerprint.get("run", {}).get("own_cost")
+    return _plain(tables.own_cost(found)) if found else None
 
 
 def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[str]:
@@ -130,12 +147,18 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
 
 def facts(fingerprint: dict[str, Any]) -> list[tuple[str, str]]:
     """Flatten the fingerprint: ("cpu model", "…")."""
-    return [(key, _fact(key, value)) for key, value in _flat(fingerprint)]
+    return [(key, _fact(key, value)) for key, value in _flat(_described(fingerprint))]
+
+
+def _described(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what has a table of its own."""
+    run = {k: v for k, v in fingerprint.get("run", {}).items() if k != "own_cost"}
+    return fingerprint | {"run": run}
 
 
 def _fact(key: str, value: Any) -> str:
     if value is None:
-        return "not found"
+        return "none" if key.startswith("run ") else "not found"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if key.endswith(IN_BYTES):
@@ -165,11 +188,30 @@ def _section(name: str, rows: list[Observation], pictures: dict[str, Path]) -> S
     if name in experiments.names():
         about = experiments.make(name)
         section = Section(about.title, about.question, about.method, about.limits)
-    if name in pictures:
-        section.picture = base64.b64encode(pictures[name].read_bytes()).decode()
-        section.alt = f"Picture of the table below: {section.question}"
-    section.tables = [_plain(table) for table in tables.of_experiment(name, rows)]
+    shown = tables.of_experiment(name, rows)
+    section.pictures = [
+        _picture(file, plots.PICTURES[each][-1], shown)
+        for each, file in pictures.items()
+        if plots.PICTURES[each][0] == name
+    ]
+    section.tables = [_plain(table) for table in [*shown, *tables.spreads(name, rows)]]
     return section
+
+
+def _picture(file: Path, caption: str, shown: Sequence[Table]) -> Picture:
+    data = base64.b64encode(file.read_bytes()).decode()
+    return Picture(data, f"{caption} In numbers: {_in_words(shown)}", caption)
+
+
+def _in_words(shown: Sequence[Table]) -> str:
+    """Write tables as sentences, for who can't see the picture."""
+    lines = [
+        f"{row[0]}: "
+        + ", ".join(f"{c} {v}" for c, v in zip(table.columns[1:], row[1:], strict=True))
+        for table in shown
+        for row in table.rows
+    ]
+    return "; ".join(lines) + "."
 
 
 def _plain(table: Table, texts: bool = False) -> dict[str, Any]:
@@ -179,7 +221,6 @@ def _plain(table: Table, texts: bool = False) -> dict[str, Any]:
         "rows": table.rows,
         "notes": table.notes,
         "texts": texts,
-        "wide": len(table.columns) > 4,
     }
 
 
@@ -206,8 +247,12 @@ def _warnings(
     if ended := fingerprint.get("run", {}).get("ended_early"):
         said.append(f"This run ended early ({ended}). What it had measured until then is shown.")
     if damage:
-        lines = ", ".join(str(each.line) for each in damage)
-        said.append(f"Lines of the results file that can't be read were left out: {lines}.")
+        lines = ", ".join(str(each.line) for each in damage[:LINES_TOLD])
+        more = f" and {len(damage) - LINES_TOLD} more" if len(damage) > LINES_TOLD else ""
+        said.append(
+            f"Lines of the results file that can't be read were left out: {lines}{more} "
+            f"(the first: {damage[0].reason})."
+        )
     if not statistics.ok(rows):
         said.append("Nothing was measured.")
     return said

@@ -1,6 +1,7 @@
 """One run from what the user asks for to a folder with rows, pictures and report.
 
 results/RUN/
+    plan.json            what was asked for, and every trial in its order
     host.json            the machine's fingerprint, and the run's own facts under "run"
     observations.jsonl   one row per sample, failures included
     startup.png …        pictures of the rows
@@ -13,22 +14,22 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import interrupts, statistics
+from bench import interrupts, own_cost, resume, statistics, subjects
 from bench.experiments.base import Settings
-from bench.observations import Log, read
+from bench.observations import ROWS, Log, read, read_all
 from bench.runner import Plan, Runner
 from bench.subjects.base import Subject, Workload
 from labrt.errors import LabError, errno_text
 
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
 DEFAULT_EXPERIMENTS = ("startup", "stop", "memory", "density")
-ROWS = "observations.jsonl"
 HOST = "host.json"
+OWN_COST_SAMPLES = 50  # in every run; python -m bench.own_cost takes more
 
 
 @dataclass(frozen=True)
@@ -50,51 +51,127 @@ class Request:
     out: Path
 
 
-def compare(request: Request) -> tuple[Path, interrupts.Interrupted | None]:
+def compare(
+    request: Request, make: Callable[..., Subject] = subjects.make
+) -> tuple[Path, interrupts.Interrupted | None]:
     """Do a run; return its folder, and the interruption if one ended it early.
+
+    Args:
+        make: returns a subject by its name, with those of the options that it takes.
 
     Raises:
         LabError: it can't be done here, or the results can't be written.
         bench.interrupts.Interrupted: interrupted before anything was measured.
     """
+    plan, fingerprint = prepare(request, make=make)
+    folder = make_folder(request.out, plan.run)
+    resume.save(folder, plan, request.connection)
+    return folder, carry_out(plan, fingerprint, folder)
+
+
+def go_on(folder: Path) -> tuple[Path, interrupts.Interrupted | None]:
+    """Do what an interrupted run has left undone; otherwise as `compare`.
+
+    Raises:
+        LabError: it has no plan, or isn't what it was: another host, another image, …
+    """
+    folder = folder.resolve()  # "latest" may point elsewhere soon
+    kept, fingerprint = resume.read(folder), read_host(folder)
+    plan, now = prepare(_request(kept, folder))
+    resume.check_same(kept, resume.described(replace(plan, run=kept["run"]), kept["connection"]))
+    rows, _ = read_all(folder / ROWS)
+    run = fingerprint["run"]
+    plan = replace(
+        plan,
+        run=kept["run"],
+        done=resume.finished(rows, whole=run.get("finished", False)),
+        attempt=max((row.attempt + 1 for row in rows), default=0),
+    )
+    when = f"{now['taken_at']} by the lab's version {now['versions']['lab']}"
+    run["resumed"] = [*run.get("resumed", []), when]
+    return folder, carry_out(plan, fingerprint, folder)
+
+
+def _request(kept: dict[str, Any], folder: Path) -> Request:
+    """Return what was asked for when a plan was made.
+
+    Raises:
+        LabError: the file is damaged.
+    """
+    try:
+        default = kept["subjects"] == list(DEFAULT_SUBJECTS)  # then a VM may be unavailable
+        return Request(
+            subjects=None if default else kept["subjects"],
+            experiments=kept["experiments"],
+            image=kept["workload"]["image"],
+            connection=kept["connection"],
+            settings=Settings(**kept["settings"]),
+            seed=kept["seed"],
+            out=folder.parent,
+        )
+    except (KeyError, TypeError) as error:
+        raise LabError(
+            f"read {folder / resume.FILE}", str(error), "it is damaged or of another version"
+        ) from error
+
+
+def carry_out(
+    plan: Plan, fingerprint: dict[str, Any], folder: Path
+) -> interrupts.Interrupted | None:
+    """Do a plan's trials; return the interruption if one ended it early.
+
+    Raises:
+        LabError: the results can't be written.
+    """
     from rich.console import Console
 
     from bench.progress import Reporter
 
-    plan, fingerprint = prepare(request)
-    folder = make_folder(request.out, plan.run)
-    save_host(folder, fingerprint)
+    facts = fingerprint["run"]
+    facts.pop("ended_early", None)
+    facts["finished"] = False
     ended = None
     try:
         with Log(folder / ROWS) as log, Reporter(Console(stderr=True)) as progress:
-            Runner(plan, log, progress).run()
+            save_host(folder, fingerprint)
+            runner = Runner(plan, log, progress)
+            runner.run()
+        facts["finished"] = True
+        facts["own_cost"] = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5) | {
+            "run_cpu": runner.waiting.cpu / max(runner.waiting.elapsed, 1e-9)
+        }
     except interrupts.Interrupted as interrupted:
         ended = interrupted
-        fingerprint["run"]["ended_early"] = f"interrupted by {interrupted}"
-        save_host(folder, fingerprint)
+        facts["ended_early"] = f"interrupted by {interrupted}"
     finally:
         give_to_caller(folder)
-    return folder, ended
+    save_host(folder, fingerprint)
+    return ended
 
 
-def prepare(request: Request) -> tuple[Plan, dict[str, Any]]:
+def prepare(
+    request: Request, qualify: bool = True, make: Callable[..., Subject] = subjects.make
+) -> tuple[Plan, dict[str, Any]]:
     """Check everything that can be checked before anything starts; return plan and fingerprint.
+
+    Args:
+        make: as `compare`.
+        qualify: may start a guest to learn whether KVM serves, where that isn't known yet.
 
     Raises:
         LabError: an unknown subject, experiment or image; a subject that can't run here.
     """
-    from bench import experiments, host, subjects
+    from bench import experiments, host
     from labrt.images import store
 
     chosen = [
-        subjects.make(name, connection=request.connection)
-        for name in request.subjects or DEFAULT_SUBJECTS
+        make(name, connection=request.connection) for name in request.subjects or DEFAULT_SUBJECTS
     ]
     questions = [experiments.make(name) for name in request.experiments or DEFAULT_EXPERIMENTS]
     image = store.resolve(request.image)
     for subject in chosen:
         check_available(subject, asked_for=request.subjects is not None)
-    fingerprint = host.fingerprint(accelerator())
+    fingerprint = host.fingerprint(accelerator(qualify))
     plan = Plan(
         run=time.strftime("%Y-%m-%dT%H-%M-%S"),
         subjects=chosen,
@@ -135,12 +212,14 @@ def check_available(subject: Subject, asked_for: bool) -> None:
     raise LabError(f"measure the subject {subject.name}", reason, remedy=remedy)
 
 
-def accelerator() -> dict[str, Any]:
-    """Return the host-wide verdict; without one (no QEMU here), "none" and why."""
-    from bench.accelerator import verdict
+def accelerator(qualify: bool = True) -> dict[str, Any]:
+    """Return the host-wide verdict; without one (no QEMU here, not known yet), "none" and why."""
+    from bench.accelerator import known, verdict
 
     try:
-        return asdict(verdict())
+        if found := verdict() if qualify else known():
+            return asdict(found)
+        return {"accelerator": "none", "reason": "not qualified yet", "module": None}
     except LabError as error:
         return {"accelerator": "none", "reason": str(error), "module": None}
 
@@ -176,15 +255,18 @@ def _point_latest(parent: Path, name: str) -> None:
 
 
 def save_host(folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Write host.json.
+    """Write host.json, as a whole.
 
     Raises:
         LabError: it can't be written.
     """
     path = folder / HOST
+    aside = folder / f".{HOST}-{os.getpid()}"
     try:
-        path.write_text(json.dumps(fingerprint, indent=2) + "\n")
+        aside.write_text(json.dumps(fingerprint, indent=2) + "\n")
+        aside.replace(path)
     except OSError as error:
+        aside.unlink(missing_ok=True)
         raise LabError(f"write {path}", errno_text(error), remedy="free some room") from error
 
 
@@ -250,9 +332,11 @@ def show(folder: Path, files: Sequence[Path]) -> None:
     """Print the tables, and where everything is."""
     from rich.console import Console
 
-    from bench import screen
+    from bench import screen, tables
 
     rows, _ = read(folder / ROWS)
     screen.show(rows, Console())
+    if cost := read_host(folder).get("run", {}).get("own_cost"):
+        print(tables.own_cost_line(cost), end="\n\n")
     for file in files:
         print(file)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench import interrupts
-from bench.experiments.base import Experiment, Settings, Trial
+from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Log, Unwritable
 from bench.subjects.base import InstanceFailed, Subject, Workload
 from labrt.errors import LabError
@@ -48,6 +48,8 @@ class Plan:
         host: identifies the machine (`bench.host`), stamped on every row.
         accelerator: the host-wide verdict, stamped on every row.
         seed: of the order of trials.
+        done: positions of the trials that earlier attempts at this run have finished.
+        attempt: how many attempts there were before this one.
     """
 
     run: str
@@ -58,6 +60,8 @@ class Plan:
     host: str
     accelerator: str
     seed: int
+    done: frozenset[int] = frozenset()
+    attempt: int = 0
 
 
 class Progress(Protocol):
@@ -69,13 +73,14 @@ class Progress(Protocol):
     def note(self, text: str) -> None: ...
 
 
-def schedule(plan: Plan, subjects: list[Subject]) -> list[Planned]:
+def schedule(plan: Plan) -> list[Planned]:
     """Return all trials in order; the same plan and seed give the same order.
 
     First one warm-up of every subject. Then the experiments that repeat, in rounds: a round has one
     trial of every subject and experiment, in random order, so a slow minute of the host hits all
     alike. Then the ramps, each with the subjects in random order.
     """
+    subjects = plan.subjects
     shuffled = random.Random(plan.seed)
     repeated = [experiment for experiment in plan.experiments if experiment.repeats]
     ramps = [experiment for experiment in plan.experiments if not experiment.repeats]
@@ -94,6 +99,17 @@ def schedule(plan: Plan, subjects: list[Subject]) -> list[Planned]:
     return order
 
 
+def left_to_do(plan: Plan) -> list[tuple[int, Planned]]:
+    """Return the trials that no earlier attempt has finished, each with its position in the whole.
+
+    A warm-up is done again wherever anything else of its subject is.
+    """
+    whole = list(enumerate(schedule(plan)))
+    left = [(at, trial) for at, trial in whole if trial.sample >= 0 and at not in plan.done]
+    cold = {trial.subject.name for _, trial in left if trial.experiment.repeats}
+    return [each for each in whole if each[1].sample < 0 and each[1].subject.name in cold] + left
+
+
 @dataclass
 class Runner:
     """One run."""
@@ -101,6 +117,7 @@ class Runner:
     plan: Plan
     log: Log
     progress: Progress
+    waiting: Waiting = field(default_factory=Waiting)
     _stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
     _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
     _began: float = 0.0
@@ -115,15 +132,19 @@ class Runner:
             bench.interrupts.Interrupted: Ctrl-C; the rows so far are kept.
         """
         with ExitStack() as opened:
-            subjects = [s for s in self.plan.subjects if self._prepare(s, opened)]
-            planned = schedule(self.plan, subjects)
+            left = left_to_do(self.plan)
+            wanted = {trial.subject.name for _, trial in left}
+            subjects = [s for s in self.plan.subjects if s.name in wanted]
+            ready = {s.name for s in subjects if self._prepare(s, opened)}
+            left = [(at, trial) for at, trial in left if trial.subject.name in ready]
+            planned = [trial for _, trial in left]
             self.progress.begin(planned)
             self._began = time.monotonic()
-            for position, trial in enumerate(planned):
+            for index, (position, trial) in enumerate(left):
                 given_up = self._in_a_row.get(trial.key, 0) >= GIVE_UP_AFTER
                 if not given_up and not self._out_of_time(trial):
                     self.progress.doing(trial)
-                    self._do(trial, position, planned)
+                    self._do(trial, position, planned[index + 1 :])
                 self.progress.done(trial)
 
     def _out_of_time(self, trial: Planned) -> bool:
@@ -165,7 +186,7 @@ class Runner:
             except Exception as error:
                 self.progress.note(f"closing {subject.name}: {said(error)}")
 
-    def _do(self, planned: Planned, position: int, all_planned: list[Planned]) -> None:
+    def _do(self, planned: Planned, position: int, to_come: list[Planned]) -> None:
         """Do one trial; whatever goes wrong in it becomes a failed row."""
         trial = self._trial(planned.subject, planned.experiment.name, planned.sample, position)
         try:
@@ -178,7 +199,7 @@ class Runner:
             reason = said(error)
             self._in_a_row[planned.key] = self._in_a_row.get(planned.key, 0) + 1
             if self._in_a_row[planned.key] >= GIVE_UP_AFTER:
-                left = sum(other.key == planned.key for other in all_planned[position + 1 :])
+                left = sum(other.key == planned.key for other in to_come)
                 reason += f" ({GIVE_UP_AFTER} failures in a row: {left} more trials not tried)"
             trial.fail(*planned.experiment.failed_row(), reason)
             self.progress.note(f"{planned.subject.name}, {planned.experiment.name}: {reason}")
@@ -188,6 +209,8 @@ class Runner:
         stamps = conditions(plan, subject) | self._stamps[subject.name] | {"order": position}
         if sample < 0:
             stamps["warmup"] = True
+        if plan.attempt:
+            stamps["attempt"] = plan.attempt
         return Trial(
             subject=subject,
             workload=plan.workload,
@@ -197,6 +220,7 @@ class Runner:
             run=plan.run,
             keep=self.log.append,
             conditions=stamps,
+            waiting=self.waiting,
         )
 
 

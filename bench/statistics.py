@@ -26,8 +26,28 @@ ENOUGH = 6
 # Half of the samples lie further apart than this share of the median: the host wasn't quiet.
 STEADY = 0.25
 
+# A rank correlation with the order of the samples that is at least so strong, and not by chance, of
+# at least so many samples, is a trend: the host or the subject changed meanwhile (Spearman, 1904).
+TREND, TREND_N = 0.5, 10
+# So large a share of failures makes the median a number about those that went through.
+MANY_FAILED = 0.1
+
+# A bootstrap of more samples than this says what the order statistics say at once.
+MANY = 1000
+
+# Two samples are called different if chance alone would part them as clearly in less than one of
+# a hundred cases, and the medians differ by at least a twentieth: less than that, the layout of
+# memory and of files alone can move (Mytkowicz and others, Producing Wrong Data Without Doing
+# Anything Obviously Wrong, ASPLOS 2009).
+ALPHA = 0.01
+FLOOR = 0.05
+
 # What must be equal before two numbers may stand side by side.
 FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host")
+# What must be equal, besides, where one subject is compared with itself at another time.
+SAME_SUBJECT = ("machine", "posture")
+# What one run may vary on purpose: each value makes a number of its own.
+CROSSED = ("caches", "parallel", "io")
 
 
 class Unfair(LabError):
@@ -94,14 +114,14 @@ def fair_groups(rows: Sequence[Observation]) -> list[list[Observation]]:
     return list(groups.values())
 
 
-def check_fair(rows: Iterable[Observation]) -> None:
-    """Let rows pass that may be compared.
+def check_fair(rows: Iterable[Observation], keys: Iterable[str] = FAIR) -> None:
+    """Let rows pass that may be compared: `keys` are the conditions that must be equal.
 
     Raises:
         Unfair: a condition that must be equal differs between them.
     """
     rows = list(rows)
-    for key in FAIR:
+    for key in keys:
         values = [row.conditions.get(key) for row in rows]
         if any(value != values[0] for value in values):
             raise Unfair(key, values)
@@ -123,7 +143,8 @@ def _check_same_question(rows: Iterable[Observation]) -> None:
 class Summary:
     """A median with its 95 % interval.
 
-    `median` is None without any sample; `low` and `high` are None with fewer than two.
+    `median` is None without any sample; `low` and `high` are None with fewer than two. `p95` and
+    `p99` are None where n doesn't carry them (`carries`).
     """
 
     n: int
@@ -133,6 +154,8 @@ class Summary:
     low: float | None
     high: float | None
     warnings: tuple[str, ...] = ()
+    p95: float | None = None
+    p99: float | None = None
 
 
 def summarise(rows: Sequence[Observation]) -> Summary:
@@ -143,27 +166,62 @@ def summarise(rows: Sequence[Observation]) -> Summary:
     """
     check_fair(rows)
     _check_same_question(rows)
-    values = ok(rows)
-    failed = len(failures(rows))
-    unit = rows[0].unit if rows else ""
-    if not values:
+    return summary_of(ok(rows), len(failures(rows)), rows[0].unit if rows else "")
+
+
+def summary_of(values: Sequence[float], failed: int, unit: str) -> Summary:
+    """Summarise values in the order in which they were taken."""
+    if not len(values):
         return Summary(0, failed, unit, None, None, None, ("no sample succeeded",))
     import numpy as np
 
-    middle = float(np.median(values))
     low, high = _interval(values)
-    return Summary(len(values), failed, unit, middle, low, high, tuple(_doubts(values, middle)))
+    return Summary(
+        n=len(values),
+        failed=failed,
+        unit=unit,
+        median=float(np.median(values)),
+        low=low,
+        high=high,
+        warnings=tuple(_doubts(values, failed)),
+        p95=tail(values, 0.95),
+        p99=tail(values, 0.99),
+    )
+
+
+def carries(n: int, share: float) -> bool:
+    """True if n samples carry this percentile: with 95 % confidence at least one of them lies above
+    it, 1 - share^n ≥ 0.95 (Conover, sec. 3.2). p95 takes 59 samples, p99 takes 299."""
+    return 1 - share**n >= CONFIDENCE
+
+
+def tail(values: Sequence[float], share: float) -> float | None:
+    """Return a tail percentile, or None where there are too few samples to carry it."""
+    import numpy as np
+
+    return float(np.quantile(values, share)) if carries(len(values), share) else None
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, ...] | None:
+    """Return least, 25 %, 50 %, 75 % and most, or None without any sample."""
+    import numpy as np
+
+    if not values:
+        return None
+    return tuple(float(each) for each in np.percentile(values, [0, 25, 50, 75, 100]))
 
 
 def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Bootstrap percentile interval of the median."""
+    """Bootstrap percentile interval of the median; of many samples by order statistics."""
     import numpy as np
     from scipy.stats import bootstrap
 
     if len(values) < 2:
         return None, None
     if min(values) == max(values):
-        return values[0], values[0]
+        return float(values[0]), float(values[0])
+    if len(values) > MANY:
+        return _by_order(values)
     result = bootstrap(
         (np.asarray(values),),
         np.median,
@@ -176,19 +234,54 @@ def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     return float(interval.low), float(interval.high)
 
 
-def _doubts(values: Sequence[float], middle: float) -> list[str]:
+def _by_order(values: Sequence[float]) -> tuple[float, float]:
+    """The samples that enclose the median with 95 % confidence (Conover, sec. 3.2)."""
+    import numpy as np
+    from scipy.stats import binom
+
+    n = len(values)
+    below = int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5))
+    ranked = np.partition(values, [below - 1, n - below])
+    return float(ranked[below - 1]), float(ranked[n - below])
+
+
+def _doubts(values: Sequence[float], failed: int) -> list[str]:
+    """Say why a number isn't to be trusted, or only so far."""
+    return [doubt for doubt in (_few(values), _spread(values), _trend(values)) if doubt] + (
+        [f"{failed} of {failed + len(values)} failed: the median is of those that went through"]
+        if failed / (failed + len(values)) > MANY_FAILED
+        else []
+    )
+
+
+def _few(values: Sequence[float]) -> str | None:
+    if len(values) == 1:
+        return "only 1 sample: no interval, and nothing to compare"
+    if len(values) < ENOUGH:
+        return f"only {len(values)} samples: fewer than {ENOUGH} can't give a 95 % interval"
+    return None
+
+
+def _spread(values: Sequence[float]) -> str | None:
     import numpy as np
 
-    doubts = []
-    if len(values) < ENOUGH:
-        doubts.append(f"only {len(values)} samples: fewer than {ENOUGH} can't give a 95 % interval")
-    quarter, three_quarters = np.percentile(values, [25, 75])
-    if len(values) >= ENOUGH and middle and (three_quarters - quarter) / middle > STEADY:
-        doubts.append(
-            f"unsteady: the middle half of the samples spreads over "
-            f"{100 * (three_quarters - quarter) / middle:.0f} % of the median"
-        )
-    return doubts
+    quarter, middle, three_quarters = np.percentile(values, [25, 50, 75])
+    if len(values) < ENOUGH or not middle or (three_quarters - quarter) / middle <= STEADY:
+        return None
+    share = 100 * (three_quarters - quarter) / middle
+    return f"unsteady: the middle half of the samples spreads over {share:.0f} % of the median"
+
+
+def _trend(values: Sequence[float]) -> str | None:
+    from scipy.stats import spearmanr
+
+    if len(values) < TREND_N or min(values) == max(values):
+        return None
+    found = spearmanr(range(len(values)), values)
+    if abs(found.statistic) < TREND or found.pvalue >= ALPHA:
+        return None
+    way = "larger" if found.statistic > 0 else "smaller"
+    return f"a trend: the later samples are {way} (rank correlation {found.statistic:.2f})"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -212,18 +305,25 @@ class Comparison:
     n_a: int
     n_b: int
 
+    @property
+    def different(self) -> bool:
+        """True if they are called different: not by chance (ALPHA), and by enough (FLOOR)."""
+        return self.p < ALPHA and max(self.ratio, 1 / self.ratio) >= 1 + FLOOR
 
-def compare(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison:
-    """Compare one metric of two subjects.
+
+def compare(
+    a: Sequence[Observation], b: Sequence[Observation], keys: Iterable[str] = FAIR
+) -> Comparison:
+    """Compare one metric of two subjects: `keys` are the conditions that must be equal.
 
     Raises:
-        Unfair: digest, cpus, memory, workload, accelerator or host differ; `.condition` says which.
-        LabError: one of them has fewer than two samples.
+        Unfair: one of those conditions differs; `.condition` says which.
+        LabError: one of them has fewer than two samples, or a median of zero.
     """
     import numpy as np
     from scipy.stats import bootstrap, mannwhitneyu
 
-    check_fair([*a, *b])
+    check_fair([*a, *b], keys)
     _check_same_question([*a, *b])
     values_a, values_b = np.asarray(ok(a)), np.asarray(ok(b))
     if min(len(values_a), len(values_b)) < 2:
@@ -232,6 +332,8 @@ def compare(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison:
             f"{len(values_a)} and {len(values_b)} samples",
             remedy="two of each are the least; ask for more with --n",
         )
+    if min(np.median(values_a), np.median(values_b)) <= 0:
+        raise LabError("compare observations", "a median is zero", "there is no ratio to zero")
 
     def ratio(x: Any, y: Any, axis: int = -1) -> Any:
         return np.median(x, axis=axis) / np.median(y, axis=axis)
@@ -244,6 +346,7 @@ def compare(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison:
             ratio,
             confidence_level=CONFIDENCE,
             n_resamples=RESAMPLES,
+            batch=max(1, 10**7 // max(len(values_a), len(values_b))),  # bounds the memory it takes
             method="percentile",
             rng=rng,
         ).confidence_interval

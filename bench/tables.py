@@ -7,7 +7,7 @@ on (n, failures, interval) stands beside it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench import statistics, units
@@ -16,8 +16,19 @@ from bench.statistics import Slope, Summary
 
 NOTHING = "–"
 
-# Columns that hold words; all others but the first hold numbers.
-WORDS = ("rule", "stopped by", "experiment", "reason", "phase", "metric")
+# Columns that hold words, which may take several lines; all others but the first hold numbers.
+WORDS = (
+    "subject",
+    "from",
+    "rule",
+    "stopped by",
+    "experiment",
+    "reason",
+    "phase",
+    "metric",
+    "number",
+    "verdict",
+)
 
 
 @dataclass
@@ -51,10 +62,22 @@ def tables(rows: Sequence[Observation]) -> list[Table]:
 
 def of_experiment(name: str, rows: Sequence[Observation]) -> list[Table]:
     """Return one experiment's tables: one for each set of rows that may be compared."""
+    return _of_groups(rows, BUILDERS.get(name, _generic))
+
+
+def spreads(name: str, rows: Sequence[Observation]) -> list[Table]:
+    """Return how an experiment's samples spread, if that is worth a table, as `of_experiment`."""
+    phase = SPREADS.get(name)
+    return _of_groups(rows, lambda group: spread(group, phase)) if phase else []
+
+
+def _of_groups(
+    rows: Sequence[Observation], build: Callable[[Sequence[Observation]], Table]
+) -> list[Table]:
     groups = statistics.fair_groups(rows)
     found = []
     for group in groups:
-        table = BUILDERS.get(name, _generic)(group)
+        table = build(group)
         if len(groups) > 1:
             first = group[0].conditions
             table.title += f" ({first.get('accelerator')}, host {first.get('host')})"
@@ -82,6 +105,12 @@ def overview(rows: Sequence[Observation]) -> Table:
                 str(sum(row.subject == subject for row in statistics.failures(rows))),
             ]
         )
+    doubtful = (("T0-T3", "startup"), ("stop", "stop"))
+    if any(doubts(rows, phase, "time", experiment) for phase, experiment in doubtful):
+        table.notes.append(
+            "Some of these numbers rest on too few or unsteady samples, or on a part that didn't "
+            "fail; the notes under their tables say which."
+        )
     return table
 
 
@@ -106,6 +135,27 @@ def startup(rows: Sequence[Observation]) -> Table:
     table.notes = ratios(rows, "T0-T3", "time", "to start") + doubts(rows, "T0-T3", "time")
     if any(middle(summary(rows, s, "T2-T3", "time")) == "0 s" for s in statistics.subjects(rows)):
         table.notes.append("T2→T3 is 0 s where both lines reached the host in one read.")
+    return table
+
+
+def spread(rows: Sequence[Observation], phase: str) -> Table:
+    """How the samples of a time spread: what the curves of all samples show, in numbers."""
+    table = Table(
+        "How the samples spread",
+        ["", "least", "25 %", "median", "75 %", "p95", "p99", "most", "n", "failed"],
+    )
+    for subject in statistics.subjects(rows):
+        found = summary(rows, subject, phase, "time")
+        values = statistics.ok(statistics.select(rows, subject=subject, phase=phase))
+        least, low, middling, high, most = statistics.quartiles(values) or (None,) * 5
+        shown = (least, low, middling, high, found.p95, found.p99, most)
+        cells = [NOTHING if each is None else units.text(each, "s") for each in shown]
+        table.rows.append([statistics.title(rows, subject), *cells, *counts(found)])
+    if any(NOTHING in row[5:7] for row in table.rows):
+        table.notes.append(
+            "A tail percentile is given where n carries it: with 95 % confidence at least one "
+            "sample lies above it, which takes 59 samples for p95 and 299 for p99."
+        )
     return table
 
 
@@ -190,6 +240,7 @@ def _generic(rows: Sequence[Observation]) -> Table:
             table.rows.append(
                 [title, phase, metric, middle(found), interval(found), *counts(found)]
             )
+            table.notes += [f"{title}, {phase} {metric}: {each}." for each in found.warnings]
     return table
 
 
@@ -202,6 +253,39 @@ def failed(rows: Sequence[Observation]) -> Table:
     table.rows = [[subject, e, str(times), reason] for (subject, e, reason), times in seen.items()]
     return table
 
+
+def own_cost(found: Mapping[str, float]) -> Table:
+    """What measuring itself costs (`bench.own_cost`), and what it took while this run waited."""
+    times = {
+        "a mark's way: from written to stamped, median": "arrival",
+        "the same, 95th percentile": "arrival_p95",
+        "a start that starts nothing, median": "null_start",
+        "the clock's smallest step": "clock_step",
+        "reading the clock": "clock_read",
+        "appending a row": "row",
+    }
+    table = Table("What measuring itself costs", ["", "value"])
+    table.rows = [[name, units.text(found[key], "s")] for name, key in times.items()]
+    shares = {f"its CPU while {found['waiting']:.0f} silent outputs are open": "waiting_cpu"}
+    if "run_cpu" in found:
+        shares["its CPU while this run waited for instances"] = "run_cpu"
+    for name, key in shares.items():
+        table.rows.append([name, f"{100 * found[key]:.2g} % of one core"])
+    table.notes = [
+        "No time in this report is known better than a mark's way, and a null start is the floor "
+        f"under every start (n = {found['n']:.0f}).",
+    ]
+    return table
+
+
+def own_cost_line(found: Mapping[str, float]) -> str:
+    """Write the two that matter most in one line."""
+    way, cpu = units.text(found["arrival"], "s"), 100 * found.get("run_cpu", found["waiting_cpu"])
+    return f"The bench itself: a mark's way {way} (median); CPU while it waited {cpu:.2g} %."
+
+
+# Experiment → the phase whose samples' spread is worth a table in the report.
+SPREADS = {"startup": "T0-T3", "stop": "stop"}
 
 BUILDERS: dict[str, Callable[[Sequence[Observation]], Table]] = {
     "startup": startup,
@@ -271,23 +355,32 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
         if found.ratio < 1:
             found = statistics.compare(of[base], of[name])
         a, b = statistics.title(rows, found.a), statistics.title(rows, found.b)
+        if not found.different:
+            said.append(
+                f"No difference was found between the {a} and the {b} (ratio "
+                f"{units.digits(found.ratio)}, 95 % interval {units.digits(found.low)} – "
+                f"{units.digits(found.high)}, {p_text(found.p)})."
+            )
+            continue
         said.append(
             f"The {a} takes {units.digits(found.ratio)} times as long {verb} as the {b} (95 % "
-            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {_p(found.p)})."
+            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {p_text(found.p)})."
         )
     return said
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
-def doubts(rows: Sequence[Observation], phase: str, metric: str) -> list[str]:
-    """Return the warnings about one metric, by subject."""
+def doubts(rows: Sequence[Observation], phase: str, metric: str, experiment: str = "") -> list[str]:
+    """Return the warnings about one metric, by subject; none about what nobody measured."""
     return [
         f"{statistics.title(rows, subject)}: {warning}."
         for subject in statistics.subjects(rows)
-        for warning in summary(rows, subject, phase, metric).warnings
+        for found in [summary(rows, subject, phase, metric, experiment)]
+        if found.n or found.failed
+        for warning in found.warnings
     ]
 
 

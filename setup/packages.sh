@@ -5,18 +5,20 @@
 # with, and what containers need of the host: nft, newuidmap, pasta, libseccomp.
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
-    busybox-static mmdebstrap debian-archive-keyring squashfs-tools-ng nftables uidmap passt libseccomp2)
+    busybox-static mmdebstrap debian-archive-keyring squashfs-tools-ng nftables uidmap passt
+    libseccomp2)
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
     skopeo umoci podman buildah # read our images, and make images that we run
-    rdiff) # what of a VM's disk needs to travel
+    rdiff    # what of a VM's disk needs to travel
+    chromium) # opens the report
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt libseccomp kmod file ShellCheck)
+    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt libseccomp kmod file ShellCheck chromium)
 pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox squashfs-tools-ng nftables shadow passt
-    libseccomp kmod file shellcheck)
+    libseccomp kmod file shellcheck chromium)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static squashfs-tools-ng nftables shadow passt libseccomp2 kmod file ShellCheck)
+    busybox-static squashfs-tools-ng nftables shadow passt libseccomp2 kmod file ShellCheck chromium)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
 families() (

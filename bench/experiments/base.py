@@ -10,8 +10,8 @@ from __future__ import annotations
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -74,6 +74,24 @@ FULL = Settings(
 
 
 @dataclass
+class Waiting:
+    """What the bench itself took while it waited for instances, seconds."""
+
+    cpu: float = 0.0
+    elapsed: float = 0.0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the block as waiting."""
+        cpu, begun = time.process_time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.cpu += time.process_time() - cpu
+            self.elapsed += time.perf_counter() - begun
+
+
+@dataclass
 class Trial:
     """One go of one experiment with one subject: the place where rows are made.
 
@@ -83,6 +101,7 @@ class Trial:
     Attributes:
         keep: what becomes of each row (the runner's log).
         conditions: stamped on every row; see `Observation.conditions`.
+        waiting: where the bench's own share is counted.
     """
 
     subject: Subject
@@ -94,6 +113,7 @@ class Trial:
     keep: Callable[[Observation], None]
     conditions: dict[str, Any] = field(default_factory=dict)
     instances: list[Instance] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=Waiting)
 
     def record(
         self,
@@ -164,7 +184,8 @@ class Trial:
             InstanceFailed: it died first, or the start deadline passed.
         """
         instance = self.start()
-        instance.wait_ready(self.settings.start_deadline)
+        with self.waiting.counted():
+            instance.wait_ready(self.settings.start_deadline)
         return instance
 
     def stop(self, instance: Instance) -> None:

@@ -36,7 +36,7 @@ CONDITIONS = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def row() -> Callable[..., Observation]:
     """Make a row; what isn't named is a start of 5 ms. Conditions are given as keywords, too."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import experiments, subjects
+from bench import experiments, subjects, verbs
 from bench.observations import read
 from bench.subjects.base import Workload
 from tests.bench.conftest import needs_cgroups
@@ -46,9 +46,11 @@ def test_a_run_leaves_everything_in_one_folder(
     assert done.returncode == 0, done.stderr
     folder = (tmp_path / "latest").resolve()
     assert {path.name for path in folder.iterdir()} == {
+        "plan.json",
         "host.json",
         "observations.jsonl",
         "startup.png",
+        "startup-ecdf.png",
         "density.png",
         "report.html",
     }
@@ -59,6 +61,9 @@ def test_a_run_leaves_everything_in_one_folder(
     assert {row.conditions["digest"] for row in rows} == {workload.digest}
     assert {row.conditions["host"] for row in rows} == {fingerprint["id"]}
     assert "plain process" in done.stdout
+    assert "The bench itself: a mark's way" in done.stdout
+    assert fingerprint["run"]["finished"]
+    assert 0 < fingerprint["run"]["own_cost"]["arrival"] < 1
     assert str(folder / "report.html") in done.stdout.replace("\n", "")
 
 
@@ -76,8 +81,9 @@ def test_the_report_can_be_made_again_from_rows_cut_short(
     assert "left out" in (folder / "report.html").read_text()
 
 
-def test_the_list_names_every_subject_and_experiment(workload: Workload) -> None:
-    done = bench("--list")
+@pytest.mark.parametrize("asked", ["--list", "list"])
+def test_the_list_names_every_subject_and_experiment(workload: Workload, asked: str) -> None:
+    done = bench(asked)
     assert done.returncode == 0, done.stderr
     for name in [*subjects.names(), *experiments.names()]:
         assert name in done.stdout
@@ -93,6 +99,23 @@ def test_no_table_is_cut_at_the_terminals_edge(
     assert "…" not in done.stdout
     tables = [line for line in done.stdout.splitlines() if not line.startswith("/")]
     assert max(map(len, tables)) <= int(width)
+
+
+@needs_cgroups
+def test_experiments_can_be_asked_for_by_name_alone(workload: Workload, tmp_path: Path) -> None:
+    done = bench("startup", "full", "--subjects", "process", "--n", "2", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows, _ = read(tmp_path / "latest" / "observations.jsonl")
+    assert {row.experiment for row in rows} == {"startup"}
+    plan = json.loads((tmp_path / "latest" / "plan.json").read_text())
+    assert not plan["settings"]["quick"]
+
+
+def test_help_names_the_verbs() -> None:
+    shown = bench("--help").stdout
+    assert all(name in shown for name in verbs.names())
+    for name in verbs.names():
+        assert bench(name, "--help").returncode == 0
 
 
 # Bad input
@@ -113,7 +136,18 @@ def test_no_table_is_cut_at_the_terminals_edge(
         (["--seed", "x"], 2, "--seed"),
         (["--subjects", ","], 2, "--subjects"),
         (["--quick", "--full"], 2, "not allowed with"),
+        (["quick", "full"], 2, "not allowed with"),
+        (["startup", "--experiments", "stop"], 2, "not allowed with"),
+        (["nothing"], 1, "choose from"),
+        ([","], 2, "names no one"),
         (["--nonsense"], 2, "--help"),
+        (["compare", "/nonexistent", "/nonexistent"], 1, "ENOENT"),
+        (["compare", "/nonexistent"], 2, "--help"),
+        (["compare", "a", "b", "--fail-above", "x"], 2, "--fail-above"),
+        (["aa", "--n", "0"], 2, "above zero"),
+        (["aa", "--comparisons", "x"], 2, "above zero"),
+        (["export"], 2, "--help"),
+        (["--resume", "/nonexistent"], 1, "ENOENT"),
         (["--report", "/nonexistent"], 1, "ENOENT"),
     ],
 )

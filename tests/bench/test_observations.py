@@ -109,23 +109,8 @@ def test_a_missing_file_is_told_with_the_remedy(tmp_path: Path) -> None:
         read(tmp_path / "none.jsonl")
 
 
-def test_notebooks_load_a_run_as_a_table(file: Path, row: Row) -> None:
-    import bench
-
-    write(file, row(0.1), row(None, warmup=True), row(2.0, subject="vm", instances=3))
-    frame = bench.load(file.parent)
-    assert list(frame["status"]) == ["ok", "failed", "ok"]
-    assert list(frame["warmup"]) == [False, True, False]
-    assert frame["instances"].tolist()[2] == 3
-    assert set(frame["digest"]) == {row().conditions["digest"]}
-    assert frame["value"].isna().tolist() == [False, True, False]
-
-
-def test_loading_tells_what_was_left_out(file: Path, row: Row) -> None:
-    import bench
-
-    write(file, row(0.1), row(0.2))
-    file.write_bytes(file.read_bytes()[:-5])
-    with pytest.warns(UserWarning, match="line 2 left out"):
-        frame = bench.load(file)
-    assert len(frame) == 1
+def test_of_a_trial_that_was_done_again_only_the_last_attempt_is_read(file: Path, row: Row) -> None:
+    write(file, row(0.1, order=0), row(0.2, order=1), row(0.3, order=1, attempt=1))
+    rows, damage = read(file)
+    assert [each.value for each in rows] == [0.1, 0.3]
+    assert damage == []

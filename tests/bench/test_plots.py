@@ -24,7 +24,8 @@ def all_rows(row: Row) -> list[Observation]:
     times = [row(0.1 * n, sample=n, instances=n, **density) for n in range(1, 4)]
     rule = {"rule": "count", "rule_text": "3 run"}
     end = row(3, phase="reached", metric="instances", unit="1", **rule, **density)
-    ramps = [*memory_rows(row, 2**20), *ramp, *times, end]
+    stops = [row(0.2 + n / 50, experiment="stop", phase="stop", sample=n) for n in range(7)]
+    ramps = [*memory_rows(row, 2**20), *ramp, *times, end, *stops]
     return [*starts(row, 0.005), *starts(row, 2.0, **VM), *ramps]
 
 
@@ -35,7 +36,7 @@ def size(file: Path) -> tuple[int, int]:
 
 def test_every_experiment_has_its_picture_fit_for_a_projector(row: Row, tmp_path: Path) -> None:
     drawn = plots.draw_all(all_rows(row), "a host", tmp_path)
-    assert set(drawn) == {"startup", "memory", "density"}
+    assert set(drawn) == {"startup", "startup-ecdf", "stop-ecdf", "memory", "density"}
     for file in drawn.values():
         assert size(file) == (1920, 1080)
 

@@ -65,7 +65,7 @@ def run(plan: Plan, folder: Path) -> tuple[list[Observation], list[str]]:
 
 
 def order(plan: Plan) -> list[tuple[str, str, int]]:
-    planned = schedule(plan, plan.subjects)
+    planned = schedule(plan)
     return [(each.experiment.name, each.subject.name, each.sample) for each in planned]
 
 

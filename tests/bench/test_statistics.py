@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +59,54 @@ def test_too_few_samples_are_told(row: Row, count: int) -> None:
 def test_an_unsteady_host_is_told(row: Row) -> None:
     found = summarise(rows_of(row, [1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0]))
     assert any("unsteady" in warning for warning in found.warnings)
+
+
+def test_one_sample_is_said_to_be_one(row: Row) -> None:
+    found = summarise([row(1.0)])
+    assert (found.median, found.low, found.high) == (1.0, None, None)
+    assert found.warnings == ("only 1 sample: no interval, and nothing to compare",)
+
+
+@pytest.mark.parametrize(
+    ("slope", "told"), [(0.05, "later samples are larger"), (-0.02, "smaller")]
+)
+def test_a_trend_over_the_run_is_told(row: Row, slope: float, told: str) -> None:
+    noise = [0.03, -0.01, 0.02, -0.03, 0.0, 0.01, -0.02, 0.03, -0.01, 0.0, 0.02, -0.02]
+    values = [1.0 + slope * k + noise[k] for k in range(12)]
+    assert any(told in warning for warning in summarise(rows_of(row, values)).warnings)
+    assert not summarise(rows_of(row, [1.0 + each for each in noise])).warnings
+
+
+def test_many_failures_are_told(row: Row) -> None:
+    found = summarise([*rows_of(row, [1.0] * 8), row(None), row(None)])
+    assert found.warnings == ("2 of 10 failed: the median is of those that went through",)
+    assert not summarise([*rows_of(row, [1.0] * 29), row(None)]).warnings
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.5, 5), (0.95, 59), (0.99, 299)])
+def test_a_tail_percentile_is_given_only_where_n_carries_it(share: float, least: int) -> None:
+    values = [float(k) for k in range(least)]
+    assert statistics.tail(values[:-1], share) is None
+    assert statistics.tail(values, share) == pytest.approx(share * (least - 1))
+
+
+def test_of_many_samples_the_interval_is_that_of_a_bootstrap(
+    row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = random.Random(1)
+    rows = rows_of(row, [drawn.lognormvariate(0, 0.3) for _ in range(901)])
+    by_bootstrap = summarise(rows)
+    monkeypatch.setattr(statistics, "MANY", 900)
+    by_order = summarise(rows)
+    assert by_order.low == pytest.approx(by_bootstrap.low, rel=0.02)
+    assert by_order.high == pytest.approx(by_bootstrap.high, rel=0.02)
+
+
+def test_the_interval_by_order_covers_the_median_as_often_as_it_says() -> None:
+    drawn = random.Random(1)
+    spans = [statistics._by_order([drawn.expovariate(1) for _ in range(101)]) for _ in range(400)]
+    covered = sum(low <= math.log(2) <= high for low, high in spans)
+    assert 0.92 * 400 <= covered <= 0.99 * 400
 
 
 DIFFERENT = {
@@ -119,6 +169,11 @@ def test_equal_samples_are_not_told_apart(row: Row) -> None:
     found = compare(rows_of(row, values, subject="vm"), rows_of(row, values))
     assert found.ratio == 1.0
     assert found.p > 0.5
+
+
+def test_a_median_of_zero_has_no_ratio(row: Row) -> None:
+    with pytest.raises(LabError, match="no ratio to zero"):
+        compare(rows_of(row, [1.0, 2.0]), rows_of(row, [0.0, 0.0]))
 
 
 def test_one_sample_is_no_comparison(row: Row) -> None:

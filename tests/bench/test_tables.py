@@ -117,3 +117,32 @@ def test_density_says_which_rule_stopped_it(row: Row) -> None:
 def test_at_a_glance_a_number_nobody_measured_is_a_dash(row: Row) -> None:
     (line,) = tables.overview(starts(row, 0.005)).rows
     assert line == ["labrt container", "5 ms", "–", "–", "–", "–", "0"]
+    assert tables.overview(starts(row, 0.005)).notes == []
+
+
+def test_at_a_glance_it_is_said_that_a_number_is_doubtful(row: Row) -> None:
+    for rows in ([row(0.1)], [*starts(row, 0.005), row(None), row(None)]):
+        (note,) = tables.overview(rows).notes
+        assert "too few or unsteady" in note
+
+
+def test_tails_are_given_where_n_carries_them_and_failures_stand_beside(row: Row) -> None:
+    rows = [row(n / 1000, sample=n) for n in range(1, 300)]
+    few = [row(n / 1000, sample=n, **VM) for n in range(1, 60)]
+    table = tables.spread([*rows, *few, row(None, **VM)], "T0-T3")
+    assert table.columns[5:7] == ["p95", "p99"]
+    assert table.rows[0][5:] == ["284 ms", "296 ms", "299 ms", "299", "0"]
+    assert table.rows[1][5:] == ["56.1 ms", "–", "59.0 ms", "59", "1"]
+    assert "59 samples for p95 and 299 for p99" in table.notes[0]
+
+
+def test_what_is_not_called_different_is_not_given_as_a_factor(row: Row) -> None:
+    notes = tables.startup([*starts(row, 0.005), *starts(row, 0.00501, **VM)]).notes
+    assert notes[0].startswith("No difference was found between the libvirt VM and")
+
+
+def test_doubts_about_any_experiment_are_told(row: Row) -> None:
+    (table,) = tables.tables([row(1.0, experiment="disk", phase="write", metric="rate")])
+    assert table.notes == [
+        "labrt container, write rate: only 1 sample: no interval, and nothing to compare."
+    ]

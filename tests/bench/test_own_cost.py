@@ -1,0 +1,45 @@
+"""bench/own_cost.py: the bench measures itself, too."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from bench import own_cost, tables
+from bench.experiments.base import Waiting
+
+
+def test_a_mark_arrives_after_it_was_written() -> None:
+    found = own_cost.arrival(20)
+    assert len(found) == 20
+    assert min(found) > 0
+
+
+def test_every_figure_is_measured_and_stands_in_the_table() -> None:
+    found = own_cost.measure(20, waiting=10, seconds=0.05)
+    assert all(value > 0 for key, value in found.items() if key != "waiting_cpu")
+    assert found["arrival"] <= found["arrival_p95"]
+    table = tables.own_cost(found | {"run_cpu": 0.031})
+    assert len(table.rows) == 8
+    assert table.rows[-1][1] == "3.1 % of one core"
+
+
+def test_nothing_stays_open() -> None:
+    own_cost.null_start()  # the thread that watches all outputs keeps its epoll descriptor
+    before = len(os.listdir("/proc/self/fd"))
+    own_cost.measure(5, waiting=50, seconds=0.01)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("busy", "least", "most"), [(True, 0.2, 1.1), (False, 0.0, 0.5)])
+def test_cpu_while_waiting_is_told_from_time(busy: bool, least: float, most: float) -> None:
+    waiting = Waiting()
+    with waiting.counted():
+        until = time.process_time() + 0.1
+        while busy and time.process_time() < until:
+            pass
+        time.sleep(0 if busy else 0.1)
+    assert least * waiting.elapsed <= waiting.cpu <= most * waiting.elapsed
+    assert waiting.elapsed >= 0.1
