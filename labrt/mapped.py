@@ -14,7 +14,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,8 @@ def worker(
             yield process
         except BaseException:
             process.kill()
+            with suppress(BrokenPipeError):  # what it won't read any more
+                process.stdin.close()
             raise
 
 
