@@ -6,7 +6,8 @@
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
     busybox-static mmdebstrap debian-archive-keyring nftables uidmap passt libseccomp2)
-apt_test_packages=(shellcheck kmod file runc) # virtme-ng calls modprobe and file
+# virtme-ng calls modprobe and file; the others are subjects of the bench
+apt_test_packages=(shellcheck kmod file runc crun podman docker.io skopeo)
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
     python3-devel busybox nftables shadow-utils passt libseccomp kmod file ShellCheck)

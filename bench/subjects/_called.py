@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bench.births import Births
 from bench.client import Client
@@ -58,3 +59,21 @@ class CalledInstance(Instance):
         """Close what this process holds of it. May be called again."""
         self._births.close()
         self._marks.close()
+
+
+def first(pids: Iterable[int]) -> int:
+    """Return which of a container's processes is process 1 of its pid namespace (NSpid in
+    proc_pid_status(5)).
+
+    Raises:
+        InstanceFailed: none is; it has ended.
+    """
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        numbers = text.partition("NSpid:")[2].partition("\n")[0].split()
+        if len(numbers) > 1 and numbers[-1] == "1":
+            return pid
+    raise InstanceFailed("it ended as soon as it was ready")

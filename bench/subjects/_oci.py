@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import oci_bundle, oci_runtime
+from bench import oci_bundle, oci_cgroups, oci_runtime
 from bench.client import ended
 from bench.oci_runtime import Runtime
 from bench.subjects._called import CalledInstance
@@ -47,6 +47,14 @@ def remove(runtime: Runtime, bundle: Path) -> None:
     if bundle.exists():
         runtime.delete(bundle)
         shutil.rmtree(bundle)
+
+
+def remove_leftovers(runtime: Runtime) -> list[str]:
+    """Remove the containers that a killed bench has left; return their names."""
+    bundles = sorted(paths.run_dir().glob(f"{runtime.name}-lab-*"))
+    for bundle in bundles:
+        remove(runtime, bundle)
+    return [bundle.name.removeprefix(f"{runtime.name}-") for bundle in bundles]
 
 
 class OciInstance(CalledInstance):
@@ -101,7 +109,7 @@ class OciInstance(CalledInstance):
             self._client.kill()
         self._cgroup.kill()  # delete --force would look for its end every 100 ms
         remove(self._runtime, self._bundle)
-        self._cgroup.remove()  # which a killed runtime doesn't know of
+        oci_cgroups.remove(self._cgroup.name)  # where the runtime didn't get to it
         self._let_go()
 
     def _let_go(self) -> None:

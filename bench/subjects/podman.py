@@ -1,0 +1,200 @@
+"""A container of Podman, with a storage of the lab's own: what others keep there isn't touched.
+
+It is detached, and its output passed through: the container writes into the bench's pipe itself.
+What stays is its monitor, conmon. Both are in cgroups below one of the instance's. With --rm it is
+conmon, before it ends, that has everything removed: its end is the event that nothing is left.
+Host side. Man pages: podman-run(1), conmon(8).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench import oci_cgroups
+from bench.client import ended
+from bench.engine import Engine
+from bench.oci_runtime import Runtime, crun, runc
+from bench.subjects._called import first
+from bench.subjects._engine import EngineInstance
+from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from labrt import cgroups, paths, syscalls
+from labrt.cgroups import Cgroup
+from labrt.errors import LabError
+from labrt.images import store
+
+CLEAN_UP_SECONDS = 10.0  # that conmon may take once its container is gone
+
+
+def storage() -> Path:
+    """Return where images and containers are kept."""
+    return paths.home() / "podman"
+
+
+def oci_runtime() -> Runtime:
+    """Return Podman's own choice where that works here, else the other one."""
+    return crun if crun.unavailable() is None else runc
+
+
+def engine() -> Engine:
+    """Return Podman as the lab calls it. Without systemd there is neither its cgroup manager nor
+    its journal, so neither is used anywhere."""
+    run = paths.run_dir() / "podman"
+    return Engine(
+        (
+            "podman",
+            f"--root={storage()}",
+            f"--runroot={run}",
+            f"--tmpdir={run}/tmp",
+            f"--runtime={oci_runtime().name}",
+            "--storage-driver=overlay",
+            "--cgroup-manager=cgroupfs",
+            "--events-backend=none",
+        ),
+        at_once=("--time=0",),
+    )
+
+
+def remove_leftovers() -> list[str]:
+    """Remove the containers that a killed bench has left; return their names.
+
+    Raises:
+        LabError: Podman could not remove one.
+    """
+    if not storage().exists() or shutil.which("podman") is None:
+        return []
+    names = engine().marked()
+    for name in names:
+        engine().remove(name)
+    unmount()
+    return names
+
+
+def unmount() -> None:
+    """Podman binds its storage to itself; undo that, unless a container still needs it."""
+    try:
+        syscalls.umount2(storage() / "overlay")
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EBUSY):
+            raise
+
+
+class PodmanInstance(EngineInstance):
+    """One container and its monitor."""
+
+    def __init__(self, name: str, workload: Workload, image: str, options: Sequence[str]) -> None:
+        self._cgroup = Cgroup(oci_cgroups.name(name))
+        self._conmon = -1
+        placed = (*options, f"--cgroup-parent=/{self._cgroup.name}")
+        super().__init__(name, engine(), workload, image, placed)
+
+    def _look(self, timeout: float) -> int:
+        if self._client.wait(timeout) is None:
+            raise InstanceFailed("podman run had not ended when it was ready")
+        pid = first(self._cgroup.processes())
+        try:
+            self._conmon = os.pidfd_open(_parent(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            raise InstanceFailed("it ended as soon as it was ready") from None
+        return pid
+
+    def stop(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self._ask_to_stop(timeout)
+        if not ended(self._conmon, deadline - time.monotonic()):
+            raise InstanceFailed(f"its monitor was still there after {timeout:g} s")
+        self._release()
+
+    def destroy(self) -> None:
+        self._remove()
+        if self._conmon >= 0:
+            ended(self._conmon, CLEAN_UP_SECONDS)
+        self._release()
+
+    def _release(self) -> None:
+        oci_cgroups.remove(self._cgroup.name)
+        if self._conmon >= 0:
+            os.close(self._conmon)
+            self._conmon = -1
+        self._let_go()
+
+    def pids(self) -> list[int]:
+        inside = self._cgroup.processes()
+        return [self._client.pid, *inside] if self._client.alive else inside
+
+    def cgroup(self) -> Cgroup | None:
+        return self._cgroup
+
+
+class Podman(Subject):
+    name: ClassVar = "podman"
+    kind: ClassVar = "container"
+    title: ClassVar = "Podman container"
+
+    def __init__(self) -> None:
+        self._image = ""
+
+    def unavailable(self) -> str | None:
+        if shutil.which("podman") is None:
+            return "podman is not installed; apt-get install podman"
+        if os.geteuid() != 0:
+            return "only root's Podman can limit containers without systemd; run with sudo"
+        return oci_runtime().unavailable() or cgroups.unavailable()
+
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "posture": "root is the host's root (no user namespace), Podman's capabilities, masks "
+            "and seccomp filter",
+            "version": f"Podman {engine().call('version', '--format={{.Client.Version}}')}",
+            "oci_runtime": oci_runtime().version(),
+            "root": "overlay",
+            "network": "none",
+            "log": "passthrough",
+            "image_kept": "manifest, config and layers",
+        }
+
+    def prepare(self, workload: Workload) -> None:
+        """Copy the image from the store.
+
+        Raises:
+            LabError: it could not be copied.
+        """
+        paths.make_passable(storage())
+        self._image = engine().call("pull", "--quiet", f"oci:{store.folder()}:{workload.image}")
+        told = ("image", "inspect", "--format={{.Digest}}", self._image)
+        if (digest := engine().call(*told)) != workload.digest:
+            raise LabError(f"copy {workload.image} to Podman", f"it has the digest {digest} there")
+
+    def start(self, workload: Workload, name: str) -> Instance:
+        options = ("--detach", "--rm", "--log-driver=passthrough", *_ulimits())
+        return PodmanInstance(name, workload, self._image, options)
+
+    def close(self) -> None:
+        """Let go of the storage, which is kept for the next run."""
+        if self._image:
+            unmount()
+            self._image = ""
+
+
+def _ulimits() -> list[str]:
+    """Podman would raise them, which needs CAP_SYS_RESOURCE, and it lowers its own number of
+    processes to pid_max beforehand. So it is told to leave them as they are."""
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    files, processes = (
+        [limit if limit >= 0 else most for limit in resource.getrlimit(which)]
+        for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)
+    )
+    return [
+        f"--ulimit=nofile={files[0]}:{files[1]}",
+        f"--ulimit=nproc={min(processes[0], most)}:{min(processes[1], most)}",
+    ]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
