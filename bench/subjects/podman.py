@@ -12,6 +12,7 @@ import errno
 import os
 import resource
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ class PodmanInstance(EngineInstance):
 
     def __init__(self, name: str, workload: Workload, image: str, options: Sequence[str]) -> None:
         self._cgroup = Cgroup(oci_cgroups.name(name))
-        self._conmon = -1
+        self._first = self._conmon = -1  # pidfds
         placed = (*options, f"--cgroup-parent=/{self._cgroup.name}")
         super().__init__(name, engine(), workload, image, placed)
 
@@ -99,7 +100,7 @@ class PodmanInstance(EngineInstance):
             raise InstanceFailed("podman run had not ended when it was ready")
         pid = first(self._cgroup.processes())
         try:
-            self._conmon = os.pidfd_open(_parent(pid))
+            self._first, self._conmon = os.pidfd_open(pid), os.pidfd_open(_parent(pid))
         except (FileNotFoundError, ProcessLookupError):
             raise InstanceFailed("it ended as soon as it was ready") from None
         return pid
@@ -112,16 +113,22 @@ class PodmanInstance(EngineInstance):
         self._release()
 
     def destroy(self) -> None:
-        self._remove()
+        """Not by `podman rm --force` alone: of a container that is stopping already it forgets the
+        record and lets the processes live (4.3)."""
         if self._conmon >= 0:
+            try:
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has ended
             ended(self._conmon, CLEAN_UP_SECONDS)
+        self._remove()
         self._release()
 
     def _release(self) -> None:
         oci_cgroups.remove(self._cgroup.name)
-        if self._conmon >= 0:
-            os.close(self._conmon)
-            self._conmon = -1
+        for pidfd in {self._first, self._conmon} - {-1}:
+            os.close(pidfd)
+        self._first = self._conmon = -1
         self._let_go()
 
     def pids(self) -> list[int]:
