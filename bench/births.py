@@ -30,14 +30,19 @@ SO_RCVBUFFORCE = 33  # asm-generic/socket.h: beyond net.core.rmem_max, with CAP_
 
 
 class Births:
-    """Listens from its making until `close`. Where the host doesn't tell, it knows no birth."""
+    """Listens from its making until `close`. Where the host doesn't tell, it knows no birth.
+
+    Attributes:
+        heard: whether the host tells: to root in its own network namespace, if its kernel can.
+    """
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         try:
             self._socket = _listening()
         except OSError:
-            pass  # not root, another network namespace, or a kernel without it
+            pass  # ECONNREFUSED, EPERM, EPROTONOSUPPORT
+        self.heard = self._socket is not None
 
     def of(self, pid: int) -> int | None:
         """Return when the process was forked, CLOCK_MONOTONIC ns; None if that wasn't heard."""
