@@ -28,7 +28,7 @@ from labrt.images import layers, store
 from labrt.options import given
 from labrt.spec import Spec
 
-# mount(8) says only after -o what it is that it can't mount; the runtime's own words follow.
+# Arguments: overlayfs's options, the mount point, and the runtime's command line.
 MOUNT = 'mount -t overlay -o "nodev,$1" overlay "$2" && shift 2 && exec "$@"'
 START_SECONDS = 10.0  # that a runtime may take to finish a start whose instance is given up
 

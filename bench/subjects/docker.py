@@ -121,9 +121,10 @@ class Docker(Subject):
 
     def conditions(self) -> dict[str, Any]:
         info = _info()
+        security = ", ".join(info["SecurityOptions"] or ["no security options"])
         return {
-            "posture": "root is the host's root (no user namespace), Docker's capabilities, masks "
-            f"and {', '.join(info['SecurityOptions'] or ['no security options'])}",
+            "posture": "root is the host's root (no user namespace), a session keyring, Docker's "
+            f"capabilities, masks and {security}",
             "version": f"Docker {info['ServerVersion']}",
             "oci_runtime": info["DefaultRuntime"],
             "root": info["Driver"],

@@ -156,8 +156,8 @@ class Podman(Subject):
 
     def conditions(self) -> dict[str, Any]:
         return {
-            "posture": "root is the host's root (no user namespace), Podman's capabilities, masks "
-            "and seccomp filter",
+            "posture": "root is the host's root (no user namespace), a session keyring, Podman's "
+            "capabilities, masks and seccomp filter",
             "version": f"Podman {engine().call('version', '--format={{.Client.Version}}')}",
             "oci_runtime": oci_runtime().version(),
             "root": "overlay",
