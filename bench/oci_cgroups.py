@@ -43,7 +43,7 @@ def leftovers() -> list[str]:
 
 
 def _empty(folder: Path) -> None:
-    for pid in folders.processes(folder):
+    for pid in filter(None, folders.processes(folder)):  # to kill(2), 0 means ourselves
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
