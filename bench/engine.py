@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from labrt.cgroups import top
 from labrt.errors import LabError
@@ -38,8 +39,8 @@ class Engine:
     def name(self) -> str:
         return self.command[0]
 
-    def call(self, *arguments: str, timeout: float = 60.0) -> str:
-        """Call it; return what it wrote to standard output.
+    def call(self, *arguments: str, timeout: float = 60.0, cwd: Path | None = None) -> str:
+        """Call it, in the folder `cwd`; return what it wrote to standard output.
 
         Raises:
             LabError: it is not installed, refused, or had not answered after `timeout` seconds.
@@ -52,6 +53,7 @@ class Engine:
                 capture_output=True,
                 text=True,
                 timeout=timeout,
+                cwd=cwd,
                 process_group=0,  # Ctrl-C must not cut a removal short
             )
         except subprocess.TimeoutExpired:

@@ -26,7 +26,7 @@ class EngineInstance(CalledInstance):
         self, name: str, engine: Engine, workload: Workload, image: str, options: Sequence[str]
     ) -> None:
         self._engine = engine
-        self._pid = 0
+        self._removed = False
         super().__init__(
             name,
             [
@@ -57,11 +57,13 @@ class EngineInstance(CalledInstance):
             raise InstanceFailed(f"stop: {error}") from error
 
     def _remove(self) -> None:
-        """Remove the container, also one whose start the engine is still busy with."""
+        """Remove the container, also one whose start the engine is still busy with; once."""
         deadline = time.monotonic() + START_SECONDS
-        while not self._engine.remove(self.name) and self._client.alive:
+        while not self._removed:
+            started = not self._client.alive  # asked first: if so, what it made is there by now
+            self._removed = self._engine.remove(self.name) or started
             if time.monotonic() > deadline:
                 self._client.kill()
-            self._client.wait(RETRY_SECONDS)
-        self._engine.remove(self.name)
+            if not self._removed:
+                self._client.wait(RETRY_SECONDS)
         self._client.kill()

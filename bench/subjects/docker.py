@@ -61,6 +61,8 @@ def remove_leftovers() -> list[str]:
 class DockerInstance(EngineInstance):
     """One container."""
 
+    _pid = 0  # of its first process
+
     def _look(self, timeout: float) -> int:
         self._client.kill()
         try:

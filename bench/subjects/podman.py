@@ -30,12 +30,18 @@ from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.images import store
 
+LONGEST = 50  # characters of --runroot
 CLEAN_UP_SECONDS = 10.0  # that conmon may take once its container is gone
 
 
 def storage() -> Path:
     """Return where images and containers are kept."""
     return paths.home() / "podman"
+
+
+def run_root() -> Path:
+    """Return where what dies with the machine is kept."""
+    return paths.run_dir() / "podman"
 
 
 def oci_runtime() -> Runtime:
@@ -46,7 +52,7 @@ def oci_runtime() -> Runtime:
 def engine() -> Engine:
     """Return Podman as the lab calls it. Without systemd there is neither its cgroup manager nor
     its journal, so neither is used anywhere."""
-    run = paths.run_dir() / "podman"
+    run = run_root()
     return Engine(
         (
             "podman",
@@ -152,6 +158,8 @@ class Podman(Subject):
             return "podman is not installed; apt-get install podman"
         if os.geteuid() != 0:
             return "only root's Podman can limit containers without systemd; run with sudo"
+        if len(str(run_root())) > LONGEST:
+            return f"Podman takes no run folder as long as {run_root()}; set LAB_RUN to a short one"
         return oci_runtime().unavailable() or cgroups.unavailable()
 
     def conditions(self) -> dict[str, Any]:
@@ -173,7 +181,9 @@ class Podman(Subject):
             LabError: it could not be copied.
         """
         paths.make_passable(storage())
-        self._image = engine().call("pull", "--quiet", f"oci:{store.folder()}:{workload.image}")
+        # Podman makes a name of the path: LAB_HOME's own may have what no name may have.
+        images, source = store.folder(), f"oci:{store.folder().name}:{workload.image}"
+        self._image = engine().call("pull", "--quiet", source, cwd=images.parent)
         told = ("image", "inspect", "--format={{.Digest}}", self._image)
         if (digest := engine().call(*told)) != workload.digest:
             raise LabError(f"copy {workload.image} to Podman", f"it has the digest {digest} there")

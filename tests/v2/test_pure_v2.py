@@ -47,7 +47,7 @@ class Result:
     scope="module",
     params=[
         pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
-        pytest.param((SUBJECTS, DEADLINE), id="subjects", marks=pytest.mark.slow),
+        pytest.param((SUBJECTS, DEADLINE_OF_OTHERS), id="subjects", marks=pytest.mark.slow),
         pytest.param((OTHERS, DEADLINE_OF_OTHERS), id="others", marks=pytest.mark.slow),
     ],
 )
