@@ -1,8 +1,9 @@
 """A container of Podman, with a storage of the lab's own: what others keep there isn't touched.
 
 It is detached, and its output passed through: the container writes into the bench's pipe itself.
-What stays is its monitor, conmon. Both are in cgroups below one of the instance's. With --rm it is
-conmon, before it ends, that has everything removed: its end is the event that nothing is left.
+What stays is its monitor, conmon; with cgroup v1 both are in cgroups below one of the instance's.
+With --rm it is conmon, before it ends, that has everything removed: its end is the event that
+nothing is left.
 Host side. Man pages: podman-run(1), conmon(8).
 """
 
@@ -98,6 +99,7 @@ class PodmanInstance(EngineInstance):
     def __init__(self, name: str, workload: Workload, image: str, options: Sequence[str]) -> None:
         self._cgroup = Cgroup(oci_cgroups.name(name))
         self._first = self._conmon = -1  # pidfds
+        self._monitor = 0  # conmon's pid
         placed = (*options, f"--cgroup-parent=/{self._cgroup.name}")
         super().__init__(name, engine(), workload, image, placed)
 
@@ -106,7 +108,8 @@ class PodmanInstance(EngineInstance):
             raise InstanceFailed("podman run had not ended when it was ready")
         pid = first(self._cgroup.processes())
         try:
-            self._first, self._conmon = os.pidfd_open(pid), os.pidfd_open(_parent(pid))
+            self._monitor = _parent(pid)
+            self._first, self._conmon = os.pidfd_open(pid), os.pidfd_open(self._monitor)
         except (FileNotFoundError, ProcessLookupError):
             raise InstanceFailed("it ended as soon as it was ready") from None
         return pid
@@ -138,11 +141,14 @@ class PodmanInstance(EngineInstance):
         self._let_go()
 
     def pids(self) -> list[int]:
-        inside = self._cgroup.processes()
-        return [self._client.pid, *inside] if self._client.alive else inside
+        around = [self._client.pid] if self._client.alive else []
+        if self._conmon >= 0 and not ended(self._conmon, 0):
+            around.append(self._monitor)
+        return sorted({*around, *self._cgroup.processes()})
 
     def cgroup(self) -> Cgroup | None:
-        return self._cgroup
+        """With cgroup v2, Podman's cgroupfs manager leaves conmon where Podman is."""
+        return self._cgroup if self._monitor in self._cgroup.processes() else None
 
 
 class Podman(Subject):
