@@ -57,13 +57,14 @@ class EngineInstance(CalledInstance):
             raise InstanceFailed(f"stop: {error}") from error
 
     def _remove(self) -> None:
-        """Remove the container, also one whose start the engine is still busy with; once."""
+        """Remove the container; once. An engine that is busy starting it may say that it has, and
+        have made it a moment later: so the last word is after its command has ended."""
+        if self._removed:
+            return
         deadline = time.monotonic() + START_SECONDS
-        while not self._removed:
-            started = not self._client.alive  # asked first: if so, what it made is there by now
-            self._removed = self._engine.remove(self.name) or started
-            if time.monotonic() > deadline:
-                self._client.kill()
-            if not self._removed:
-                self._client.wait(RETRY_SECONDS)
+        while self._client.alive and time.monotonic() < deadline:
+            self._engine.remove(self.name)
+            self._client.wait(RETRY_SECONDS)
         self._client.kill()
+        self._engine.remove(self.name)
+        self._removed = True

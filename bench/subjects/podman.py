@@ -15,7 +15,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -123,13 +123,18 @@ class PodmanInstance(EngineInstance):
 
     def destroy(self) -> None:
         """Not by `podman rm --force` alone: of a container that is stopping already it forgets the
-        record and lets the processes live (4.3)."""
-        if self._conmon >= 0:
+        record and lets the processes live (4.3); and conmon, whose own removal it meets, must not
+        be killed amid that: the record would stay."""
+        if self._first >= 0:
             try:
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it has ended
             ended(self._conmon, CLEAN_UP_SECONDS)
+        elif not self._removed:
+            self._remove()
+            _wait_for(self._cgroup.processes())
+            self._engine.remove(self.name)
         self._remove()
         self._release()
 
@@ -217,6 +222,17 @@ def _ulimits() -> list[str]:
         f"--ulimit=nofile={files[0]}:{files[1]}",
         f"--ulimit=nproc={min(processes[0], most)}:{min(processes[1], most)}",
     ]
+
+
+def _wait_for(pids: Iterable[int]) -> None:
+    """Wait until processes have ended, each for `CLEAN_UP_SECONDS`."""
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        ended(pidfd, CLEAN_UP_SECONDS)
+        os.close(pidfd)
 
 
 def _parent(pid: int) -> int:
