@@ -177,9 +177,12 @@ def test_destroy_may_be_called_again_and_again(instance: Instance) -> None:
     assert instance.pids() == []
 
 
-def test_it_can_be_destroyed_while_it_starts(subject: Subject, busybox: Workload) -> None:
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.06, 0.09, 0.12, 0.15])
+def test_it_can_be_destroyed_while_it_starts(
+    after: float, subject: Subject, busybox: Workload
+) -> None:
     with subject.start(busybox, f"lab-{subject.name}-soon"):
-        pass
+        time.sleep(after)
 
 
 def test_one_that_does_not_stop_is_told_and_can_be_destroyed(instance: Instance) -> None:
