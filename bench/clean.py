@@ -3,8 +3,9 @@
     python -m bench.clean [--all]
 
 What it finds even after a kill -9: containers (their folders in LAB_HOME tell how to undo them),
-virtual machines, the lab's cgroups, the run folder. `--all` also removes what the lab keeps:
-LAB_HOME, if it carries the lab's mark, and .venv. Results are the user's and stay.
+those that other runtimes and engines ran for the bench, virtual machines, the lab's cgroups, the
+run folder. `--all` also removes what the lab keeps: LAB_HOME, if it carries the lab's mark, and
+.venv. Results are the user's and stay.
 Host side; standard library only.
 """
 
@@ -17,7 +18,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import leftover_vms
+from bench import leftover_vms, oci_cgroups
+from bench.oci_runtime import crun, runc
+from bench.subjects import _oci, docker, podman
 from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 
@@ -26,6 +29,7 @@ MARK = ".made-by-the-lab"  # as in setup/home.sh
 KEPT = (
     "accelerator.json",
     "containers",
+    "docker-daemon",
     "guests",
     "images",
     "kernels",
@@ -35,6 +39,7 @@ KEPT = (
     "logs",
     "names",
     "networks",
+    "podman",
     "seccomp",
     "setup.lock",
     "stamps",
@@ -46,6 +51,25 @@ def containers() -> Iterator[str]:
     """End and undo every container."""
     for name in removal.remove_all():
         yield f"container {name}"
+
+
+def bundles() -> Iterator[str]:
+    """End every container of runc and crun."""
+    for runtime in (runc, crun):
+        for name in _oci.remove_leftovers(runtime):
+            yield f"{runtime.name} container {name}"
+
+
+def podman_containers() -> Iterator[str]:
+    """End every container in the lab's own Podman storage."""
+    for name in podman.remove_leftovers():
+        yield f"Podman container {name}"
+
+
+def docker_containers() -> Iterator[str]:
+    """End the lab's containers, and only those, in the Docker daemon that the bench used."""
+    for name in docker.remove_leftovers():
+        yield f"Docker container {name}"
 
 
 def machines() -> Iterator[str]:
@@ -60,6 +84,8 @@ def groups() -> Iterator[str]:
         group.kill()
         group.remove()
         yield f"cgroup {group.name}"
+    for name in oci_cgroups.leftovers():
+        yield f"cgroup {name}"
     cgroups.remove_top()
 
 
@@ -123,6 +149,9 @@ def environment() -> Iterator[str]:
 # In this order: what lives is ended before what it uses is removed.
 RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     containers,
+    bundles,
+    podman_containers,
+    docker_containers,
     machines,
     groups,
     bridges,

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import labrt
-from bench import interrupts, meminfo, oci_bundle, runc, standalone, statistics, units
+from bench import interrupts, meminfo, oci_bundle, standalone, statistics, units
 from bench.observations import Observation
+from bench.oci_runtime import runc
 from bench.runtimes import LIMITS
 from bench.tables import Table
 from labrt import syscalls

@@ -48,25 +48,41 @@ def mounted(spec: Spec) -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="bundle-", dir=paths.run_dir()))
     try:
-        folder.chmod(0o711)
-        (folder / "config.json").write_text(json.dumps(config(spec)))
-        for name in ("upper", "work", "rootfs"):
-            (folder / name).mkdir()
-            os.chown(folder / name, spec.uid_mappings[0].host_id, spec.gid_mappings[0].host_id)
-        _mount(spec, folder)
+        write(spec, folder)
+        target = str(folder / "rootfs")
+        options = root_options(spec, folder)
+        syscalls.mount("overlay", target, "overlay", syscalls.MS_NODEV, options)
         try:
             yield folder
         finally:
-            syscalls.umount2(str(folder / "rootfs"), syscalls.MNT_DETACH)
+            syscalls.umount2(target, syscalls.MNT_DETACH)
     finally:
         shutil.rmtree(folder)
 
 
-def _mount(spec: Spec, folder: Path) -> None:
+def write(spec: Spec, folder: Path) -> None:
+    """Write the bundle into an empty folder; its root, the folder rootfs, isn't mounted yet.
+
+    Raises:
+        LabError: the spec has what this doesn't know how to say.
+    """
+    folder.chmod(0o711)
+    (folder / "config.json").write_text(json.dumps(config(spec)))
+    for name in ("upper", "work", "rootfs"):
+        (folder / name).mkdir()
+        os.chown(folder / name, spec.uid_mappings[0].host_id, spec.gid_mappings[0].host_id)
+
+
+def root_options(spec: Spec, folder: Path) -> str:
+    """Return overlayfs's options for the bundle's root (mount(8) takes them with -o, too)."""
     lower = ":".join(reversed(spec.root.layers))
-    options = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work,userxattr,volatile"
-    target = str(folder / "rootfs")
-    syscalls.mount("overlay", target, "overlay", syscalls.MS_NODEV, options)
+    return f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work,userxattr,volatile"
+
+
+def cgroup_name(spec: Spec) -> str:
+    """Return the container's cgroup, by its path below each hierarchy: one without a parent that
+    would stay behind in hierarchies that labrt doesn't use."""
+    return spec.cgroup.replace("/", "-")
 
 
 def config(spec: Spec) -> Json:
@@ -88,7 +104,7 @@ def config(spec: Spec) -> Json:
             "maskedPaths": list(spec.masked_paths),
             "readonlyPaths": list(spec.readonly_paths),
             "rootfsPropagation": spec.rootfs_propagation,
-            "cgroupsPath": f"/{spec.cgroup.replace('/', '-')}",  # no parent that stays behind
+            "cgroupsPath": f"/{cgroup_name(spec)}",
             "resources": _resources(spec.resources),
             **_seccomp(spec),
         },

@@ -9,6 +9,7 @@ hosts, two digests) never share a panel.
 from __future__ import annotations
 
 import datetime
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ LOOKS = [
     (PURPLE, "^", ":"),
     (ORANGE, "v", "-"),
     (SKY, "P", "--"),
+    (BLACK, "X", "-."),
+    (GREEN, "<", ":"),
+    (BLUE, ">", "-"),
+    (VERMILION, "*", "--"),
+    (PURPLE, "h", "-."),
+    (ORANGE, "d", ":"),
 ]
 
 # (phase, colour, hatch, what happens in it)
@@ -39,6 +46,8 @@ PHASES = (
 
 SIZE = (12.8, 7.2)  # inches; at 150 dpi a 1920 × 1080 slide
 DPI = 150
+ROOMY = 6  # so many subjects have room on a slide; with more the picture grows in height
+FOOT_WIDTH = 190  # characters in a line
 
 
 def draw_all(rows: Sequence[Observation], host: str, folder: Path) -> dict[str, Path]:
@@ -70,13 +79,18 @@ def _draw(
     from matplotlib import pyplot
 
     with pyplot.rc_context(_style()):
-        figure = pyplot.figure(figsize=(SIZE[0], SIZE[1] * len(groups)), layout="constrained")
-        bands = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
+        heights = [SIZE[1] * max(1.0, _crowd(group) / ROOMY) for group in groups]
+        figure = pyplot.figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
+        bands = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for band, group in zip(bands, groups, strict=True):
             draw(band, group)
             band.supxlabel(_foot(group, host), fontsize=9, color=GREY, x=0.01, ha="left")
         figure.savefig(file, dpi=DPI)
         pyplot.close(figure)
+
+
+def _crowd(rows: Sequence[Observation]) -> int:
+    return len(statistics.subjects(rows))
 
 
 def _style() -> Any:
@@ -104,10 +118,11 @@ def _foot(rows: Sequence[Observation], host: str) -> str:
     memory = units.text(float(first.get("memory", 0)), "B")
     cpus = units.digits(float(first.get("cpus", 0)))
     digest = str(first.get("digest", "")).removeprefix("sha256:")[:12]
-    return (
+    said = (
         f"{accelerator}; each instance: {cpus} CPU, {memory}, image {first.get('image')} {digest}; "
-        f"{_samples(rows)}; {day}\n{host}"
+        f"{_samples(rows)}"
     )
+    return "\n".join([*textwrap.wrap(said, FOOT_WIDTH), f"{day}; {host}"])
 
 
 def _samples(rows: Sequence[Observation]) -> str:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import labrt
-from bench import oci_bundle, runc, standalone, statistics, units
+from bench import oci_bundle, standalone, statistics, units
 from bench.observations import Observation
+from bench.oci_runtime import runc
 from bench.tables import Table
 from labrt.declare import declare
 from labrt.errors import LabError

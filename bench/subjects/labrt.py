@@ -24,7 +24,7 @@ from labrt.launching import launcher
 class LabrtInstance(Instance):
     """One container."""
 
-    def __init__(self, name: str, workload: Workload) -> None:
+    def __init__(self, name: str, workload: Workload, **options: Any) -> None:
         self.name = name
         self.stamps = Stamps(t0=time.monotonic_ns())
         ours, theirs = os.pipe()
@@ -37,6 +37,7 @@ class LabrtInstance(Instance):
                 cpus=workload.cpus,
                 stdout=theirs,
                 stderr=theirs,
+                **options,
             )
         except BaseException as error:
             self._marks.close()
@@ -76,12 +77,16 @@ class Labrt(Subject):
     name: ClassVar = "labrt"
     kind: ClassVar = "container"
     title: ClassVar = "labrt container"
+    options: ClassVar[dict[str, Any]] = {}  # what it gets besides, as labrt.run() takes it
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
 
     def conditions(self) -> dict[str, Any]:
-        return {"posture": "all seven namespaces, root mapped to an unprivileged uid"}
+        return {
+            "posture": "all seven namespaces, root mapped to an unprivileged uid",
+            "network": self.options.get("network", "none"),
+        }
 
     def prepare(self, workload: Workload) -> None:
         """Unpack the layers and start the launcher."""
@@ -91,7 +96,7 @@ class Labrt(Subject):
         launcher()
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return LabrtInstance(name, workload)
+        return LabrtInstance(name, workload, **self.options)
 
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""

@@ -14,6 +14,6 @@ from bench.subjects.vm import Vm
 class VmDisk(Vm):
     """VMs of one libvirt connection, each with a read-only disk below a writable overlay."""
 
-    name: ClassVar = "vm_disk"
+    name: ClassVar = "vm-disk"
     title: ClassVar = "libvirt VM with a disk"
     root: ClassVar[Root] = "disk"

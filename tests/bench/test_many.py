@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import many, runc
+from bench import many
+from bench.oci_runtime import runc
 from bench.subjects.base import Workload
 from labrt import cgroups
 

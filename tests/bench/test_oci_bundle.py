@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import oci_bundle, runc
+from bench import oci_bundle
+from bench.oci_runtime import runc
 from bench.subjects.base import Workload
 from labrt import cgroups
 from labrt.declare import declare

@@ -41,6 +41,14 @@ def test_every_experiment_has_its_picture_fit_for_a_projector(row: Row, tmp_path
         assert size(file) == (1920, 1080)
 
 
+def test_many_subjects_get_more_room_and_each_its_own_look(row: Row, tmp_path: Path) -> None:
+    names = [f"subject-{number:02}" for number in range(12)]
+    rows = [r for name in names for r in starts(row, 0.005, subject=name, title=name)]
+    assert len({plots.look(rows, name) for name in names}) == 12
+    width, height = size(plots.draw_all(rows, "a host", tmp_path)["startup"])
+    assert (width, height) == (1920, 2 * 1080)
+
+
 def test_tcg_and_kvm_get_panels_of_their_own(row: Row, tmp_path: Path) -> None:
     rows = [*starts(row, 2.0, **VM), *starts(row, 0.2, accelerator="kvm", **VM)]
     drawn = plots.draw_all(rows, "a host", tmp_path)

@@ -12,8 +12,14 @@ from labrt.errors import LabError
 
 
 def test_every_file_is_an_entry() -> None:
-    assert {"process", "labrt", "vm", "vm_disk"} <= set(subjects.names())
+    assert {"process", "labrt", "vm", "vm-disk"} <= set(subjects.names())
+    assert {"runc", "crun", "podman", "docker"} <= set(subjects.names())
     assert {"startup", "stop", "memory", "density"} <= set(experiments.names())
+
+
+def test_a_dash_in_a_name_is_an_underscore_in_the_files() -> None:
+    assert {"labrt-cli", "labrt-bridge"} <= set(subjects.names())
+    assert subjects.make("labrt-cli").name == "labrt-cli"
 
 
 @pytest.mark.parametrize("name", experiments.names())

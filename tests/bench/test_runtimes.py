@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from bench import runc, runtimes, statistics
+from bench import runtimes, statistics
+from bench.oci_runtime import runc
 from bench.runtimes import COMMAND, LIBRARY, RUNC, UNDONE
 from bench.subjects.base import Workload
 from labrt import cgroups

@@ -25,6 +25,8 @@ EVERY = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests/labrt").gl
 ABOUT_CGROUPS = [
     f"tests/labrt/test_{name}.py" for name in ("cgroups", "limits", "usage", "container")
 ]
+# crun refuses a host with both, and Podman takes crun where it may.
+SUBJECTS = ["tests/bench/subjects/test_containers.py", "-k", "(runc)or(crun)or(podman)"]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
 DEADLINE = 600.0  # seconds, boot included
 DEADLINE_OF_OTHERS = 3000.0
@@ -45,11 +47,12 @@ class Result:
     scope="module",
     params=[
         pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
+        pytest.param((SUBJECTS, DEADLINE_OF_OTHERS), id="subjects", marks=pytest.mark.slow),
         pytest.param((OTHERS, DEADLINE_OF_OTHERS), id="others", marks=pytest.mark.slow),
     ],
 )
 def result(request: pytest.FixtureRequest) -> Iterator[Result]:
-    """Boot the guest once for each half; its lines are shown as they come."""
+    """Boot the guest once for each part; its lines are shown as they come."""
     if reason := guest.unavailable():
         pytest.skip(reason)
     capture = request.config.pluginmanager.getplugin("capturemanager")

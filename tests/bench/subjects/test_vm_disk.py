@@ -16,7 +16,7 @@ DEADLINE = 60.0  # seconds for one boot on a busy host
 
 
 def test_the_forms_are_told_apart_by_name_and_by_their_conditions() -> None:
-    assert (Vm.name, VmDisk.name) == ("vm", "vm_disk")
+    assert (Vm.name, VmDisk.name) == ("vm", "vm-disk")
     assert Vm().conditions()["guest_root"] == "initramfs"
     assert VmDisk().conditions()["guest_root"] == "disk"
 

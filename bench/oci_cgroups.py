@@ -1,0 +1,58 @@
+"""The cgroups that others make for the lab's containers: runc, crun, Podman.
+
+They make theirs in every hierarchy that is mounted, also where labrt makes none (v1's devices,
+systemd's own), and leave behind what lies above. So each instance has one directly below the
+hierarchies' roots, called after the lab and the instance, and it is removed wherever it is.
+
+Host side. Man page: cgroups(7).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from labrt import cgroup_folders as folders
+from labrt.cgroups import top
+
+
+def name(instance: str) -> str:
+    """Return the cgroup of an instance, by its path below each hierarchy's root."""
+    return f"{top()}-{instance}"
+
+
+def remove(pattern: str) -> list[str]:
+    """Kill what is in the cgroups whose names match, remove them; return their names.
+
+    Raises:
+        LabError: one is still in use.
+    """
+    found = [folder for point in _points() for folder in point.glob(pattern)]
+    for outermost in found:
+        for folder in folders.tree(outermost):
+            _empty(folder)
+            folders.remove(folder)
+    return sorted({folder.name for folder in found})
+
+
+def leftovers() -> list[str]:
+    """Remove those of this lab's instances; return their names."""
+    return remove(name("lab-*"))
+
+
+def _empty(folder: Path) -> None:
+    for pid in filter(None, folders.processes(folder)):  # to kill(2), 0 means ourselves
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended meanwhile
+
+
+def _points() -> Iterator[Path]:
+    """Return where cgroup hierarchies are mounted (/proc/self/mountinfo, proc(5))."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] in ("cgroup", "cgroup2"):
+            yield Path(before.split()[4])

@@ -1,0 +1,79 @@
+"""What instances have in common that a command starts: a pipe for the marks that begins before the
+command, and the birth of their first process as the kernel tells it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.births import Births
+from bench.client import Client
+from bench.marks import INIT, READY, MarkReader
+from bench.subjects.base import Instance, InstanceFailed, Stamps
+from bench.subjects.process import evidence
+
+
+class CalledInstance(Instance):
+    """One instance. T0 is the moment before its command is started."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._births = Births()
+        ours, theirs = os.pipe()
+        self._marks = MarkReader(ours)
+        self.stamps = Stamps(t0=time.monotonic_ns())
+        try:
+            self._client = Client(command, theirs, environment)
+        except OSError as error:
+            self._let_go()
+            raise InstanceFailed(f"start {command[0]}: {error.strerror}") from error
+        finally:
+            os.close(theirs)
+
+    def wait_ready(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        try:
+            self.stamps.t3 = self._marks.wait(READY, timeout)
+            self.stamps.t2 = self._marks.stamp(INIT)
+            self.stamps.t1 = self._births.of(self._look(deadline - time.monotonic()))
+        except InstanceFailed as error:
+            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
+        finally:
+            self._births.close()
+
+    @abstractmethod
+    def _look(self, timeout: float) -> int:
+        """Once it is ready: find out what is needed from now on; return its first process's pid.
+
+        Raises:
+            InstanceFailed: it has died since, or `timeout` seconds passed.
+        """
+
+    def _let_go(self) -> None:
+        """Close what this process holds of it. May be called again."""
+        self._births.close()
+        self._marks.close()
+
+
+def first(pids: Iterable[int]) -> int:
+    """Return which of a container's processes is process 1 of its pid namespace (NSpid in
+    proc_pid_status(5)).
+
+    Raises:
+        InstanceFailed: none is; it has ended.
+    """
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        numbers = text.partition("NSpid:")[2].partition("\n")[0].split()
+        if len(numbers) > 1 and numbers[-1] == "1":
+            return pid
+    raise InstanceFailed("it ended as soon as it was ready")

@@ -1,0 +1,188 @@
+"""A container of a Docker daemon that runs already (DOCKER_HOST, or the usual socket).
+
+`docker run` stays attached until the ready mark has come over it; then it is ended, and the
+container runs on as after `docker run --detach`. What the host has because of it is the container's
+processes and their shim, which the daemon starts in a cgroup of the daemon's.
+
+The image is loaded under a name of the lab's own, and removed again. Host side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.engine import LABEL, Engine
+from bench.subjects._engine import EngineInstance
+from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from labrt import paths
+from labrt.cgroups import Cgroup
+from labrt.errors import LabError
+from labrt.images import store
+
+ENGINE = Engine(("docker",))
+ANSWER_SECONDS = 10.0
+FACTS = "{{json .}}"
+
+
+def noted() -> Path:
+    """Return the file that says which daemon was used: only that one is asked for leftovers."""
+    return paths.home() / "docker-daemon"
+
+
+def repository() -> str:
+    """Return the name under which the daemon gets this lab's images."""
+    return f"{LABEL}{paths.lab_suffix()}/image"
+
+
+def remove_leftovers() -> list[str]:
+    """Remove what this lab has left in a daemon; return the containers' names.
+
+    Raises:
+        LabError: the daemon that was used doesn't answer.
+    """
+    if not noted().exists():
+        return []
+    engine = Engine(("docker", f"--host={noted().read_text()}"))
+    names = engine.marked()
+    for name in names:
+        engine.remove(name)
+    images = ("image", "ls", repository(), "--format", "{{.Repository}}:{{.Tag}}")
+    for image in engine.call(*images).split():
+        engine.remove_image(image)
+    noted().unlink()
+    return names
+
+
+class DockerInstance(EngineInstance):
+    """One container."""
+
+    _pid = 0  # of its first process
+
+    def _look(self, timeout: float) -> int:
+        self._client.kill()
+        try:
+            told = self._engine.call("inspect", "--format={{.State.Pid}}", self.name)
+        except LabError as error:
+            raise InstanceFailed(str(error)) from error
+        self._pid = int(told)
+        if not self._pid:
+            raise InstanceFailed("it ended as soon as it was ready")
+        return self._pid
+
+    def stop(self, timeout: float) -> None:
+        self._ask_to_stop(timeout)
+        self.destroy()
+
+    def destroy(self) -> None:
+        self._remove()
+        self._pid = 0
+        self._let_go()
+
+    def pids(self) -> list[int]:
+        import psutil
+
+        client = [self._client.pid] if self._client.alive else []
+        try:
+            shim = psutil.Process(self._pid).parent() if self._pid else None
+            inside = shim.children(recursive=True) if shim else []
+        except psutil.NoSuchProcess:
+            return client
+        return client + [process.pid for process in ([shim] if shim else []) + inside]
+
+    def cgroup(self) -> Cgroup | None:
+        """The shim is outside the container's."""
+        return None
+
+
+class Docker(Subject):
+    name: ClassVar = "docker"
+    kind: ClassVar = "container"
+    title: ClassVar = "Docker container"
+
+    def __init__(self) -> None:
+        self._image = ""
+        self._kept = ""
+
+    def unavailable(self) -> str | None:
+        if shutil.which("docker") is None:
+            return "docker is not installed; apt-get install docker.io"
+        if shutil.which("skopeo") is None:
+            return "skopeo, which brings the image to Docker, is not installed; apt-get install it"
+        try:
+            info = _info()
+        except LabError as error:
+            return f"no Docker daemon answers ({error.answer}); start it, or set DOCKER_HOST"
+        if info["KernelVersion"] != os.uname().release:
+            return "the Docker daemon's containers run under another kernel, in a VM or elsewhere"
+        return None
+
+    def conditions(self) -> dict[str, Any]:
+        info = _info()
+        security = ", ".join(info["SecurityOptions"] or ["no security options"])
+        return {
+            "posture": "root is the host's root (no user namespace), a session keyring, Docker's "
+            f"capabilities, masks and {security}",
+            "version": f"Docker {info['ServerVersion']}",
+            "oci_runtime": info["DefaultRuntime"],
+            "root": info["Driver"],
+            "network": "none",
+            "log": info["LoggingDriver"],
+            "image_kept": self._kept,
+        }
+
+    def prepare(self, workload: Workload) -> None:
+        """Load the image.
+
+        Raises:
+            LabError: it could not be loaded.
+        """
+        image = store.resolve(workload.image)
+        paths.home().mkdir(parents=True, exist_ok=True)
+        noted().write_text(_daemon())
+        self._image = f"{repository()}:{image.digest.removeprefix('sha256:')[:12]}"
+        self._load(workload.image)
+        loaded = json.loads(ENGINE.call("image", "inspect", "--format", FACTS, self._image))
+        if tuple(loaded["RootFS"]["Layers"]) != image.diff_ids:
+            raise LabError(f"load {image.name} into Docker", "it has other layers there")
+        config = json.loads(store.get(image.digest))["config"]["digest"]
+        self._kept = "config and layers" if loaded["Id"] == config else "layers, by their diff ids"
+
+    def _load(self, image: str) -> None:
+        """Hand it over in the one form that every Docker reads."""
+        skopeo = Engine(("skopeo",))
+        with tempfile.TemporaryDirectory(prefix="docker-", dir=paths.run_dir()) as folder:
+            archive = f"{folder}/image.tar"
+            source, target = f"oci:{store.folder()}:{image}", f"docker-archive:{archive}"
+            skopeo.call("copy", "--quiet", source, f"{target}:{self._image}")
+            ENGINE.call("load", "--quiet", f"--input={archive}")
+
+    def start(self, workload: Workload, name: str) -> Instance:
+        return DockerInstance(name, ENGINE, workload, self._image, ())
+
+    def close(self) -> None:
+        """Remove the image."""
+        if self._image:
+            ENGINE.remove_image(self._image)
+            noted().unlink(missing_ok=True)
+            self._image = ""
+
+
+def _info() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        ENGINE.call("info", "--format", FACTS, timeout=ANSWER_SECONDS)
+    )
+    if errors := found.get("ServerErrors"):
+        raise LabError("call docker info", "; ".join(errors))
+    return found
+
+
+def _daemon() -> str:
+    """Return the address of the daemon that the docker command talks to here."""
+    if named := os.environ.get("DOCKER_HOST"):
+        return named
+    return ENGINE.call("context", "inspect", "--format={{.Endpoints.docker.Host}}")

@@ -1,0 +1,26 @@
+"""A labrt container with a network: a veth pair to a bridge, an address, a default route, and the
+host's packet filter that masquerades it. The difference to `labrt` is what that costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from bench.subjects.labrt import Labrt
+from labrt import nftables
+from labrt.errors import LabError
+
+
+class LabrtBridge(Labrt):
+    name: ClassVar = "labrt-bridge"
+    title: ClassVar = "labrt, bridge"
+    options: ClassVar[dict[str, Any]] = {"network": "bridge"}
+
+    def unavailable(self) -> str | None:
+        if reason := super().unavailable():
+            return reason
+        try:
+            nftables.opened()
+        except LabError as error:
+            return str(error)
+        return None

@@ -1,0 +1,97 @@
+"""A labrt container from the command line: `labrt run`, as users type it, stays in the foreground.
+
+Each start pays for a Python of its own, which then waits for the container and belongs to what the
+instance takes. Host side.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.subjects._called import CalledInstance, first
+from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from labrt import cgroups, removal, state
+from labrt.cgroups import Cgroup
+from labrt.errors import LabError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class LabrtCliInstance(CalledInstance):
+    """One container and the command that waits for it."""
+
+    def __init__(self, name: str, workload: Workload) -> None:
+        self._cgroup: Cgroup | None = None
+        options = [
+            f"--memory={workload.memory}",
+            f"--cpus={workload.cpus:g}",
+            f"--name={name}",
+            f"--hostname={name}",
+        ]
+        super().__init__(
+            name,
+            [sys.executable, "-m", "labrt.cli", "run", "--rm", *options, workload.image],
+            {**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def _look(self, timeout: float) -> int:
+        try:
+            record = state.read_record(state.find(self.name))
+        except LabError as error:
+            raise InstanceFailed(f"it ended as soon as it was ready: {error}") from None
+        assert record is not None, "its owner lives, and wrote it before the start"
+        self._cgroup = Cgroup(record.spec.cgroup)
+        return first(self._cgroup.processes())
+
+    def stop(self, timeout: float) -> None:
+        self._client.signal(signal.SIGTERM)
+        if self._client.wait(timeout) is None:
+            raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
+        self.destroy()
+
+    def destroy(self) -> None:
+        self._client.kill()
+        try:
+            removal.settle(state.find(self.name))
+        except (LabError, FileNotFoundError):
+            pass  # it has undone everything itself
+        self._let_go()
+
+    def pids(self) -> list[int]:
+        inside = self._cgroup.processes() if self._cgroup else []
+        return [self._client.pid, *inside] if self._client.alive else inside
+
+    def cgroup(self) -> Cgroup | None:
+        """The command that waits is outside."""
+        return None
+
+
+class LabrtCli(Subject):
+    name: ClassVar = "labrt-cli"
+    kind: ClassVar = "container"
+    title: ClassVar = "labrt command"
+
+    def unavailable(self) -> str | None:
+        return cgroups.unavailable()
+
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "posture": "all seven namespaces, root mapped to an unprivileged uid",
+            "network": "none",
+        }
+
+    def prepare(self, workload: Workload) -> None:
+        """Unpack the layers."""
+        from labrt.images import layers, store
+
+        layers.unpacked(store.resolve(workload.image))
+
+    def start(self, workload: Workload, name: str) -> Instance:
+        return LabrtCliInstance(name, workload)
+
+    def close(self) -> None:
+        """Nothing is shared between instances."""
