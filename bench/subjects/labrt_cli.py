@@ -54,11 +54,9 @@ class LabrtCliInstance(CalledInstance):
         self.destroy()
 
     def destroy(self) -> None:
-        self._client.kill()
-        try:
-            removal.settle(state.find(self.name))
-        except (LabError, FileNotFoundError):
-            pass  # it has undone everything itself
+        if self._client.alive:
+            self._client.kill()
+            removal.remove_dead()  # as the next `labrt run` would; it may have no name yet
         self._let_go()
 
     def pids(self) -> list[int]:

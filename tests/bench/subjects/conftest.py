@@ -37,9 +37,10 @@ def busybox(home: Path) -> Workload:
     return Workload(image=image.name, digest=image.digest)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_daemon() -> Iterator[str]:
-    """The address of a daemon of the tests' own; its mounts end with it."""
+    """The address of a daemon of the tests' own; its mounts end with it. Not for the whole session:
+    later tests look at what processes there are, and measure."""
     if shutil.which("dockerd") is None or os.geteuid() != 0:
         pytest.skip("needs root and dockerd; apt-get install docker.io")
     folder = Path(tempfile.mkdtemp(prefix="lab-docker-"))
