@@ -66,14 +66,13 @@ def _vacate(folder: Path) -> None:
 
 
 def fill_cpuset(folder: Path) -> None:
-    """v1 lets no process into a cpuset that names no CPU: give it its parent's, and have the kernel
-    give them to those made below (cgroup.clone_children)."""
-    if paths.read(folder / "cpuset.cpus").strip():
-        return
-    fill_cpuset(folder.parent)
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        paths.write(folder / file, (folder.parent / file).read_text())
-    paths.write(folder / "cgroup.clone_children", "1")
+    """v1 lets no process into a cpuset that names no CPU or no memory node: give it its parent's,
+    and have the kernel give them to those made below (cgroup.clone_children)."""
+    for file in ("cpuset.cpus", "cpuset.mems"):  # each: another process may be filling the parent
+        if not paths.read(folder / file).strip():
+            fill_cpuset(folder.parent)
+            paths.write(folder / file, paths.read(folder.parent / file))
+            paths.write(folder / "cgroup.clone_children", "1")
 
 
 def processes(folder: Path) -> list[int]:

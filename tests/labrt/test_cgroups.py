@@ -39,6 +39,22 @@ def group() -> Iterator[Cgroup]:
     made.remove()
 
 
+@pytest.mark.skipif("cpuset" not in cgroups.layout().v1, reason="cpuset isn't in v1 here")
+@needs_root
+def test_a_cpuset_whose_parent_is_just_being_filled_gets_its_cpus_and_memory_nodes() -> None:
+    parent = Cgroup("labrt-test-half-filled")
+    top = cgroups.layout().v1["cpuset"] / parent.name
+    top.mkdir()
+    try:
+        (top / "cpuset.cpus").write_text((top.parent / "cpuset.cpus").read_text())
+        made = Cgroup.create(f"{parent.name}/lab-below")
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            assert (top / "lab-below" / file).read_text() == (top.parent / file).read_text()
+        made.remove()
+    finally:
+        parent.remove()
+
+
 @contextmanager
 def in_group(group: Cgroup, program: str) -> Iterator[subprocess.Popen[str]]:
     """Start Python code in the cgroup; it begins only once it is inside."""

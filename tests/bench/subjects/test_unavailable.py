@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import subjects
+from tests.bench.subjects.test_containers import ABSENT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="whoever isn't root misses that first")
 
@@ -24,3 +25,10 @@ def test_a_program_that_is_not_there_is_named_with_its_package(
     reason = subjects.make(name).unavailable()
     assert reason is not None
     assert reason.endswith(f"apt-get install {package}")
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_the_subjects_that_cannot_run_here(
+    name: str,
+) -> None:
+    pytest.skip(f"{name}: {ABSENT[name]}")
