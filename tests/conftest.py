@@ -1,0 +1,9 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import signal
+
+# Who starts the tests in the background, as shells and CI do, has them ignore Ctrl-C; and what a
+# process ignores, those that it starts ignore, too (signal(7)).
+signal.signal(signal.SIGINT, signal.default_int_handler)
