@@ -84,6 +84,7 @@ class Engine:
     """Podman and Buildah with one store of their own, apart from the host's."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         store = ("--root", folder / "store", "--runroot", folder / "run", "--storage-driver", "vfs")
         self._buildah = ("buildah", *store)
         self._podman = ("podman", *store, "--tmpdir", folder / "tmp", *PODMAN)
@@ -100,7 +101,9 @@ class Engine:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    folder = Path(tempfile.mkdtemp(prefix="lab-"))  # Podman takes no path longer than 50 characters
+    # Podman takes no path longer than 50 characters.
+    folder = Path(tempfile.gettempdir(), f"lab-{os.urandom(4).hex()}")
+    folder.mkdir()
     made = Engine(folder)
     yield made
     made.podman("rm", "--all", "--force")
@@ -175,8 +178,10 @@ def test_buildah_builds_on_our_image_and_we_run_it(
 ) -> None:
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "file").write_text("from the context\n")
+    link = engine.folder / "images"  # Buildah makes a name of the path: no "-_" may be in it
+    link.symlink_to(store.folder())
     (tmp_path / "Containerfile").write_text(
-        f"FROM {layout('busybox')}\n"
+        f"FROM oci:{link}:busybox\n"
         "COPY file /file\n"
         "RUN rm /bin/wget && echo student:x:7:7::/:/bin/sh >>/etc/passwd && chown 7 /file\n"
         'CMD ["cat", "/file"]\n'
