@@ -26,6 +26,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from labrt.errors import LabError
 from labrt.images import store
+from labrt.images.reading_ahead import Ahead
 from labrt.images.store import Descriptor, Image
 
 WHITEOUT = ".wh."
@@ -251,12 +252,13 @@ def _opened(blob: Descriptor, diff_id: str) -> Iterator[tarfile.TarFile]:
     with ExitStack() as stack:
         packed = stack.enter_context(store.Verified(blob.digest))
         archive = stack.enter_context(compression.reading(cast(BinaryIO, packed), blob.media_type))
-        plain = _Forward(_Hashed(archive, blob), CHUNK)
+        hashed = _Hashed(archive, blob)
+        plain = _Forward(stack.enter_context(Ahead(hashed)), CHUNK)
         yield stack.enter_context(tarfile.open(fileobj=plain, mode="r:", encoding="utf-8"))
         while plain.read(CHUNK):
             pass
         packed.finish()
-        if plain.raw.digest != diff_id:
+        if hashed.digest != diff_id:
             raise _damaged(blob, f"its contents aren't {diff_id}")
 
 
@@ -289,9 +291,7 @@ class _Hashed(io.RawIOBase):
 class _Forward(io.BufferedReader):
     """Lets tarfile skip forward in what can only be read; its own streams ("r|") copy too much."""
 
-    raw: _Hashed
-
-    def __init__(self, raw: _Hashed, size: int) -> None:
+    def __init__(self, raw: io.RawIOBase, size: int) -> None:
         super().__init__(raw, size)
         self._place = 0
 
