@@ -173,7 +173,8 @@ class Process(Subject):
         return ProcessInstance(name, workload, self._command, self._path)
 
     def close(self) -> None:
-        """Nothing is shared between instances."""
+        """Remove the lab's own cgroup, where nothing else is in it."""
+        cgroups.remove_top()
 
 
 def _find(roots: list[Path], name: str) -> Path:

@@ -176,3 +176,4 @@ class Vm(Subject):
         if self._host is not None:
             self._host.close()
             self._host = None
+        cgroups.remove_top()

@@ -66,9 +66,11 @@ def image_home() -> Iterator[Path]:
     before = {name: os.environ.get(name) for name in ("LAB_HOME", "LAB_RUN")}
     os.environ |= {"LAB_HOME": str(folder / "home"), "LAB_RUN": str(folder / "run")}
     base.ensure("busybox")
+    ours = [parent / cgroups.top() for parent in cgroups.layout().folders]
     for name, value in before.items():
         _put_back(name, value)
     yield folder
+    assert [str(group) for group in ours if group.exists()] == []
     if (folder / "home" / "layers").exists():  # some of it isn't ours by its owner
         state.remove_tree(folder / "home" / "layers")
     shutil.rmtree(folder)

@@ -57,6 +57,7 @@ def run_dir() -> Iterator[Path]:
     yield folder
     remove(folder)
     Cgroup(f"{cgroups.top()}/{NAME}").remove()
+    cgroups.remove_top()
     state.remove_tree(folder)
 
 

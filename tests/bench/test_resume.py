@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench import resume
+from bench import clean, resume
 from bench.experiments.base import Experiment
 from bench.experiments.density import Density
 from bench.experiments.startup import Startup
@@ -152,6 +152,7 @@ def test_a_killed_run_goes_on_where_it_was(workload: Workload, tmp_path: Path) -
     host = json.loads((rows.parent / "host.json").read_text())
     assert host["run"]["finished"]
     assert len(host["run"]["resumed"]) == 1
+    assert all("/lab-process-" in what for what in clean.groups())  # of the instance it had then
 
 
 @needs_cgroups

@@ -26,6 +26,7 @@ def home() -> Iterator[Path]:
     launching.close_launcher()
     launching.close_shared()
     cgroups.remove_top()
+    assert [str(f) for f in cgroups.layout().folders if (f / cgroups.top()).exists()] == []
     for name, value in before.items():
         if value is None:
             del os.environ[name]
