@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import experiments, host, plots, statistics, tables, units
+from bench import experiments, host, statistics, tables, units, views
 from bench.observations import Damage, Observation
 from bench.tables import Table
 
@@ -92,7 +92,7 @@ def content(
         "memory": units.text(float(first.get("memory", 0)), "B"),
         "experiments": [
             _section(name, [row for row in rows if row.experiment == name], pictures)
-            for name in _experiments(rows)
+            for name in views.experiments(rows)
         ],
         "failures": _plain(failed, texts=True) if failed.rows else None,
         "own_cost": own_cost(fingerprint),
@@ -176,25 +176,18 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
     ]
 
 
-def _experiments(rows: Sequence[Observation]) -> list[str]:
-    """Return the experiments that have rows, in the order of the lab, others after them."""
-    seen = {row.experiment for row in rows} - {"prepare"}
-    known = [name for name in tables.BUILDERS if name in seen]
-    return known + sorted(seen - set(known))
-
-
 def _section(name: str, rows: list[Observation], pictures: dict[str, Path]) -> Section:
     section = Section(name)
     if name in experiments.names():
         about = experiments.make(name)
         section = Section(about.title, about.question, about.method, about.limits)
-    shown = tables.of_experiment(name, rows)
+    shown = views.of_experiment(name, rows)
     section.pictures = [
-        _picture(file, plots.PICTURES[each][-1], shown)
-        for each, file in pictures.items()
-        if plots.PICTURES[each][0] == name
+        _picture(pictures[each], picture.caption, shown)
+        for each, picture in views.pictures(name).items()
+        if each in pictures
     ]
-    section.tables = [_plain(table) for table in [*shown, *tables.spreads(name, rows)]]
+    section.tables = [_plain(table) for table in [*shown, *views.spreads(name, rows)]]
     return section
 
 

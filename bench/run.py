@@ -290,12 +290,12 @@ def conclude(folder: Path) -> list[Path]:
     Raises:
         LabError: the folder holds no run, or can't be written.
     """
-    from bench import host, plots, report
+    from bench import host, report, views
 
     rows, damage = read(folder / ROWS)
     fingerprint = read_host(folder)
     try:
-        pictures = plots.draw_all(rows, host.describe(fingerprint), folder)
+        pictures = views.draw_all(rows, host.describe(fingerprint), folder)
         report.write(rows, damage, fingerprint, pictures, folder / "report.html")
     except OSError as error:
         raise LabError(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bench import host, own_cost, plots, report
+from bench import host, own_cost, report, views
 from bench.observations import Observation
 from tests.bench.chromium import BINARY, Browser
 from tests.bench.test_plots import all_rows
@@ -35,7 +35,7 @@ def page(row: Row, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [*all_rows(row), row(None, reason=evil, **VM), row(None, reason="x" * 300, **VM)]
     verdict = {"accelerator": "tcg", "reason": "no /dev/kvm", "module": None}
     facts: dict[str, Any] = {"name": "test", "own_cost": own_cost.measure(5, 5, 0.01)}
-    pictures = plots.draw_all(rows, "a host", folder)
+    pictures = views.draw_all(rows, "a host", folder)
     file = folder / "report.html"
     report.write(rows, [], host.fingerprint(verdict) | {"run": facts}, pictures, file)
     return file

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench import plots
+from bench import plots, views
 from bench.observations import Observation
 from tests.bench.test_tables import VM, memory_rows, starts
 
@@ -35,7 +35,7 @@ def size(file: Path) -> tuple[int, int]:
 
 
 def test_every_experiment_has_its_picture_fit_for_a_projector(row: Row, tmp_path: Path) -> None:
-    drawn = plots.draw_all(all_rows(row), "a host", tmp_path)
+    drawn = views.draw_all(all_rows(row), "a host", tmp_path)
     assert set(drawn) == {"startup", "startup-ecdf", "stop-ecdf", "memory", "density"}
     for file in drawn.values():
         assert size(file) == (1920, 1080)
@@ -45,30 +45,30 @@ def test_many_subjects_get_more_room_and_each_its_own_look(row: Row, tmp_path: P
     names = [f"subject-{number:02}" for number in range(12)]
     rows = [r for name in names for r in starts(row, 0.005, subject=name, title=name)]
     assert len({plots.look(rows, name) for name in names}) == 12
-    width, height = size(plots.draw_all(rows, "a host", tmp_path)["startup"])
+    width, height = size(views.draw_all(rows, "a host", tmp_path)["startup"])
     assert (width, height) == (1920, 2 * 1080)
 
 
 def test_tcg_and_kvm_get_panels_of_their_own(row: Row, tmp_path: Path) -> None:
     rows = [*starts(row, 2.0, **VM), *starts(row, 0.2, accelerator="kvm", **VM)]
-    drawn = plots.draw_all(rows, "a host", tmp_path)
+    drawn = views.draw_all(rows, "a host", tmp_path)
     assert size(drawn["startup"]) == (1920, 2 * 1080)
 
 
 def test_nothing_measured_is_no_picture(row: Row, tmp_path: Path) -> None:
-    assert plots.draw_all([row(None), row(None)], "a host", tmp_path) == {}
-    assert plots.draw_all([], "a host", tmp_path) == {}
+    assert views.draw_all([row(None), row(None)], "a host", tmp_path) == {}
+    assert views.draw_all([], "a host", tmp_path) == {}
 
 
 def test_an_accelerator_with_nothing_but_failures_gets_no_panel(row: Row, tmp_path: Path) -> None:
     rows = [*starts(row, 0.005), row(None, accelerator="kvm", **VM)]
-    assert size(plots.draw_all(rows, "a host", tmp_path)["startup"]) == (1920, 1080)
+    assert size(views.draw_all(rows, "a host", tmp_path)["startup"]) == (1920, 1080)
 
 
 @pytest.mark.parametrize("count", range(0, 44, 3))
 def test_a_run_cut_short_anywhere_can_be_drawn(row: Row, tmp_path: Path, count: int) -> None:
-    plots.draw_all(all_rows(row)[:count], "a host", tmp_path)
-    plots.draw_all(all_rows(row)[56 : 56 + count], "a host", tmp_path)
+    views.draw_all(all_rows(row)[:count], "a host", tmp_path)
+    views.draw_all(all_rows(row)[56 : 56 + count], "a host", tmp_path)
 
 
 def test_the_foot_says_host_accelerator_samples_failures_and_date(row: Row) -> None:
@@ -95,10 +95,10 @@ def test_a_slope_not_told_apart_from_nothing_can_be_drawn(
         for n in range(5)
     ]
     rows += [row(2e5, experiment="memory", phase="idle", metric="pss", unit="B", sample=1)]
-    assert size(plots.draw_all(rows, "a host", tmp_path)["memory"]) == (1920, 1080)
+    assert size(views.draw_all(rows, "a host", tmp_path)["memory"]) == (1920, 1080)
 
 
 def test_one_sample_and_two_marks_at_once_can_be_drawn(row: Row, tmp_path: Path) -> None:
     parts = {"T0-T1": 0.001, "T1-T2": 0.002, "T2-T3": 0.0, "T0-T3": 0.003}
     rows = [row(value, phase=phase) for phase, value in parts.items()]
-    assert "startup" in plots.draw_all(rows, "a host", tmp_path)
+    assert "startup" in views.draw_all(rows, "a host", tmp_path)

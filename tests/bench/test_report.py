@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import host, plots, report
+from bench import host, report, views
 from bench.observations import Damage, Observation
 from tests.bench.test_plots import all_rows
 from tests.bench.test_tables import VM
@@ -47,7 +47,7 @@ def page(
     folder: Path,
     damage: tuple[Damage, ...] = (),
 ) -> Page:
-    pictures = plots.draw_all(rows, "a host", folder)
+    pictures = views.draw_all(rows, "a host", folder)
     report.write(rows, damage, fingerprint, pictures, folder / "report.html")
     return Page((folder / "report.html").read_text())
 

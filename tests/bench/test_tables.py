@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import tables
+from bench import tables, views
 from bench.observations import Observation
+from bench.views import _samples, memory, startup
 
 Row = Callable[..., Observation]
 VM = {"subject": "vm", "kind": "vm", "title": "libvirt VM"}
@@ -23,7 +24,7 @@ def starts(row: Row, total: float, **given: object) -> list[Observation]:
 
 def test_a_line_has_the_phases_the_total_n_and_failures(row: Row) -> None:
     rows = [*starts(row, 0.005), *starts(row, 2.0, **VM), row(None, sample=7, **VM)]
-    table = tables.startup(rows)
+    table = startup.table(rows)
     assert table.rows[0] == [
         "labrt container", "500 µs", "2 ms", "2.50 ms", "5 ms", "5 – 5 ms", "7", "0"
     ]  # fmt: skip
@@ -32,26 +33,26 @@ def test_a_line_has_the_phases_the_total_n_and_failures(row: Row) -> None:
 
 
 def test_the_vm_is_compared_with_the_container(row: Row) -> None:
-    notes = tables.startup([*starts(row, 0.005), *starts(row, 2.0, **VM)]).notes
+    notes = startup.table([*starts(row, 0.005), *starts(row, 2.0, **VM)]).notes
     assert "The libvirt VM takes 400 times as long to start as the labrt container" in notes[0]
 
 
 def test_the_larger_is_named_first(row: Row) -> None:
     quick = {"subject": "process", "kind": "process", "title": "plain process"}
-    notes = tables.startup([*starts(row, 0.005), *starts(row, 0.001, **quick)]).notes
+    notes = startup.table([*starts(row, 0.005), *starts(row, 0.001, **quick)]).notes
     assert "The labrt container takes 5 times as long to start as the plain process" in notes[0]
 
 
 def test_tcg_and_kvm_stand_in_two_tables_that_say_which(row: Row) -> None:
     rows = [*starts(row, 2.0, **VM), *starts(row, 0.2, accelerator="kvm", **VM)]
-    found = tables.tables(rows)
+    found = views.all_tables(rows)
     assert [table.rows[0][4] for table in found] == ["2 s", "200 ms"]
     assert ["tcg" in found[0].title, "kvm" in found[1].title] == [True, True]
 
 
 def test_what_fails_stands_in_a_table_of_its_own(row: Row) -> None:
     rows = [row(0.1), row(None, reason="hung"), row(None, reason="hung"), row(None, reason="died")]
-    table = tables.tables(rows)[-1]
+    table = views.all_tables(rows)[-1]
     assert table.rows == [
         ["labrt container", "startup", "2", "hung"],
         ["labrt container", "startup", "1", "died"],
@@ -60,7 +61,7 @@ def test_what_fails_stands_in_a_table_of_its_own(row: Row) -> None:
 
 def test_an_experiment_the_tables_do_not_know_is_shown_all_the_same(row: Row) -> None:
     rows = [row(float(n), experiment="disk", phase="write", metric="rate") for n in range(1, 8)]
-    (table,) = tables.tables(rows)
+    (table,) = views.all_tables(rows)
     assert table.title == "disk"
     assert table.rows[0][:4] == ["labrt container", "write", "rate", "4 s"]
 
@@ -87,18 +88,18 @@ def memory_rows(row: Row, each: int) -> list[Observation]:
 
 
 def test_memory_is_four_numbers_and_its_slope_is_what_one_more_takes(row: Row) -> None:
-    (line,) = tables.memory(memory_rows(row, 4 * 2**20)).rows
+    (line,) = memory.table(memory_rows(row, 4 * 2**20)).rows
     assert line[1:5] == ["3 MiB", "2 MiB", "1 MiB", "0 B"]
     assert line[5].startswith("4 ± 0")
     assert line[6] == "4"
 
 
 def test_density_says_which_rule_stopped_it(row: Row) -> None:
-    density = {"experiment": "density", "sample": 0}
+    ramp = {"experiment": "density", "sample": 0}
     rows = [
-        row(9e9, phase="ramp", metric="mem_available", unit="B", instances=0, **density),
-        row(8e9, phase="ramp", metric="mem_available", unit="B", instances=1, **density),
-        row(0.02, instances=1, **density),
+        row(9e9, phase="ramp", metric="mem_available", unit="B", instances=0, **ramp),
+        row(8e9, phase="ramp", metric="mem_available", unit="B", instances=1, **ramp),
+        row(0.02, instances=1, **ramp),
         row(
             1,
             phase="reached",
@@ -106,12 +107,12 @@ def test_density_says_which_rule_stopped_it(row: Row) -> None:
             unit="1",
             rule="memory budget",
             rule_text="enough",
-            **density,
+            **ramp,
         ),
     ]
-    table = tables.density(rows)
-    assert table.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "954 MiB"]
-    assert table.notes == ["labrt container: enough."]
+    shown = density.table(rows)
+    assert shown.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "954 MiB"]
+    assert shown.notes == ["labrt container: enough."]
 
 
 def test_at_a_glance_a_number_nobody_measured_is_a_dash(row: Row) -> None:
@@ -129,7 +130,7 @@ def test_at_a_glance_it_is_said_that_a_number_is_doubtful(row: Row) -> None:
 def test_tails_are_given_where_n_carries_them_and_failures_stand_beside(row: Row) -> None:
     rows = [row(n / 1000, sample=n) for n in range(1, 300)]
     few = [row(n / 1000, sample=n, **VM) for n in range(1, 60)]
-    table = tables.spread([*rows, *few, row(None, **VM)], "T0-T3")
+    table = _samples.spread([*rows, *few, row(None, **VM)], "T0-T3")
     assert table.columns[5:7] == ["p95", "p99"]
     assert table.rows[0][5:] == ["284 ms", "296 ms", "299 ms", "299", "0"]
     assert table.rows[1][5:] == ["56.1 ms", "–", "59.0 ms", "59", "1"]
@@ -137,12 +138,12 @@ def test_tails_are_given_where_n_carries_them_and_failures_stand_beside(row: Row
 
 
 def test_what_is_not_called_different_is_not_given_as_a_factor(row: Row) -> None:
-    notes = tables.startup([*starts(row, 0.005), *starts(row, 0.00501, **VM)]).notes
+    notes = startup.table([*starts(row, 0.005), *starts(row, 0.00501, **VM)]).notes
     assert notes[0].startswith("No difference was found between the libvirt VM and")
 
 
 def test_doubts_about_any_experiment_are_told(row: Row) -> None:
-    (table,) = tables.tables([row(1.0, experiment="disk", phase="write", metric="rate")])
+    (table,) = views.all_tables([row(1.0, experiment="disk", phase="write", metric="rate")])
     assert table.notes == [
         "labrt container, write rate: only 1 sample: no interval, and nothing to compare."
     ]

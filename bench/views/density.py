@@ -1,0 +1,123 @@
+"""Density, shown: how many, which rule said stop, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench import plots, statistics, tables, units
+from bench.observations import Observation
+from bench.tables import Table
+from bench.views.base import Picture, View
+
+
+def table(rows: Sequence[Observation]) -> Table:
+    """How many, and which rule said stop."""
+    shown = Table(
+        "Density: instances until a declared rule fired",
+        ["", "instances", "rule", "first start", "last start", "memory", "failed"],
+    )
+    for subject in statistics.subjects(rows):
+        mine = [row for row in rows if row.subject == subject]
+        reached = statistics.select(mine, phase="reached", status="ok")
+        starts = statistics.ok(statistics.select(mine, phase="T0-T3"))
+        used = tables.memory_used(mine)
+        shown.rows.append(
+            [
+                statistics.title(rows, subject),
+                f"{reached[0].value:.0f}" if reached else tables.NOTHING,
+                str(reached[0].conditions["rule"]) if reached else tables.NOTHING,
+                units.text(starts[0], "s") if starts else tables.NOTHING,
+                units.text(starts[-1], "s") if starts else tables.NOTHING,
+                units.text(used[-1][1], "B") if used else tables.NOTHING,
+                str(len(statistics.failures(mine))),
+            ]
+        )
+        shown.notes += [
+            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}." for row in reached
+        ]
+    return shown
+
+
+def ramps(band: Any, rows: Sequence[Observation]) -> None:
+    """Start time and the host's memory over the number of instances, with where each stopped."""
+    left, right = band.subplots(1, 2)
+    for subject in statistics.subjects(rows):
+        mine = [row for row in rows if row.subject == subject]
+        starts = [
+            (float(row.conditions["instances"]), row.value)
+            for row in statistics.select(mine, phase="T0-T3", status="ok")
+            if row.value is not None
+        ]
+        used = [(float(n), size / 2**20) for n, size in tables.memory_used(mine) if n > 0]
+        _ramp(left, starts, plots.look(rows, subject), _outcome(mine))
+        _ramp(right, used, plots.look(rows, subject), _outcome(mine))
+    left.set_yscale("log")
+    left.yaxis.set_major_formatter(lambda value, _: units.text(value, "s"))
+    left.set_title("Start time of the n-th instance (logarithmic)")
+    right.set_title("Host memory taken by n instances")
+    right.set_ylabel("fall of MemAvailable, MiB")
+    for budget in {r.conditions["memory_budget"] for r in rows if "memory_budget" in r.conditions}:
+        _budget(right, budget)
+    for axes in (left, right):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
+        axes.set_xlabel("instances running; each mark is twice the one before it")
+        axes.grid(color="#dddddd")
+        axes.margins(y=0.1)
+    handles, labels = left.get_legend_handles_labels()
+    band.legend(handles, labels, loc="outside upper left", ncols=1, frameon=False)
+
+
+def _outcome(rows: Sequence[Observation]) -> str:
+    """Say how far a subject came and which rule stopped it."""
+    name = statistics.title(rows, rows[0].subject)
+    for row in statistics.select(rows, phase="reached", status="ok"):
+        return f"{name}: {row.value:.0f}, stopped (×) by the rule “{row.conditions['rule']}”"
+    return f"{name}: not finished"
+
+
+def _ramp(
+    axes: Any, points: Sequence[tuple[float, float]], style: tuple[str, str, str], label: str
+) -> None:
+    """Draw one ramp, and a cross at its end."""
+    if not points:
+        return
+    colour, marker, line = style
+    across, up = zip(*points, strict=True)
+    size = 8 if len(points) < 20 else 4
+    axes.plot(across, up, marker=marker, linestyle=line, color=colour, markersize=size, label=label)
+    axes.plot(across[-1], up[-1], "x", color=plots.BLACK, markersize=14, markeredgewidth=2.5)
+
+
+def _budget(axes: Any, size: int) -> None:
+    """Draw the memory budget, if it is near what was used."""
+    budget = size / 2**20
+    if budget > 3 * max(axes.get_ylim()):
+        return
+    axes.axhline(budget, color=plots.GREY, linestyle=(0, (1, 2)))
+    axes.annotate(
+        f"memory budget {units.text(size, 'B')}",
+        (1, budget),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 5),
+        textcoords="offset points",
+        ha="right",
+        color=plots.GREY,
+    )
+
+
+def _has_starts(rows: Sequence[Observation]) -> bool:
+    return bool(statistics.ok(statistics.select(rows, phase="T0-T3")))
+
+
+VIEW = View(
+    table,
+    pictures={
+        "density": Picture(
+            ramps,
+            _has_starts,
+            "Each curve ends where a rule, declared beforehand, said stop (×).",
+        )
+    },
+)
