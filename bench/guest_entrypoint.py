@@ -69,16 +69,19 @@ def nodes(image: Image, user: Account) -> dict[str, Node]:
 
 
 def script(image: Image, user: Account) -> str:
-    """Return what runs in the image's root as root, and becomes the entry point."""
+    """Return what runs in the image's root as root, and becomes the entry point. Its arguments, if
+    there are any, replace Cmd."""
     environment = {"HOME": user.home} | dict(entry.partition("=")[::2] for entry in image.env)
     variables = [f"{name}={value}" for name, value in environment.items()]
-    run = shlex.join(["/.guest/busybox", "env", "-i", "--", *variables, *image.command])
+    run = shlex.join(["/.guest/busybox", "env", "-i", "--", *variables, *image.entrypoint])
+    cmd = image.command[len(image.entrypoint) :]
     folder = shlex.quote(image.working_dir)
     return f"""\
 #!/.guest/busybox sh
 [ -d {folder} ] || /.guest/busybox mkdir -p -- {folder}
 cd -- {folder} || exit
-exec {_become(user)}{run}
+[ $# -gt 0 ] || set -- {shlex.join(cmd)}
+exec {_become(user)}{run} "$@"
 """
 
 

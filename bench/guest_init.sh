@@ -47,7 +47,7 @@ if [ -e "$guest/disk-root" ]; then
     # shellcheck source=bench/guest_disk_root.sh
     . "$guest/disk-root" || exit # a kernel whose process 1 ends panics: the host sees it end
 fi
-$enter_root "$guest/entrypoint" <&3 >&3 2>&3 3>&- 4<&- &
+$enter_root "$guest/entrypoint" "$@" <&3 >&3 2>&3 3>&- 4<&- &
 entrypoint=$!
 
 # Polite stop: the host presses the power button, the entry point gets SIGTERM, as in a container.

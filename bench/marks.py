@@ -1,9 +1,10 @@
 """Ready marks: lines that an instance prints and the host stamps the moment they arrive.
 
 Every kind of subject prints the same two lines, `lab:init` and `lab:ready`, on the standard output
-of its entry point: a pipe for a process or a container, a serial port joined to a Unix socket for
-a VM. One background thread waits for all of them with epoll(7), so a mark's time is that of its
-arrival and never that of a polling interval, which in published suites is often the largest error.
+of its entry point, and what else begins with `lab:` (bench/work.py): on a pipe for a process or a
+container, on a serial port joined to a Unix socket for a VM. One background thread waits for all of
+them with epoll(7), so a mark's time is that of its arrival and never that of a polling interval,
+which in published suites is often the largest error.
 
 All times are CLOCK_MONOTONIC nanoseconds of the host (clock_gettime(2)).
 """
@@ -19,9 +20,10 @@ from bench.subjects.base import InstanceFailed
 
 INIT = "lab:init"
 READY = "lab:ready"
-MARKS = (INIT, READY)
+PREFIX = "lab:"
 
 TAIL_BYTES = 4096
+MOST = 10_000  # marks kept of one instance, which may be hostile
 
 
 class MarkReader:
@@ -32,14 +34,15 @@ class MarkReader:
 
     Args:
         fd: the host's end of the instance's output.
-        marks: the lines to look for.
+        prefix: how the lines begin that are marks; None if none is.
     """
 
-    def __init__(self, fd: int, marks: tuple[str, ...] = MARKS) -> None:
+    def __init__(self, fd: int, prefix: str | None = PREFIX) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
-        self._wanted = {mark.encode(): mark for mark in marks}
-        self._stamps: dict[str, int] = {}
+        self._prefix = None if prefix is None else prefix.encode()
+        self._seen: list[tuple[int, str]] = []
+        self._stamps: dict[str, int] = {}  # of the first of its kind
         self._line = b""
         self._tail = b""
         self._ended: int | None = None
@@ -52,6 +55,11 @@ class MarkReader:
         with self._changed:
             return self._tail.decode(errors="replace")
 
+    def evidence(self) -> str:
+        """Return the end of the output in one line, to follow the reason of a failure."""
+        said = " ".join(self.tail.split())[-200:]
+        return f"; it wrote: {said}" if said else ""
+
     @property
     def ended(self) -> int | None:
         """When the output ended, or None while it is open."""
@@ -62,6 +70,11 @@ class MarkReader:
         """Return when `mark` first arrived, or None if it hasn't."""
         with self._changed:
             return self._stamps.get(mark)
+
+    def seen(self) -> list[tuple[int, str]]:
+        """Return all marks so far with their stamps, in the order of their arrival."""
+        with self._changed:
+            return list(self._seen)
 
     def wait(self, mark: str, timeout: float) -> int:
         """Wait until `mark` has arrived and return its stamp.
@@ -115,8 +128,9 @@ class MarkReader:
         *lines, self._line = (self._line + data).split(b"\n")
         self._line = self._line[-TAIL_BYTES:]  # output without line ends must not fill memory
         for line in lines:
-            mark = self._wanted.get(line.strip(b"\r"))
-            if mark is not None:
+            if self._prefix and line.startswith(self._prefix) and len(self._seen) < MOST:
+                mark = line.strip(b"\r").decode(errors="replace")
+                self._seen.append((now, mark))
                 self._stamps.setdefault(mark, now)
         self._changed.notify_all()
 

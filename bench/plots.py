@@ -107,7 +107,7 @@ def _samples(rows: Sequence[Observation]) -> str:
     said = []
     for subject in statistics.subjects(rows):
         mine = [row for row in rows if row.subject == subject and not row.warmup]
-        good = {row.sample for row in mine if row.status == "ok" and row.metric in ("time", "pss")}
+        good = {row.sample for row in mine if row.status == "ok" and row.metric != "mem_available"}
         bad = len(statistics.failures(mine))
         said.append(f"{subject} {len(good)}" + (f" (+{bad} failed)" if bad else ""))
     return "n: " + ", ".join(said)

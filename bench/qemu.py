@@ -11,6 +11,7 @@ https://libvirt.org/formatdomain.html, qemu(1).
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ DOMAIN_CPU = {
 }
 
 
+# What the kernel's command line carries without quotes.
+WORD = re.compile(r"[\w./=:,+@%-]+", re.ASCII)
+
+
 @dataclass(frozen=True)
 class Machine:
     """One virtual machine.
@@ -44,6 +49,7 @@ class Machine:
         console, stdio: Unix sockets of the host that the two serial ports connect to.
         memory: guest RAM, bytes.
         vcpus: number of virtual CPUs.
+        command: replaces the image's Cmd; see `command_line`.
     """
 
     name: str
@@ -55,6 +61,24 @@ class Machine:
     vcpus: int
     accelerator: Accelerator
     disk: Path | None = None
+    command: tuple[str, ...] = ()
+
+
+def command_line(machine: Machine) -> str:
+    """Return the kernel's command line. Words after "--" become process 1's arguments, and it hands
+    them on to the entry point (the kernel's Documentation/admin-guide/kernel-parameters.rst).
+
+    Raises:
+        LabError: a word that the command line can't carry.
+    """
+    for word in machine.command:
+        if not WORD.fullmatch(word):
+            raise LabError(
+                f"hand {word!r} to a guest",
+                "the kernel's command line carries plain words only",
+                remedy="put it into a script of the image",
+            )
+    return " ".join([COMMAND_LINE, *(("--", *machine.command) if machine.command else ())])
 
 
 def binary() -> str:
@@ -101,7 +125,7 @@ def domain_xml(machine: Machine) -> str:
     <type arch='x86_64' machine='{MACHINE}'>hvm</type>
     <kernel>{kernel}</kernel>
     <initrd>{initramfs}</initrd>
-    <cmdline>{escape(COMMAND_LINE)}</cmdline>
+    <cmdline>{escape(command_line(machine))}</cmdline>
   </os>
   <features><acpi/></features>
   {DOMAIN_CPU[machine.accelerator]}
@@ -142,7 +166,7 @@ def arguments(machine: Machine) -> list[str]:
         *("-m", f"size={machine.memory // 1024}k", "-smp", str(machine.vcpus)),
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-kernel", str(machine.kernel), "-initrd", str(machine.initramfs)),
-        *("-append", COMMAND_LINE),
+        *("-append", command_line(machine)),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
         *(("-drive", _drive(machine.disk)) if machine.disk else ()),

@@ -85,7 +85,7 @@ def content(
         "host_line": host.describe(fingerprint),
         "accelerator_line": _accelerator(fingerprint),
         "warnings": _warnings(rows, damage, fingerprint),
-        "glance": glance(rows),
+        "glance": [_plain(table) for table in tables.overviews(rows)],
         "image": first.get("image", ""),
         "digest": first.get("digest", ""),
         "cpus": units.digits(float(first.get("cpus", 0))),
@@ -99,12 +99,6 @@ def content(
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
     }
-
-
-def glance(rows: Sequence[Observation]) -> list[dict[str, Any]]:
-    """Return the result at a glance, one table for each set of rows that may be compared."""
-    measured = [row for row in rows if row.experiment != "prepare"]
-    return [_plain(tables.overview(group)) for group in statistics.fair_groups(measured)]
 
 
 def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ def described(plan: Plan, connection: str | None) -> dict[str, Any]:
         "subjects": [subject.name for subject in plan.subjects],
         "experiments": [experiment.name for experiment in plan.experiments],
         "connection": connection,
-        "workload": asdict(plan.workload),
+        "workload": asdict(plan.workload) | {"command": list(plan.workload.command)},
         "settings": asdict(plan.settings),
         "host": plan.host,
         "accelerator": plan.accelerator,

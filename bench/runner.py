@@ -118,7 +118,8 @@ class Runner:
     log: Log
     progress: Progress
     waiting: Waiting = field(default_factory=Waiting)
-    _stamps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _stamps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    _workloads: dict[str, Workload] = field(default_factory=dict)
     _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
     _began: float = 0.0
     _round: int = 0
@@ -133,10 +134,11 @@ class Runner:
         """
         with ExitStack() as opened:
             left = left_to_do(self.plan)
-            wanted = {trial.subject.name for _, trial in left}
-            subjects = [s for s in self.plan.subjects if s.name in wanted]
-            ready = {s.name for s in subjects if self._prepare(s, opened)}
-            left = [(at, trial) for at, trial in left if trial.subject.name in ready]
+            for subject in self.plan.subjects:
+                mine = {t.experiment.name: t.experiment for _, t in left if t.subject is subject}
+                if mine:
+                    self._open(subject, opened, list(mine.values()))
+            left = [(at, trial) for at, trial in left if trial.key in self._stamps]
             planned = [trial for _, trial in left]
             self.progress.begin(planned)
             self._began = time.monotonic()
@@ -163,21 +165,36 @@ class Runner:
                 )
         return self._rounds_over
 
-    def _prepare(self, subject: Subject, opened: ExitStack) -> bool:
-        """Make a subject ready; False, and a failed row, if it can't be."""
+    def _open(self, subject: Subject, opened: ExitStack, experiments: list[Experiment]) -> None:
+        """Make a subject ready for what each experiment runs; a failed row where it can't be."""
         opened.callback(self._close, subject)
-        self._stamps[subject.name] = {}
-        try:
-            if reason := subject.unavailable():
-                raise InstanceFailed(reason)
-            subject.prepare(self.plan.workload)
-            self._stamps[subject.name] = subject.conditions()
-        except Exception as error:
-            self.progress.note(f"{subject.name} can't be measured: {said(error)}")
-            trial = self._trial(subject, "prepare", 0, -1)
-            trial.fail("prepare", "time", "s", said(error))
-            return False
-        return True
+        told: set[str] = set()
+        for experiment in experiments:
+            key = experiment.name, subject.name
+            try:
+                self._stamps[key] = self._prepared(subject, experiment)
+            except Exception as error:
+                reason = said(error)
+                if reason not in told:  # one that can't run at all is told once
+                    self.progress.note(f"{subject.name} can't be measured: {reason}")
+                    stamps = conditions(self.plan, subject, self.plan.workload) | {"order": -1}
+                    trial = self._trial(subject, "prepare", 0, self.plan.workload, stamps)
+                    trial.fail("prepare", "time", "s", reason)
+                told.add(reason)
+
+    def _prepared(self, subject: Subject, experiment: Experiment) -> dict[str, Any]:
+        """Return what the rows of a subject and experiment are stamped with."""
+        if reason := subject.unavailable() or experiment.unavailable():
+            raise InstanceFailed(reason)
+        workload = self._workload(experiment)
+        subject.prepare(workload)
+        return conditions(self.plan, subject, workload) | subject.conditions()
+
+    def _workload(self, experiment: Experiment) -> Workload:
+        """Return what an experiment's instances run; it may have to be built, once."""
+        if experiment.name not in self._workloads:
+            self._workloads[experiment.name] = experiment.workload(self.plan.workload)
+        return self._workloads[experiment.name]
 
     def _close(self, subject: Subject) -> None:
         with interrupts.held():
@@ -188,7 +205,13 @@ class Runner:
 
     def _do(self, planned: Planned, position: int, to_come: list[Planned]) -> None:
         """Do one trial; whatever goes wrong in it becomes a failed row."""
-        trial = self._trial(planned.subject, planned.experiment.name, planned.sample, position)
+        trial = self._trial(
+            planned.subject,
+            planned.experiment.name,
+            planned.sample,
+            self._workload(planned.experiment),
+            self._stamps[planned.key] | {"order": position},
+        )
         try:
             with trial:
                 planned.experiment.measure(trial)
@@ -204,29 +227,32 @@ class Runner:
             trial.fail(*planned.experiment.failed_row(), reason)
             self.progress.note(f"{planned.subject.name}, {planned.experiment.name}: {reason}")
 
-    def _trial(self, subject: Subject, experiment: str, sample: int, position: int) -> Trial:
-        plan = self.plan
-        stamps = conditions(plan, subject) | self._stamps[subject.name] | {"order": position}
-        if sample < 0:
-            stamps["warmup"] = True
-        if plan.attempt:
-            stamps["attempt"] = plan.attempt
+    def _trial(
+        self,
+        subject: Subject,
+        experiment: str,
+        sample: int,
+        workload: Workload,
+        stamps: dict[str, Any],
+    ) -> Trial:
+        also: dict[str, Any] = {"warmup": True} if sample < 0 else {}
+        if self.plan.attempt:
+            also["attempt"] = self.plan.attempt
         return Trial(
             subject=subject,
-            workload=plan.workload,
+            workload=workload,
             experiment=experiment,
             sample=sample,
-            settings=plan.settings,
-            run=plan.run,
+            settings=self.plan.settings,
+            run=self.plan.run,
             keep=self.log.append,
-            conditions=stamps,
+            conditions=stamps | also,
             waiting=self.waiting,
         )
 
 
-def conditions(plan: Plan, subject: Subject) -> dict[str, Any]:
+def conditions(plan: Plan, subject: Subject, workload: Workload) -> dict[str, Any]:
     """Return what every row of a subject is stamped with, besides what it says of itself."""
-    workload = plan.workload
     return {
         "kind": subject.kind,
         "title": subject.title,

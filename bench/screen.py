@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench import statistics, tables, views
+from bench import tables, views
 from bench.observations import Observation
 from bench.tables import Table
 
@@ -20,8 +20,8 @@ def show(rows: Sequence[Observation], console: Console) -> None:
     """Print every table that the rows allow, the overview last: that is what stays in sight."""
     for table in views.all_tables(rows):
         print_table(table, console)
-    for group in statistics.fair_groups([row for row in rows if row.experiment != "prepare"]):
-        print_table(tables.overview(group), console)
+    for table in tables.overviews(rows):
+        print_table(table, console)
 
 
 def print_table(table: Table, console: Console) -> None:

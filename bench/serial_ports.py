@@ -13,7 +13,7 @@ import socket
 import struct
 from pathlib import Path
 
-from bench.marks import MARKS, MarkReader
+from bench.marks import PREFIX, MarkReader
 from bench.subjects.base import InstanceFailed
 from labrt.errors import LabError
 
@@ -47,14 +47,14 @@ class SerialPorts:
             InstanceFailed: it didn't connect in time.
         """
         pid = 0
-        for listening, marks in zip(self._listening, ((), MARKS), strict=True):
+        for listening, prefix in zip(self._listening, (None, PREFIX), strict=True):
             listening.settimeout(timeout)
             try:
                 connection, _ = listening.accept()
             except TimeoutError:
                 raise InstanceFailed(f"QEMU opened no serial port in {timeout:g} s") from None
             pid = _peer_pid(connection)
-            self._readers.append(MarkReader(connection.detach(), marks))
+            self._readers.append(MarkReader(connection.detach(), prefix))
         return pid
 
     @property

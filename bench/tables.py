@@ -30,6 +30,8 @@ WORDS = (
     "verdict",
 )
 
+AT_A_GLANCE = ("startup", "stop", "memory", "density")  # experiments
+
 
 @dataclass
 class Table:
@@ -46,8 +48,14 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
+def overviews(rows: Sequence[Observation]) -> list[Table]:
+    """Return the result at a glance: one table for each set of rows that may be compared."""
+    mine = [row for row in rows if row.experiment in AT_A_GLANCE]
+    return [overview(group) for group in statistics.fair_groups(mine)]
+
+
 def overview(rows: Sequence[Observation]) -> Table:
-    """The whole result at a glance: one line per subject."""
+    """One line per subject."""
     table = Table(
         "At a glance: ready after, gone after, memory of one more, how many ran at once",
         ["", "ready", "gone", "host memory", "at once", "stopped by", "failed"],

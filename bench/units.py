@@ -11,8 +11,8 @@ _BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 def text(value: float, unit: str) -> str:
     """Write a value in its row's unit: "s" and "B" are scaled, others are left alone.
 
-    >>> text(0.00213, "s"), text(70_000_000, "B"), text(5, "1")
-    ('2.13 ms', '66.8 MiB', '5')
+    >>> text(0.00213, "s"), text(70_000_000, "B"), text(3e9, "B/s"), text(5, "1")
+    ('2.13 ms', '66.8 MiB', '2.79 GiB/s', '5')
     """
     scale, name = scale_of(value, unit)
     return f"{digits(value / scale)} {name}".rstrip()
@@ -40,13 +40,14 @@ def plus_minus(middle: float, reach: float, unit: str) -> str:
 
 def scale_of(value: float, unit: str) -> tuple[float, str]:
     """Return what to divide by, and the name of the unit that it makes."""
-    steps = {"s": _SECONDS, "B": _BYTES}.get(unit)
+    base, slash, per = unit.partition("/")
+    steps = {"s": _SECONDS, "B": _BYTES}.get(base)
     if steps is None:
         return 1.0, "" if unit == "1" else unit
     for size, name in steps:
         if abs(value) >= size:
-            return float(size), name
-    return (1.0, unit) if value == 0 else (float(steps[-1][0]), steps[-1][1])
+            return float(size), name + slash + per
+    return (1.0, unit) if value == 0 else (float(steps[-1][0]), steps[-1][1] + slash + per)
 
 
 def digits(value: float) -> str:

@@ -15,9 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from bench import interrupts
+from bench import interrupts, work
 from bench.observations import Observation
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.work import DONE, Work
 
 GIB = 1024**3
 MIB = 1024**2
@@ -35,6 +36,7 @@ class Settings:
         count: density adds at most so many instances.
         ramp_seconds: density adds none later than this after the first.
         memory_budget: density stops when the host's MemAvailable has fallen by so much.
+        work_deadline: after which an instance that works counts as failed.
         reserve: no experiment starts an instance that could leave the host less than this.
         rungs, rung_seconds: the memory ramp has at most so many rungs and, from the third on,
             begins none after so long.
@@ -47,6 +49,7 @@ class Settings:
     n: int | None = None
     start_deadline: float = 30.0
     stop_deadline: float = 15.0
+    work_deadline: float = 60.0
     round_seconds: float | None = 40.0
     count: int = 64
     ramp_seconds: float = 15.0
@@ -188,6 +191,19 @@ class Trial:
             instance.wait_ready(self.settings.start_deadline)
         return instance
 
+    def work(self, instance: Instance) -> Work:
+        """Wait until an instance has done its work, and return what it has told.
+
+        Raises:
+            InstanceFailed: it ended first, the deadline passed, or it made no sense.
+        """
+        try:
+            with self.waiting.counted():
+                instance.marks.wait(DONE, self.settings.work_deadline)
+        except InstanceFailed as error:
+            raise InstanceFailed(f"{error}{instance.marks.evidence()}") from error
+        return work.read(instance.marks.seen())
+
     def stop(self, instance: Instance) -> None:
         """Ask an instance to end and wait until it is gone.
 
@@ -224,6 +240,18 @@ class Experiment(ABC):
     method: ClassVar[str]
     limits: ClassVar[str]
     repeats: ClassVar[bool]
+
+    def unavailable(self) -> str | None:
+        """Return why it can't be asked here, with the remedy, or None if it can."""
+        return None
+
+    def workload(self, asked: Workload) -> Workload:
+        """Return what its instances run, given what the user asks for. May build an image.
+
+        Raises:
+            LabError: it can't be built.
+        """
+        return asked
 
     def trials(self, settings: Settings) -> int:
         """How many trials each subject gets: at least 1."""

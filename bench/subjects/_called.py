@@ -14,7 +14,6 @@ from bench.births import Births
 from bench.client import Client
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps
-from bench.subjects.process import evidence
 
 
 class CalledInstance(Instance):
@@ -36,6 +35,10 @@ class CalledInstance(Instance):
         finally:
             os.close(theirs)
 
+    @property
+    def marks(self) -> MarkReader:
+        return self._marks
+
     def wait_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         try:
@@ -43,7 +46,7 @@ class CalledInstance(Instance):
             self.stamps.t2 = self._marks.stamp(INIT)
             self.stamps.t1 = self._births.of(self._look(deadline - time.monotonic()))
         except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
+            raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
         finally:
             self._births.close()
 

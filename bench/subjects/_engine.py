@@ -41,6 +41,7 @@ class EngineInstance(CalledInstance):
                 "--pull=never",
                 *options,
                 image,
+                *workload.command,
             ],
         )
 

@@ -154,7 +154,7 @@ class Oci(Subject):
     def start(self, workload: Workload, name: str) -> Instance:
         try:
             wishes = given(memory=str(workload.memory), cpus=workload.cpus, hostname=name)
-            spec = declare(store.resolve(workload.image), (), wishes)
+            spec = declare(store.resolve(workload.image), workload.command, wishes)
         except LabError as error:
             raise InstanceFailed(str(error)) from error
         return OciInstance(name, self.runtime, replace(spec, cgroup=f"{top()}/{name}"))

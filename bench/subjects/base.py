@@ -8,9 +8,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from labrt.cgroups import Cgroup
+
+if TYPE_CHECKING:
+    from bench.marks import MarkReader
 
 Kind = Literal["process", "container", "vm"]
 
@@ -25,6 +28,7 @@ class Workload:
         cpus: CPUs it may use (1.0 = one vCPU = cpu.max "100000 100000").
         memory: bytes (memory.max; guest RAM).
         name: which workload of the image: "ready" = its entry point (ready mark, then wait).
+        command: replaces the image's Cmd; plain words (`bench.qemu.WORD`). Empty: the image's.
     """
 
     image: str
@@ -32,6 +36,7 @@ class Workload:
     cpus: float = 1.0
     memory: int = 256 * 1024 * 1024
     name: str = "ready"
+    command: tuple[str, ...] = ()
 
 
 @dataclass
@@ -58,6 +63,11 @@ class Instance(ABC):
 
     name: str
     stamps: Stamps
+
+    @property
+    @abstractmethod
+    def marks(self) -> MarkReader:
+        """What its entry point writes; once it has begun to start."""
 
     @abstractmethod
     def wait_ready(self, timeout: float) -> None:

@@ -105,7 +105,7 @@ class Docker(Subject):
     title: ClassVar = "Docker container"
 
     def __init__(self) -> None:
-        self._image = ""
+        self._images: dict[str, str] = {}  # digest → its name in Docker
         self._kept = ""
 
     def unavailable(self) -> str | None:
@@ -144,32 +144,33 @@ class Docker(Subject):
         image = store.resolve(workload.image)
         paths.home().mkdir(parents=True, exist_ok=True)
         noted().write_text(_daemon())
-        self._image = f"{repository()}:{image.digest.removeprefix('sha256:')[:12]}"
-        self._load(workload.image)
-        loaded = json.loads(ENGINE.call("image", "inspect", "--format", FACTS, self._image))
+        name = f"{repository()}:{image.digest.removeprefix('sha256:')[:12]}"
+        self._images[image.digest] = name
+        _load(workload.image, name)
+        loaded = json.loads(ENGINE.call("image", "inspect", "--format", FACTS, name))
         if tuple(loaded["RootFS"]["Layers"]) != image.diff_ids:
             raise LabError(f"load {image.name} into Docker", "it has other layers there")
         config = json.loads(store.get(image.digest))["config"]["digest"]
         self._kept = "config and layers" if loaded["Id"] == config else "layers, by their diff ids"
 
-    def _load(self, image: str) -> None:
-        """Hand it over in the one form that every Docker reads."""
-        skopeo = Engine(("skopeo",))
-        with tempfile.TemporaryDirectory(prefix="docker-", dir=paths.run_dir()) as folder:
-            archive = f"{folder}/image.tar"
-            source, target = f"oci:{store.folder()}:{image}", f"docker-archive:{archive}"
-            skopeo.call("copy", "--quiet", source, f"{target}:{self._image}")
-            ENGINE.call("load", "--quiet", f"--input={archive}")
-
     def start(self, workload: Workload, name: str) -> Instance:
-        return DockerInstance(name, ENGINE, workload, self._image, ())
+        return DockerInstance(name, ENGINE, workload, self._images[workload.digest], ())
 
     def close(self) -> None:
-        """Remove the image."""
-        if self._image:
-            ENGINE.remove_image(self._image)
-            noted().unlink(missing_ok=True)
-            self._image = ""
+        """Remove the images."""
+        while self._images:
+            ENGINE.remove_image(self._images.popitem()[1])
+        noted().unlink(missing_ok=True)
+
+
+def _load(image: str, name: str) -> None:
+    """Hand an image over in the one form that every Docker reads."""
+    skopeo = Engine(("skopeo",))
+    with tempfile.TemporaryDirectory(prefix="docker-", dir=paths.run_dir()) as folder:
+        archive = f"{folder}/image.tar"
+        source, target = f"oci:{store.folder()}:{image}", f"docker-archive:{archive}"
+        skopeo.call("copy", "--quiet", source, f"{target}:{name}")
+        ENGINE.call("load", "--quiet", f"--input={archive}")
 
 
 def _info() -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
-from bench.subjects.process import evidence
 from labrt import cgroups
 from labrt.cgroups import Cgroup
 from labrt.client import Container, run
@@ -32,6 +31,7 @@ class LabrtInstance(Instance):
         try:
             self._container: Container = run(
                 workload.image,
+                workload.command,
                 hostname=name,
                 memory=str(workload.memory),
                 cpus=workload.cpus,
@@ -48,11 +48,15 @@ class LabrtInstance(Instance):
             os.close(theirs)
         self.stamps.t1 = self._container.cloned
 
+    @property
+    def marks(self) -> MarkReader:
+        return self._marks
+
     def wait_ready(self, timeout: float) -> None:
         try:
             self.stamps.t3 = self._marks.wait(READY, timeout)
         except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
+            raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
         self.stamps.t2 = self._marks.stamp(INIT)
 
     def stop(self, timeout: float) -> None:

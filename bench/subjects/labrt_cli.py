@@ -34,7 +34,12 @@ class LabrtCliInstance(CalledInstance):
         ]
         super().__init__(
             name,
-            [sys.executable, "-m", "labrt.cli", "run", "--rm", *options, workload.image],
+            [
+                *(sys.executable, "-m", "labrt.cli", "run", "--rm"),
+                *options,
+                workload.image,
+                *workload.command,
+            ],
             {**os.environ, "PYTHONPATH": str(ROOT)},
         )
 

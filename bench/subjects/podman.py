@@ -162,7 +162,7 @@ class Podman(Subject):
     title: ClassVar = "Podman container"
 
     def __init__(self) -> None:
-        self._image = ""
+        self._images: dict[str, str] = {}  # digest → Podman's id
 
     def unavailable(self) -> str | None:
         if shutil.which("podman") is None:
@@ -194,20 +194,21 @@ class Podman(Subject):
         paths.make_passable(storage())
         # Podman makes a name of the path: LAB_HOME's own may have what no name may have.
         images, source = store.folder(), f"oci:{store.folder().name}:{workload.image}"
-        self._image = engine().call("pull", "--quiet", source, cwd=images.parent)
-        told = ("image", "inspect", "--format={{.Digest}}", self._image)
+        kept = engine().call("pull", "--quiet", source, cwd=images.parent)
+        self._images[workload.digest] = kept
+        told = ("image", "inspect", "--format={{.Digest}}", kept)
         if (digest := engine().call(*told)) != workload.digest:
             raise LabError(f"copy {workload.image} to Podman", f"it has the digest {digest} there")
 
     def start(self, workload: Workload, name: str) -> Instance:
         options = ("--detach", "--rm", "--log-driver=passthrough", *_ulimits())
-        return PodmanInstance(name, workload, self._image, options)
+        return PodmanInstance(name, workload, self._images[workload.digest], options)
 
     def close(self) -> None:
         """Let go of the storage, which is kept for the next run."""
-        if self._image:
+        if self._images:
             unmount()
-            self._image = ""
+            self._images = {}
 
 
 def _ulimits() -> list[str]:

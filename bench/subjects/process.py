@@ -12,6 +12,8 @@ import os
 import select
 import signal
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,10 +22,11 @@ from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workl
 from labrt import cgroups
 from labrt.cgroups import Cgroup, layout, top
 from labrt.errors import LabError
+from labrt.images.base.busybox import is_static
 
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
-# stays charged to the cgroup that it came from. So a shell of the image moves itself ("0" is the
-# writer's own id) and then becomes the program.
+# stays charged to the cgroup that it came from. So a shell moves itself ("0" is the writer's own
+# id) and then becomes the program.
 JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 
 
@@ -31,12 +34,6 @@ def limits(workload: Workload) -> dict[str, str]:
     """Return the workload's limits as cgroup v2 files."""
     quota = round(workload.cpus * 100_000)
     return {"memory.max": str(workload.memory), "cpu.max": f"{quota} 100000"}
-
-
-def evidence(tail: str) -> str:
-    """Return the end of what an instance wrote, in one line, to follow the reason of a failure."""
-    said = " ".join(tail.split())[-200:]
-    return f"; it wrote: {said}" if said else ""
 
 
 def _doors(cgroup: Cgroup) -> list[str]:
@@ -49,10 +46,23 @@ def _doors(cgroup: Cgroup) -> list[str]:
     return [str(door) for door in doors] + ([str(v2 / "cgroup.procs")] if v2 else [])
 
 
+@dataclass(frozen=True)
+class Program:
+    """How the host runs a program of an image.
+
+    Attributes:
+        shell: what moves itself into the cgroup and becomes it: the script's own interpreter, or
+            the host's shell.
+    """
+
+    shell: str
+    command: list[str]
+
+
 class ProcessInstance(Instance):
     """One process in a session and a cgroup of its own."""
 
-    def __init__(self, name: str, workload: Workload, command: list[str], path: str) -> None:
+    def __init__(self, name: str, workload: Workload, program: Program) -> None:
         self.name = name
         self.stamps = Stamps(t0=time.monotonic_ns())
         self._pidfd = -1
@@ -62,22 +72,22 @@ class ProcessInstance(Instance):
         self._marks = MarkReader(ours)
         try:
             Cgroup.create(self._cgroup.name, limits(workload))
-            self._spawn(command, path, theirs)
+            self._spawn(program, theirs)
         except (OSError, LabError) as error:
             self.destroy()
-            raise InstanceFailed(f"start {command[0]}: {error}") from error
+            raise InstanceFailed(f"start {program.command[0]}: {error}") from error
         except BaseException:
             self.destroy()
             raise
         finally:
             os.close(theirs)
 
-    def _spawn(self, command: list[str], path: str, output: int) -> None:
+    def _spawn(self, program: Program, output: int) -> None:
         """posix_spawn(3) returns once the child has called execve(2)."""
         pid = os.posix_spawn(
-            command[0],
-            [command[0], "-c", JOIN, "join", *_doors(self._cgroup), "--", *command],
-            {"PATH": path},
+            program.shell,
+            [program.shell, "-c", JOIN, "join", *_doors(self._cgroup), "--", *program.command],
+            {"PATH": str(Path(program.command[0]).parent)},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
@@ -91,11 +101,15 @@ class ProcessInstance(Instance):
         self._reaped = False
         self._pidfd = os.pidfd_open(pid)
 
+    @property
+    def marks(self) -> MarkReader:
+        return self._marks
+
     def wait_ready(self, timeout: float) -> None:
         try:
             self.stamps.t3 = self._marks.wait(READY, timeout)
         except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{evidence(self._marks.tail)}") from error
+            raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
         self.stamps.t2 = self._marks.stamp(INIT)
         # This process may learn that the child runs only after the child's first line has come.
         if self.stamps.t1 and self.stamps.t2 and self.stamps.t2 < self.stamps.t1:
@@ -136,8 +150,7 @@ class Process(Subject):
     title: ClassVar = "plain process"
 
     def __init__(self) -> None:
-        self._command: list[str] = []
-        self._path = ""
+        self._programs: dict[tuple[str, tuple[str, ...]], Program] = {}  # by digest and command
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
@@ -149,32 +162,46 @@ class Process(Subject):
         """Find the image's program in its unpacked layers.
 
         Raises:
-            LabError: it isn't a script with an interpreter of the image's own.
+            LabError: it can't run outside its root.
         """
         from labrt.images import layers, store
 
         image = store.resolve(workload.image)
+        command = (*image.entrypoint, *workload.command) if workload.command else image.command
         roots = layers.unpacked(image)
-        script = _find(roots, image.command[0])
-        with script.open("rb") as file:
-            first = file.readline().decode(errors="replace").strip()
-        if not first.startswith("#!/"):
-            raise LabError(
-                f"run {image.command[0]} of {image.name} as a plain process",
-                "it is not a script",
-                "a program outside its root may lack its libraries",
-                "measure this image without the subject process",
-            )
-        interpreter = _find(roots, first.removeprefix("#!").split()[0])
-        self._command = [str(interpreter), str(script), *image.command[1:]]
-        self._path = str(interpreter.parent)
+        program = _program(roots, command, image.name)
+        self._programs[workload.digest, workload.command] = program
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return ProcessInstance(name, workload, self._command, self._path)
+        return ProcessInstance(name, workload, self._programs[workload.digest, workload.command])
 
     def close(self) -> None:
         """Remove the lab's own cgroup, where nothing else is in it."""
         cgroups.remove_top()
+
+
+def _program(roots: list[Path], command: Sequence[str], image: str) -> Program:
+    """Return how the host runs a command of an image: a static program by itself, a script by the
+    image's own interpreter.
+
+    Raises:
+        LabError: it is neither; outside its root, a program may lack its libraries.
+    """
+    program = _find(roots, command[0])
+    with program.open("rb") as file:
+        first = file.readline(4096)
+    if first.startswith(b"#!/"):
+        named = first.decode(errors="replace").removeprefix("#!").split()[0]
+        interpreter = str(_find(roots, named))
+        return Program(interpreter, [interpreter, str(program), *command[1:]])
+    if first.startswith(b"\x7fELF") and is_static(program):
+        return Program("/bin/sh", [str(program), *command[1:]])
+    raise LabError(
+        f"run {command[0]} of {image} as a plain process",
+        "it is neither a script nor a static program",
+        "a program outside its root may lack its libraries",
+        "measure this image without the subject process",
+    )
 
 
 def _find(roots: list[Path], name: str) -> Path:

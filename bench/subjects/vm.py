@@ -15,7 +15,7 @@ from bench.accelerator import Verdict
 from bench.born_in import born_in
 from bench.guest import Guest, Root
 from bench.hypervisor import Domain, Hypervisor
-from bench.marks import INIT, READY
+from bench.marks import INIT, READY, MarkReader
 from bench.qemu import Machine
 from bench.serial_ports import SerialPorts
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
@@ -69,6 +69,7 @@ class VmInstance(Instance):
                 memory=workload.memory,
                 vcpus=math.ceil(workload.cpus),
                 accelerator=verdict.accelerator,
+                command=workload.command,
             )
         )
         with born_in(self._cgroup):
@@ -78,6 +79,11 @@ class VmInstance(Instance):
         # The guest needs far longer to its first mark than we to this line.
         self._pid = self._ports.accept(CONNECT_TIMEOUT)
         self.stamps.t1 = self._domain.wait_resumed(CONNECT_TIMEOUT)
+
+    @property
+    def marks(self) -> MarkReader:
+        assert self._ports is not None, "set by the constructor"
+        return self._ports.marks
 
     def wait_ready(self, timeout: float) -> None:
         assert self._ports is not None, "set by the constructor"

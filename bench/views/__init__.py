@@ -15,7 +15,8 @@ from bench.tables import Table
 from bench.views import _plain
 from bench.views.base import Picture, Rows, View
 
-ORDER = ("startup", "stop", "memory", "density")  # in which they are told; others after them
+# In which they are told; others after them.
+ORDER = ("startup", "stop", "memory", "density", "cpu", "bandwidth", "latency")
 
 
 def find(experiment: str) -> View:

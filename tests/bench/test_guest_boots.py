@@ -84,14 +84,16 @@ def image(config: dict[str, Any], **files: bytes) -> Image:
     return making.image("it", [*lower, upper], {"config": config})
 
 
-def run(made: Image, root: Root, memory: int = 256 * MIB) -> str:
+def run(made: Image, root: Root, memory: int = 256 * MIB, command: tuple[str, ...] = ()) -> str:
     """Boot an image until it ends by itself; return what its entry point printed."""
-    said, evidence = run_and_look(made, root, memory)
+    said, evidence = run_and_look(made, root, memory, command)
     assert said.startswith("lab:init\n"), evidence
     return said.removeprefix("lab:init\n")
 
 
-def run_and_look(made: Image, root: Root, memory: int) -> tuple[str, str]:
+def run_and_look(
+    made: Image, root: Root, memory: int, command: tuple[str, ...] = ()
+) -> tuple[str, str]:
     """Return what both serial ports have to tell, too."""
     built = guest.build(made, root=root)
     with ExitStack() as stack:
@@ -108,6 +110,7 @@ def run_and_look(made: Image, root: Root, memory: int) -> tuple[str, str]:
             memory=memory,
             vcpus=1,
             accelerator=accelerator.verdict().accelerator,
+            command=command,
         )
         process = stack.enter_context(
             subprocess.Popen(qemu.arguments(machine), stdin=subprocess.DEVNULL)
@@ -193,3 +196,10 @@ def test_debian_boots_from_a_disk_in_256_mib(tmp_path: Path) -> None:
     assert version.startswith("12.")
     assert int(packages) > 50
     assert root.startswith("overlay")
+
+
+@pytest.mark.timeout(300)
+def test_words_given_at_the_start_replace_cmd() -> None:
+    made = image({"Entrypoint": ["/bin/echo", "it said"], "Cmd": ["what the image says"]})
+    assert run(made, "initramfs") == "it said what the image says\n"
+    assert run(made, "initramfs", command=("a=1", "--b")) == "it said a=1 --b\n"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench import tables, views
 from bench.observations import Observation
-from bench.views import _samples, memory, startup
+from bench.views import _samples, density, memory, startup
 
 Row = Callable[..., Observation]
 VM = {"subject": "vm", "kind": "vm", "title": "libvirt VM"}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from bench.marks import MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt.cgroups import Cgroup
 
@@ -18,6 +19,10 @@ class ToyInstance(Instance):
         now = time.monotonic_ns()
         self.stamps = Stamps(now, now + 1000, now + 2000, now + 3000)
         self._owner = owner
+
+    @property
+    def marks(self) -> MarkReader:
+        raise InstanceFailed("a toy writes nothing")
 
     def wait_ready(self, timeout: float) -> None:
         self._owner.fault("ready")

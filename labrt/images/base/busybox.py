@@ -24,7 +24,7 @@ def build() -> Image:
     Raises:
         LabError: no static busybox on this host.
     """
-    if not _is_static(BUSYBOX):
+    if not is_static(BUSYBOX):
         raise LabError(
             "build the image busybox",
             f"{BUSYBOX} is missing or not static",
@@ -35,7 +35,7 @@ def build() -> Image:
     return making.make("busybox", _archive(_applets()), config)
 
 
-def _is_static(program: Path) -> bool:
+def is_static(program: Path) -> bool:
     """Whether an ELF file asks for no interpreter, as ldd(1) would say."""
     if not program.exists():
         return False

@@ -33,24 +33,30 @@ def images() -> set[str]:
     return set(ENGINE.call("image", "ls", "--format={{.Repository}}:{{.Tag}}").split())
 
 
+def kept(subject: Docker) -> str:
+    """Return what the subject's only image is called in Docker."""
+    (name,) = subject._images.values()
+    return name
+
+
 def test_the_image_is_the_stores_own(subject: Docker, busybox: Workload) -> None:
     manifest = json.loads(store.get(busybox.digest))
-    told = ENGINE.call("image", "inspect", "--format={{.Id}}", subject._image)
+    told = ENGINE.call("image", "inspect", "--format={{.Id}}", kept(subject))
     assert told == manifest["config"]["digest"]
     assert subject.conditions()["image_kept"] == "config and layers"
 
 
 def test_closing_removes_the_image_and_the_note(subject: Docker) -> None:
-    assert subject._image in images()
+    assert kept(subject) in images()
     assert docker.noted().exists()
-    image = subject._image
+    image = kept(subject)
     subject.close()
     assert image not in images()
     assert not docker.noted().exists()
 
 
 def test_others_containers_and_images_stay(subject: Docker, busybox: Workload) -> None:
-    ENGINE.call("tag", subject._image, "somebody/else:1")
+    ENGINE.call("tag", kept(subject), "somebody/else:1")
     ENGINE.call("run", "--detach", "--name=not-the-labs", "--network=none", "somebody/else:1")
     try:
         with subject.start(busybox, "lab-docker-mine") as instance:
@@ -58,7 +64,7 @@ def test_others_containers_and_images_stay(subject: Docker, busybox: Workload) -
             assert [*clean.docker_containers()] == ["Docker container lab-docker-mine"]
         assert ENGINE.call("inspect", "--format={{.State.Running}}", "not-the-labs") == "true"
         assert "somebody/else:1" in images()
-        assert subject._image not in images()
+        assert kept(subject) not in images()
     finally:
         ENGINE.remove("not-the-labs")
         ENGINE.remove_image("somebody/else:1")

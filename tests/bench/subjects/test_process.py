@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.subjects.base import Instance, InstanceFailed, Workload
-from bench.subjects.process import Process
+from bench.subjects.process import Process, Program
 from labrt.cgroups import Cgroup
 from tests.bench.conftest import needs_cgroups
 
@@ -80,9 +80,15 @@ def test_destroy_may_be_called_again_and_again(instance: Instance) -> None:
         instance.stop(1)
 
 
+def let_run(subject: Process, workload: Workload, *arguments: str, shell: str = "") -> None:
+    """Let the subject's interpreter run something else than the image's script."""
+    key = workload.digest, workload.command
+    found = subject._programs[key]
+    subject._programs[key] = Program(shell or found.shell, [shell or found.shell, *arguments])
+
+
 def test_one_that_dies_before_it_is_ready_is_told(subject: Process, workload: Workload) -> None:
-    interpreter = subject._command[0]
-    subject._command = [interpreter, "/nonexistent/script"]
+    let_run(subject, workload, "/nonexistent/script")
     started = subject.start(workload, "lab-process-dies")
     with started, pytest.raises(InstanceFailed) as caught:
         started.wait_ready(10)
@@ -93,7 +99,7 @@ def test_one_that_dies_before_it_is_ready_is_told(subject: Process, workload: Wo
 def test_one_that_is_never_ready_is_told_after_the_deadline(
     subject: Process, workload: Workload
 ) -> None:
-    subject._command = [subject._command[0], "-c", "while :; do sleep 1; done"]
+    let_run(subject, workload, "-c", "while :; do sleep 1; done")
     started = subject.start(workload, "lab-process-late")
     with started, pytest.raises(InstanceFailed, match="0.2 s passed"):
         started.wait_ready(0.2)
@@ -103,7 +109,7 @@ def test_one_that_does_not_stop_is_told_and_can_be_destroyed(
     subject: Process, workload: Workload
 ) -> None:
     program = "trap '' TERM; echo lab:init; echo lab:ready; while :; do sleep 1; done"
-    subject._command = [subject._command[0], "-c", program]
+    let_run(subject, workload, "-c", program)
     with subject.start(workload, "lab-process-stubborn") as started:
         started.wait_ready(10)
         with pytest.raises(InstanceFailed, match="still running 0.2 s after SIGTERM"):
@@ -119,7 +125,7 @@ def test_a_limit_that_the_kernel_refuses_leaves_nothing(
 
 
 def test_one_that_cannot_be_spawned_leaves_nothing(subject: Process, workload: Workload) -> None:
-    subject._command = ["/nonexistent/sh", "x"]
+    let_run(subject, workload, "x", shell="/nonexistent/sh")
     with pytest.raises(InstanceFailed, match="/nonexistent/sh"):
         subject.start(workload, "lab-process-nothing")
     assert not Cgroup("labrt/lab-process-nothing").exists()

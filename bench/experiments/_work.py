@@ -1,0 +1,63 @@
+"""What the experiments have in common whose instances work (bench/meter/meter.c)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from bench import meter
+from bench.experiments.base import Experiment, Settings, Trial
+from bench.subjects.base import Workload
+from bench.work import Part
+
+METHOD = (
+    "One static program in an image of its own does a fixed amount of work, the same in every kind "
+    "of instance. It writes a line before and after, and the host stamps both as they arrive: no "
+    "clock of a guest is in these numbers. One instance at a time, with one CPU, on an otherwise "
+    "idle host, all subjects interleaved in random order."
+)
+
+
+class WorkExperiment(Experiment):
+    """Has instances do parts of the meter's work.
+
+    Class attributes:
+        parts: their names.
+        metric, unit: what is recorded of each part, see `value`.
+    """
+
+    repeats: ClassVar = True
+    parts: ClassVar[tuple[str, ...]]
+    metric: ClassVar[str]
+    unit: ClassVar[str]
+
+    def unavailable(self) -> str | None:
+        return meter.unavailable()
+
+    def workload(self, asked: Workload) -> Workload:
+        image = meter.image()
+        return replace(
+            asked, image=image.name, digest=image.digest, name=self.name, command=self.parts
+        )
+
+    def trials(self, settings: Settings) -> int:
+        return settings.n or (5 if settings.quick else 15)
+
+    def value(self, part: Part) -> float:
+        """Return what is recorded of a part, in `unit`: seconds per unit of work."""
+        return part.each
+
+    def measure(self, trial: Trial) -> None:
+        done = trial.work(trial.start_ready())
+        for name in self.parts:
+            if name not in done.parts:
+                trial.fail(name, self.metric, self.unit, "it never did this part")
+                continue
+            part = done.parts[name]
+            also: dict[str, Any] = {"count": part.count}
+            if name in done.said:
+                also["outcome"] = done.said[name]  # the same for all, or they did other work
+            trial.record(name, self.metric, self.unit, self.value(part), **also)
+
+    def failed_row(self) -> tuple[str, str, str]:
+        return self.parts[0], self.metric, self.unit

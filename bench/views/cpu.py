@@ -1,0 +1,11 @@
+"""Computing, shown."""
+
+from __future__ import annotations
+
+from bench.views._work import view
+
+VIEW = view(
+    "cpu",
+    "Computing: time for a fixed amount of it",
+    "Each stroke is one instance, each mark a median with its interval; further left is faster.",
+)
