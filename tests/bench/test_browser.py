@@ -12,8 +12,8 @@ from PIL import Image
 from bench import host, own_cost, report, views
 from bench.observations import Observation
 from tests.bench.chromium import BINARY, Browser
-from tests.bench.test_plots import all_rows
 from tests.bench.test_tables import VM
+from tests.bench.views.test_pictures import all_rows
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="the package chromium isn't installed")
 

@@ -12,8 +12,8 @@ import pytest
 
 from bench import host, report, views
 from bench.observations import Damage, Observation
-from tests.bench.test_plots import all_rows
 from tests.bench.test_tables import VM
+from tests.bench.views.test_pictures import all_rows
 
 Row = Callable[..., Observation]
 

@@ -1,4 +1,4 @@
-"""bench/plots.py: a picture for every experiment, and one panel for every set of fair rows."""
+"""bench/views: a picture for every experiment, and one panel for every set of fair rows."""
 
 from __future__ import annotations
 
