@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labrt.lessons.notebook import begin, clean_up
     from labrt.lessons.predictions import outcome, predict
     from labrt.lessons.recipes import recipe_table
+    from labrt.lessons.snapshots import diff
 
 __all__ = [
     "Container",
@@ -34,6 +35,7 @@ __all__ = [
     "containers",
     "create",
     "diagram",
+    "diff",
     "draw",
     "find",
     "outcome",
@@ -59,6 +61,7 @@ _HOMES = {
     "clean_up": "labrt.lessons.notebook",
     "compare_namespaces": "labrt.lessons.diagrams",
     "diagram": "labrt.lessons.diagrams",
+    "diff": "labrt.lessons.snapshots",
     "draw": "labrt.lessons.checks",
     "outcome": "labrt.lessons.predictions",
     "predict": "labrt.lessons.predictions",

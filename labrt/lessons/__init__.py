@@ -8,6 +8,8 @@
     checks.py      exercises: values drawn per student, checks, hints
     observe.py     the kernel's state of processes and containers, seen from the host
     diagrams.py    pictures and tables drawn from that state
+    snapshots.py   before and after: what has changed between two looks
+    graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record
     shown.py       text for people, plain and as Markdown

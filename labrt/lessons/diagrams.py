@@ -1,7 +1,6 @@
 """Pictures of the kernel's state as it is now: which process is in which namespace.
 
-A picture is Mermaid text, which JupyterLab draws by itself, offline; the same facts stand in a
-table under it for those who don't see pictures.
+The same facts stand in a table under each, for those who don't see pictures.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from labrt.lessons import observe
+from labrt.lessons.graph import Edge, Graph, Node
 from labrt.lessons.observe import HasPid
 from labrt.lessons.shown import Shown, paragraph, table
 
@@ -41,29 +41,26 @@ def diagram(kind: str, *processes: int | HasPid) -> Shown:
     if kind == "uts":
         header += ["host name in it"]
         rows = [[*row, m.hostname] for row, m in zip(rows, members, strict=True)]
-    picture = Shown("", f"```mermaid\n{mermaid(kind, members)}\n```\n")
-    facts = table(header, rows)
     kernel = paragraph(f"All of them run on one kernel: Linux {os.uname().release}.")
-    return Shown(f"{facts.text}\n\n{kernel.text}", (picture + facts + kernel).markdown)
+    return graph(kind, members).shown() + table(header, rows) + kernel
 
 
-def mermaid(kind: str, members: list[Member]) -> str:
-    """Return the picture as Mermaid flowchart text, with a title and a description for readers."""
+def graph(kind: str, members: list[Member]) -> Graph:
+    """Return the picture: each process points to its namespace, all of them in one kernel."""
     homes = list(dict.fromkeys(member.namespace for member in members))
-    lines = [
-        "flowchart LR",
-        f"  accTitle: {kind} namespaces of {len(members)} processes",
-        f"  accDescr: {_described(kind, members)}",
-    ]
-    for number, member in enumerate(members):
-        lines.append(f'  p{number}["{_quoted(member.label)}<br/>pid {member.pid}"]')
-    lines.append(f'  subgraph kernel["one kernel: Linux {_quoted(os.uname().release)}"]')
-    for number, home in enumerate(homes):
-        lines.append(f'    n{number}(["{_quoted(_titled(kind, home, members))}"])')
-    lines.append("  end")
-    for number, member in enumerate(members):
-        lines.append(f"  p{number} --> n{homes.index(member.namespace)}")
-    return "\n".join(lines)
+    kernel = f"one kernel: Linux {os.uname().release}"
+    return Graph(
+        f"{kind} namespaces of {len(members)} processes",
+        _described(kind, members),
+        [
+            *(Node(f"p{n}", f"{m.label}\npid {m.pid}") for n, m in enumerate(members)),
+            *(
+                Node(f"n{n}", _titled(kind, home, members), "round", kernel)
+                for n, home in enumerate(homes)
+            ),
+        ],
+        [Edge(f"p{n}", f"n{homes.index(m.namespace)}") for n, m in enumerate(members)],
+    )
 
 
 def compare_namespaces(process: int | HasPid) -> Shown:
@@ -94,8 +91,3 @@ def _titled(kind: str, namespace: str, members: list[Member]) -> str:
         return namespace
     hostname = next(m.hostname for m in members if m.namespace == namespace)
     return f"{namespace} with host name {hostname}"
-
-
-def _quoted(text: str) -> str:
-    """Return text that is safe between Mermaid's double quotes (entity codes begin with #)."""
-    return text.replace("#", "#35;").replace('"', "#quot;").replace("<", "#lt;")

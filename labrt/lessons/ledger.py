@@ -47,9 +47,9 @@ def student() -> str:
     return name
 
 
-def path() -> Path:
-    """Return where the ledger is. The file may not exist yet."""
-    return paths.home() / "ledgers" / f"{student()}.json"
+def path(name: str = "") -> Path:
+    """Return where a student's ledger is, by default one's own. The file may not exist yet."""
+    return paths.home() / "ledgers" / f"{name or student()}.json"
 
 
 def seed() -> str:

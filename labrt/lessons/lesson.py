@@ -1,4 +1,4 @@
-"""What a lesson is made of. Each lesson is declared in one file of `course/`.
+"""What a lesson is made of. Each lesson is declared in one file of `course/`, named by its key.
 
 An id begins with its lesson's key: "uts-01" is a check, "uts-p1" a prediction of the lesson "uts".
 Notebook cells name these ids; where a cell stands doesn't matter.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pkgutil import iter_modules
 
 from labrt.errors import LabError
+from labrt.lessons import course
 from labrt.lessons.needs import Need
-
-COURSE = ("first", "uts")  # the keys, in the order of the notebooks
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,33 @@ class Check:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One notebook's lesson."""
+    """One notebook's lesson.
+
+    Attributes:
+        number: of its notebook, which is its place in the course.
+        claims: the claims it lets a student show ("C17"; docs/claims.md).
+        root_only: which of its exercises only root can solve, in words; "" if every user can
+            solve all of them.
+    """
 
     key: str
+    number: int
     title: str
     needs: tuple[Need, ...]
     predictions: tuple[Prediction, ...]
     checks: tuple[Check, ...]
+    claims: tuple[str, ...] = ()
+    root_only: str = ""
+
+
+def keys() -> tuple[str, ...]:
+    """Return the keys of all lessons, in the order of the alphabet."""
+    return tuple(sorted(module.name for module in iter_modules(course.__path__)))
+
+
+def lessons() -> list[Lesson]:
+    """Return all lessons, in the order of the course."""
+    return sorted(map(lesson, keys()), key=lambda found: found.number)
 
 
 def lesson(key: str) -> Lesson:
@@ -75,8 +95,8 @@ def lesson(key: str) -> Lesson:
     Raises:
         LabError: there is none.
     """
-    if key not in COURSE:
-        raise _unknown("lesson", key, COURSE)
+    if key not in keys():
+        raise _unknown("lesson", key, keys())
     found = import_module(f"labrt.lessons.course.{key}").LESSON
     assert isinstance(found, Lesson)
     return found

@@ -9,24 +9,35 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+PICTURES = "application/vnd.lab.pictures+json"
+
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~$])")
 
 
 @dataclass(frozen=True, repr=False)
 class Shown:
-    """Words for people. As the last expression of a cell it is displayed."""
+    """Words for people. As the last expression of a cell it is displayed.
+
+    Attributes:
+        pictures: those that are in the Markdown, once more: (Graphviz's language, in words).
+    """
 
     text: str
     markdown: str
+    pictures: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_markdown_(self) -> str:
-        return self.markdown
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        """Return what Jupyter takes its choice of; the last is for the book alone."""
+        found: dict[str, object] = {"text/plain": self.text, "text/markdown": self.markdown}
+        return found | ({PICTURES: list(map(list, self.pictures))} if self.pictures else {})
 
     def __add__(self, other: Shown) -> Shown:
-        return Shown(f"{self.text}\n\n{other.text}", f"{self.markdown}\n\n{other.markdown}")
+        text = "\n\n".join(filter(None, (self.text, other.text)))
+        markdown = f"{self.markdown}\n\n{other.markdown}"
+        return Shown(text, markdown, (*self.pictures, *other.pictures))
 
 
 def escape(text: str) -> str:

@@ -40,7 +40,9 @@ def _spelled(running: dict[int, list[str]]) -> str:
 
 LESSON = Lesson(
     key="first",
+    number=0,
     title="a container in ten minutes",
+    claims=("C06", "C07", "C12"),
     needs=(needs.CONTAINER, needs.LIMITS),
     predictions=(
         Prediction(

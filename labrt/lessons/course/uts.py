@@ -102,7 +102,9 @@ def _animal(number: int) -> str:
 
 LESSON = Lesson(
     key="uts",
+    number=2,
     title="a host name of its own",
+    claims=("C17",),
     needs=(needs.CONTAINER, needs.COMMANDS),
     predictions=(
         Prediction(

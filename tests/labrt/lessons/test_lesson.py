@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from labrt.lessons.course import first, uts
-from labrt.lessons.lesson import COURSE, check_of, lesson, prediction
+from labrt.lessons.lesson import check_of, keys, lesson, lessons, prediction
 
 
-@pytest.mark.parametrize("key", COURSE)
+@pytest.mark.parametrize("key", keys())
 def test_ids_begin_with_the_lessons_key_and_lead_back_to_their_part(key: str) -> None:
     found = lesson(key)
     for item in found.predictions:
@@ -19,7 +20,7 @@ def test_ids_begin_with_the_lessons_key_and_lead_back_to_their_part(key: str) ->
         assert check_of(check.id) is check
 
 
-@pytest.mark.parametrize("key", COURSE)
+@pytest.mark.parametrize("key", keys())
 def test_every_check_has_hints_that_escalate_and_hold_no_code(key: str) -> None:
     for check in lesson(key).checks:
         assert len(check.hints) >= 3
@@ -28,7 +29,7 @@ def test_every_check_has_hints_that_escalate_and_hold_no_code(key: str) -> None:
             assert not any(code in hint for code in ("labrt.run", "hostname=", "Popen(", "--uts"))
 
 
-@pytest.mark.parametrize("key", COURSE)
+@pytest.mark.parametrize("key", keys())
 def test_draws_are_the_same_for_one_student_and_differ_among_thirty(key: str) -> None:
     for check in lesson(key).checks:
         assert check.draw(12345) == check.draw(12345)
@@ -36,23 +37,12 @@ def test_draws_are_the_same_for_one_student_and_differ_among_thirty(key: str) ->
         assert len(drawn) > 25
 
 
-def test_the_judges_of_first() -> None:
-    judge = prediction("first-p1").judge
-    assert [judge(milliseconds=ms) for ms in (9000, 900, 9)] == ["a", "b", "c"]
-    judge = prediction("first-p2").judge
-    assert [judge(pids=pids) for pids in ([], [7, 7], [700, 1])] == ["a", "b", "c"]
-    assert first.LESSON.key == "first"
+def test_the_course_is_in_the_order_of_the_notebooks() -> None:
+    numbers = [found.number for found in lessons()]
+    assert numbers == sorted(set(numbers)), "two lessons with one number"
 
 
-def test_the_judges_of_uts() -> None:
-    judge = prediction("uts-p1").judge
-    assert judge(host="lab 6.1", container="box 5.9") == "a"
-    assert judge(host="lab 6.1", container="box 6.1\n") == "b"
-    assert judge(host="lab 6.1", container="lab 6.1") == "c"
-    judge = prediction("uts-p2").judge
-    assert [judge(said=s, host="lab", container="box") for s in ("lab", "box", "")] == list("abc")
-    judge = prediction("uts-p3").judge
-    assert judge(refused=False, before="lab", after="lab") == "a"
-    assert judge(refused=False, before="lab", after="box") == "b"
-    assert judge(refused=True, before="lab", after="lab") == "c"
-    assert uts.LESSON.key == "uts"
+@pytest.mark.parametrize("key", keys())
+def test_claims_are_named_by_their_numbers(key: str) -> None:
+    for claim in lesson(key).claims:
+        assert re.fullmatch(r"C[012]\d", claim)

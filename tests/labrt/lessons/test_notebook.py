@@ -12,14 +12,14 @@ import pytest
 import labrt
 from labrt import launching
 from labrt.lessons import ledger, needs
-from labrt.lessons.lesson import COURSE
+from labrt.lessons.lesson import keys
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
 pytestmark = pytest.mark.usefixtures("student", "nothing_left")
 
 
-@pytest.mark.parametrize("key", COURSE)
+@pytest.mark.parametrize("key", keys())
 def test_begin_tells_each_need_and_where_the_ledger_is(key: str) -> None:
     told = labrt.begin(key).text
     assert "start a container" in told

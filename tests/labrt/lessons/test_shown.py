@@ -14,7 +14,7 @@ def test_a_table_is_aligned_in_text_and_piped_in_markdown() -> None:
 def test_facts_stand_under_their_title() -> None:
     shown = told("Check", [("saw", "nothing"), ("expected", "*much*")])
     assert repr(shown) == "Check\n  saw:      nothing\n  expected: *much*"
-    assert shown._repr_markdown_() == "**Check**\n\n- saw: nothing\n- expected: \\*much\\*"
+    assert shown.markdown == "**Check**\n\n- saw: nothing\n- expected: \\*much\\*"
 
 
 def test_markdown_shows_every_character_as_it_is() -> None:
