@@ -31,7 +31,8 @@ accelerator_inputs() {
 }
 
 accelerator_current() {
-    if [[ -n ${LAB_ACCEL:-} ]]; then return; fi
+    # Told already: by the user, or by the supervisor that we run under. Then nothing is kept.
+    if [[ -n ${LAB_ACCEL:-}${LAB_KVM_HIDDEN:-} ]]; then return; fi
     [[ -e $lab_home/accelerator.json ]] &&
         stamped "$lab_home/stamps/accelerator" "$(accelerator_inputs)"
 }
