@@ -22,7 +22,7 @@ INIT = "lab:init"
 READY = "lab:ready"
 PREFIX = "lab:"
 
-TAIL_BYTES = 4096
+TAIL_BYTES = 65536
 MOST = 10_000  # marks kept of one instance, which may be hostile
 
 

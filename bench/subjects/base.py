@@ -28,7 +28,7 @@ class Workload:
         cpus: CPUs it may use (1.0 = one vCPU = cpu.max "100000 100000").
         memory: bytes (memory.max; guest RAM).
         name: which workload of the image: "ready" = its entry point (ready mark, then wait).
-        command: replaces the image's Cmd; plain words (`bench.qemu.WORD`). Empty: the image's.
+        command: replaces the image's Cmd; what `bench.qemu.command_line` carries. Empty: its own.
     """
 
     image: str

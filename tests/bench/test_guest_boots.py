@@ -202,4 +202,6 @@ def test_debian_boots_from_a_disk_in_256_mib(tmp_path: Path) -> None:
 def test_words_given_at_the_start_replace_cmd() -> None:
     made = image({"Entrypoint": ["/bin/echo", "it said"], "Cmd": ["what the image says"]})
     assert run(made, "initramfs") == "it said what the image says\n"
-    assert run(made, "initramfs", command=("a=1", "--b")) == "it said a=1 --b\n"
+    assert run(made, "initramfs", command=("a=1", "--b", "c  d=$e;'f'", "")) == (
+        "it said a=1 --b c  d=$e;'f' \n"
+    )

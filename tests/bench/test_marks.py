@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.marks import INIT, READY, MarkReader
+from bench.marks import INIT, READY, TAIL_BYTES, MarkReader
 from bench.subjects.base import InstanceFailed
 
 
@@ -93,12 +93,12 @@ def test_one_thread_serves_many_sockets() -> None:
 
 def test_endless_output_keeps_only_its_tail(pipe: tuple[MarkReader, int]) -> None:
     reader, write_end = pipe
-    for _ in range(20):
+    for _ in range(TAIL_BYTES // 4096 + 2):
         os.write(write_end, b"x" * 4096)
     os.write(write_end, b"\nlab:ready\n")
     reader.wait(READY, 5)
     assert reader.tail.endswith("x\nlab:ready\n")
-    assert len(reader.tail) == 4096
+    assert len(reader.tail) == TAIL_BYTES
 
 
 def test_closing_twice_is_harmless(pipe: tuple[MarkReader, int]) -> None:
