@@ -151,8 +151,9 @@ def keep(tree: Path, folder: Path) -> None:
 
 
 def _kernel(path: Path, folders: Sequence[Path]) -> Kernel:
+    version = release(path)  # first: it tells what can't be read, and the remedy
     modules = Modules(folders)
-    return Kernel(path, release(path), *_drivers(modules, POWER_BUTTON), *_drivers(modules, DISK))
+    return Kernel(path, version, *_drivers(modules, POWER_BUTTON), *_drivers(modules, DISK))
 
 
 def _drivers(modules: Modules, names: Sequence[str]) -> tuple[tuple[Path, ...], str]:

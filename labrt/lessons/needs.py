@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -56,6 +57,22 @@ def commands() -> None:
         raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
 
 
+def vm() -> None:
+    """Look for what a guest boots with; the boot itself takes seconds."""
+    from labrt import paths
+
+    if shutil.which("qemu-system-x86_64") is None:
+        raise LabError("boot a virtual machine", "no QEMU", remedy="run ./lab setup")
+    folder = paths.home() / "kernels"
+    if not (os.environ.get("LAB_KERNEL") or os.access(folder, os.R_OK | os.X_OK)):
+        raise LabError(
+            "boot a virtual machine",
+            f"no guest kernel in {folder}",
+            remedy="run ./lab setup, or name one with LAB_KERNEL",
+        )
+
+
 CONTAINER = Need("start a container", "the whole lesson", container)
 LIMITS = Need("limit a container", "one cell about memory", limits)
 COMMANDS = Need("nsenter, unshare, hostname", "looking in from outside; exercise uts-02", commands)
+VM = Need("boot a virtual machine", "the cell about the other machine", vm)
