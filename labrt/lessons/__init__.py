@@ -9,6 +9,7 @@
     observe.py     the kernel's state of processes and containers, seen from the host
     diagrams.py    pictures and tables drawn from that state
     snapshots.py   before and after: what has changed between two looks
+    trees.py       who is whose parent, drawn
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record

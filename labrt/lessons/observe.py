@@ -32,7 +32,7 @@ def containers() -> list[int]:
     found = set()
     for owner in _owners():
         ours = namespace(owner, "pid")
-        theirs = {pid: namespace(pid, "pid") for pid in _children(owner)}
+        theirs = {pid: namespace(pid, "pid") for pid in children(owner)}
         found |= {pid for pid, its in theirs.items() if its is not None and its != ours}
     return sorted(found)
 
@@ -119,6 +119,15 @@ def pids(process: int | HasPid) -> list[int]:
     return [int(word) for word in line.split()[1:]]
 
 
+def status(process: int | HasPid, *names: str) -> str:
+    """Return those lines of a process's /proc/PID/status, "" if it has ended."""
+    try:
+        text = Path(f"/proc/{pid_of(process)}/status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "\n".join(line for line in text.splitlines() if line.partition(":")[0] in names)
+
+
 def processes() -> list[int]:
     """Return every pid of the host that this process can see."""
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
@@ -129,13 +138,14 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        children = _children(waiting.pop())
-        found += children
-        waiting += children
+        below = children(waiting.pop())
+        found += below
+        waiting += below
     return sorted(found)
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
+    """Return the pids of a process's children."""
     return [pid for pid in processes() if _parent(pid) == parent]
 
 
