@@ -10,6 +10,8 @@
     diagrams.py    pictures and tables drawn from that state
     snapshots.py   before and after: what has changed between two looks
     trees.py       who is whose parent, drawn
+    entering.py    programs of the host's in namespaces of another process
+    queues.py      System V IPC objects of an ipc namespace
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record

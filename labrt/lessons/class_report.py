@@ -213,10 +213,10 @@ def _lesson(each: Lesson, counts: dict[str, Any]) -> str:
             bar = "#" * round(BAR * count / most)
             mark = "*" if letter == found["seen"] else " "
             lines.append(f"  {mark} {letter} {count:4} {bar:{BAR}}  {answer}\n")
-    for item in each.checks:
-        found = counts["checks"][item.id]
+    for check in each.checks:
+        found = counts["checks"][check.id]
         tries = "" if found["attempts"] is None else f", median of {found['attempts']:g} attempts"
-        lines.append(f"  {item.id}: solved by {found['passed']} of {found['tried']}{tries}\n")
+        lines.append(f"  {check.id}: solved by {found['passed']} of {found['tried']}{tries}\n")
     if any(counts["predictions"][item.id]["seen"] for item in each.predictions):
         lines.append("  * what was seen\n")
     return "".join(lines)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from pathlib import Path
 from typing import Protocol
 
@@ -80,16 +79,13 @@ def namespaces_of(pid: int | str) -> dict[str, str] | None:
 def hostname(pid: int) -> str | None:
     """Return the host name that a process sees: `uname -n`, run in its uts namespace.
 
-    /proc/sys/kernel/hostname would tell the reader's own name, so nsenter(1) goes in. Who isn't
-    root needs the process's user namespace first, for the right to enter the other.
+    /proc/sys/kernel/hostname would tell the reader's own name, so nsenter(1) goes in.
     """
     if namespace(pid, "uts") == namespace("self", "uts"):
         return os.uname().nodename
-    command = ["nsenter", "--target", str(pid), "--uts"]
-    if namespace(pid, "user") != namespace("self", "user"):
-        command += ["--user", "--preserve-credentials"]
-    done = subprocess.run([*command, "uname", "-n"], capture_output=True, text=True, timeout=10)
-    return done.stdout.strip() if done.returncode == 0 else None
+    from labrt.lessons import entering
+
+    return entering.output(pid, "uts", "uname", "-n").strip() or None
 
 
 def command(pid: int) -> list[str]:

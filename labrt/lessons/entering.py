@@ -1,0 +1,34 @@
+"""Looking from inside: the host's programs in namespaces of another process (nsenter(1), setns(2)).
+
+Who isn't root needs the process's user namespace first, for the right to enter the others.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from labrt.lessons import observe
+from labrt.lessons.observe import HasPid
+
+SECONDS = 10.0
+
+
+def nsenter(process: int | HasPid, kind: str) -> list[str]:
+    """Return the words that let a program of the host's run in one namespace of a process.
+
+    Args:
+        kind: nsenter(1)'s option without its dashes: "ipc", "uts", "net", "time", …
+    """
+    pid = observe.pid_of(process)
+    words = ["nsenter", "--target", str(pid), f"--{kind}"]
+    if observe.namespace(pid, "user") != observe.namespace("self", "user"):
+        words += ["--user", "--preserve-credentials"]
+    return words
+
+
+def output(process: int | HasPid, kind: str, *command: str) -> str:
+    """Return what a program of the host's writes there; "" if it can't be run."""
+    done = subprocess.run(
+        [*nsenter(process, kind), *command], capture_output=True, text=True, timeout=SECONDS
+    )
+    return done.stdout if done.returncode == 0 else ""
