@@ -7,12 +7,13 @@ time is noted: the same archive and the same words give the same digest.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import IO, Any, BinaryIO, cast
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
 from labrt.images import archives, making, references, sniffing, store
 from labrt.images.arriving import MOST, Budget
 from labrt.images.changing import Settings, change
+from labrt.images.pieces import Pieces
 from labrt.images.store import Image
 from labrt.images.tar_stream import TarStream
 
@@ -52,26 +53,13 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
     """Copy a tar archive, while looking whether it is a whole one whose names stay inside."""
-    tee = _Tee(source, target)
-    for member in TarStream(cast(BinaryIO, io.BufferedReader(tee))).members():
+    teed = io.BufferedReader(Pieces(_teed(source, target)))
+    for member in TarStream(teed).members():
         archives.inside(member.name)
 
 
-class _Tee(io.RawIOBase):
-    """Writes what is read into another stream."""
-
-    def __init__(self, source: IO[bytes], target: IO[bytes]) -> None:
-        self._pieces = Budget(MOST).pieces(source)
-        self._target = target
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._left:
-            self._left = next(self._pieces, b"")
-            self._target.write(self._left)
-        data, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(data)] = data
-        return len(data)
+def _teed(source: IO[bytes], target: IO[bytes]) -> Iterator[bytes]:
+    """Yield what a stream holds, once it is written into another."""
+    for piece in Budget(MOST).pieces(source):
+        target.write(piece)
+        yield piece
