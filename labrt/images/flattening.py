@@ -23,14 +23,12 @@ from contextlib import closing, contextmanager
 from typing import IO, cast
 
 from labrt.errors import LabError
-from labrt.images import layer_archive, tar_stream
+from labrt.images import layer_archive, tar_stream, whiteouts
 from labrt.images.pieces import Pieces
 from labrt.images.reading_ahead import Ahead
 from labrt.images.store import Descriptor, Image
 from labrt.images.tar_stream import Member, TarStream
 
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
 XATTRS = (b"user.", b"security.")  # those that a container's files may have
 CHUNK = 1 << 20
 MAX_TIME = (1 << 32) - 1
@@ -141,10 +139,10 @@ class _Layer:
     def _note(self, name: str, member: Member) -> bool:
         """Take note of an entry; return whether it is one of `files`."""
         folder, base = posixpath.split(name)
-        if base == OPAQUE:
+        if base == whiteouts.OPAQUE.decode():
             self.opaque.add(folder)
-        elif base.startswith(WHITEOUT):
-            self.whiteouts.add(posixpath.join(folder, base.removeprefix(WHITEOUT)))
+        elif base.startswith(prefix := whiteouts.PREFIX.decode()):
+            self.whiteouts.add(posixpath.join(folder, base.removeprefix(prefix)))
         elif name:
             self._check(name, member)
             if member.kind != tar_stream.FOLDER:
