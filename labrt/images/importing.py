@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO
 
 from labrt.images import archives, making, references, sniffing, store
 from labrt.images.arriving import MOST, Budget
@@ -36,19 +36,11 @@ def import_root(path: str, name: str, changes: Sequence[str] = ()) -> Image:
         change(settings, instruction)
     with store.adding(), archives.source(path) as file, sniffing.plain(file) as plain:
         layer = making.layer(lambda stream: _copy(plain, stream))
-        image = making.image(name, [layer], _config(settings))
+        told = {"config": settings, "history": [{"created_by": "labrt import"}]}
+        image = making.image(name, [layer], making.config() | told)
         if not name:
             store.tag("", image.digest)
         return image
-
-
-def _config(settings: Settings) -> dict[str, Any]:
-    return {
-        "architecture": making.architecture(),
-        "os": "linux",
-        "config": settings,
-        "history": [{"created_by": "labrt import"}],
-    }
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
