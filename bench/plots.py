@@ -18,7 +18,7 @@ from bench import statistics, tables, units
 from bench.observations import Observation
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, BLACK = "#56B4E9", "#CC79A7", "#F0E442", "#000000"
+SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
 GREY = "#555555"
 
 # One look for each subject, everywhere: colour, marker, line.
