@@ -215,9 +215,6 @@ def _kept(key: dict[str, str | None]) -> Verdict | None:
 
 
 def _keep(key: dict[str, str | None], found: Verdict) -> None:
-    """Write accelerator.json whole (rename(2))."""
-    path = _path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps({**asdict(found), "holds_for": key}, indent=1) + "\n")
-    os.replace(aside, path)
+    _path().parent.mkdir(parents=True, exist_ok=True)
+    told = json.dumps({**asdict(found), "holds_for": key}, indent=1) + "\n"
+    paths.write_whole(_path(), told.encode())

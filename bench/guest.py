@@ -28,7 +28,7 @@ from bench import cpio, guest_disk, guest_entrypoint, guest_initramfs
 from bench.guest_kernel import Kernel, find_kernel
 from labrt import accounts, paths
 from labrt.errors import LabError, errno_text
-from labrt.images import flattening
+from labrt.images import flattening, tar_stream
 from labrt.images.flattening import Found
 from labrt.images.store import Image
 
@@ -39,7 +39,15 @@ Root = Literal["initramfs", "disk"]
 # cryptomgr.notests: no self-tests of ciphers that nobody uses; 0.4 s of 1.8 s under emulation.
 COMMAND_LINE = "console=ttyS0 quiet panic=-1 cryptomgr.notests rdinit=/.guest/init"
 
-MODULES = (accounts, cpio, flattening, guest_disk, guest_entrypoint, guest_initramfs)
+MODULES = (
+    accounts,
+    cpio,
+    flattening,
+    guest_disk,
+    guest_entrypoint,
+    guest_initramfs,
+    tar_stream,
+)
 SOURCES = [Path(__file__), *(Path(str(module.__file__)) for module in MODULES)]
 ACCOUNT_FILES = ("etc/passwd", "etc/group")
 

@@ -1,6 +1,6 @@
 """How long an image takes to become a bootable guest, against the file-system tool alone.
 
-    python -m bench.guest_build [--image NAME] [--n 8]
+    python -m bench.guest_build [--image NAME] [--n 8] [--json]
 
 The whole takes the image's layers, verified and uncompressed, and gives disk and initramfs. The
 tool alone gets the same files as one layer, compressed as layers are (it uncompresses it itself),
@@ -17,15 +17,14 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import guest, guest_disk
-from labrt.errors import LabError
+from bench import guest, guest_disk, standalone, units
+from bench.tables import Table
 from labrt.images import base, flattening, store
 from labrt.images.store import Image
 
@@ -38,20 +37,16 @@ Times = dict[str, list[tuple[float, float]]]
 
 
 def main() -> int:
-    """Measure and print; exit status 1 with one line where no guest can be built."""
     parser = argparse.ArgumentParser(prog="bench.guest_build")
     parser.add_argument("--image", default="busybox", help="default: %(default)s")
     parser.add_argument("--n", type=int, default=8, metavar="N", help="builds of each")
-    options = parser.parse_args()
-    try:
-        image = (
-            base.ensure("busybox") if options.image == "busybox" else store.resolve(options.image)
-        )
-        print_figures(image, *measure(image, options.n))
-    except LabError as error:
-        print(f"guest_build: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return standalone.main(parser, _measured)
+
+
+def _measured(options: argparse.Namespace) -> tuple[dict[str, object], Table]:
+    image = base.ensure("busybox") if options.image == "busybox" else store.resolve(options.image)
+    seconds, sizes = measure(image, options.n)
+    return {"seconds": seconds, "bytes": sizes}, table(image, seconds, sizes)
 
 
 def measure(image: Image, n: int) -> tuple[Times, dict[str, int]]:
@@ -100,22 +95,23 @@ def _processor_time() -> float:
     return sum(os.times()[:4])
 
 
-def print_figures(image: Image, seconds: Times, sizes: dict[str, int]) -> None:
-    """Print medians, ranges, the ratios of the medians, and sizes."""
-    print(
-        f"{image.name}: " + ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
-    )
+def table(image: Image, seconds: Times, sizes: dict[str, int]) -> Table:
+    """Return the figures as a table."""
+    columns = ["", "median", "least – most", "processors"]
+    found = Table(f"{image.name}, n = {len(seconds['whole'])}", columns)
     medians = {}
     for name, title in TITLES.items():
         clock, processor = zip(*seconds[name], strict=True)
         medians[name] = statistics.median(clock), statistics.median(processor)
-        print(
-            f"{title:32} median {medians[name][0]:6.3f} s   {min(clock):.3f} to {max(clock):.3f}   "
-            f"n {len(clock)}   processors {medians[name][1]:.3f} s"
-        )
+        middle, work = (units.text(median, "s") for median in medians[name])
+        found.rows.append([title, middle, units.span(min(clock), max(clock), "s"), work])
+    found.notes = [", ".join(f"{name} {units.text(size, 'B')}" for name, size in sizes.items())]
     for name in ("layer", "archive"):
         clock, work = (w / t for w, t in zip(medians["whole"], medians[name], strict=True))
-        print(f"the whole takes {clock:.2f} times as long as {TITLES[name]}, {work:.2f} the work")
+        found.notes.append(
+            f"the whole takes {clock:.2f} times as long as {TITLES[name]}, {work:.2f} the work"
+        )
+    return found
 
 
 if __name__ == "__main__":

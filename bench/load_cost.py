@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import bench
 from bench import standalone, units
@@ -27,6 +28,16 @@ from bench.tables import Table
 SUBJECTS = {"process": 0.002, "labrt": 0.005, "runc": 0.02, "vm": 1.3}  # median start, seconds
 PHASES = {"T0-T1": 0.2, "T1-T2": 0.5, "T2-T3": 0.3, "T0-T3": 1.0}  # share of a start
 FAILED = 0.001
+CONDITIONS: dict[str, Any] = {
+    "image": "busybox",
+    "digest": "sha256:" + "ab" * 32,
+    "cpus": 1.0,
+    "memory": 256 * 2**20,
+    "workload": "ready",
+    "accelerator": "tcg",
+    "host": "0123456789ab",
+    "seed": 1,
+}
 
 
 def main() -> int:
@@ -73,18 +84,11 @@ def _trial(order: int, subject: str, drawn: random.Random) -> Iterator[Observati
             value=None if failed else took * share,
             status="failed" if failed else "ok",
             reason="30 s passed before the mark lab:ready" if failed else "",
-            conditions={
+            conditions=CONDITIONS
+            | {
                 "kind": {"vm": "vm", "process": "process"}.get(subject, "container"),
                 "title": subject,
-                "image": "busybox",
-                "digest": "sha256:" + "ab" * 32,
-                "cpus": 1.0,
-                "memory": 256 * 2**20,
-                "workload": "ready",
-                "accelerator": "tcg",
-                "host": "0123456789ab",
                 "machine": "q35" if subject == "vm" else "host",
-                "seed": 1,
                 "order": order * len(SUBJECTS) + list(SUBJECTS).index(subject),
                 "posture": "as made up",
             },

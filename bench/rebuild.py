@@ -1,6 +1,6 @@
 """What it costs to build an image again: with nothing changed, and with one line changed.
 
-    python -m bench.rebuild [--n 20] [--files 1000] [--size 10240]
+    python -m bench.rebuild [--n 20] [--files 1000] [--size 10240] [--json]
 
 The image is an application as they are everywhere: a base, what it depends on (made by a RUN), the
 files of its own that seldom change, and its source. Each sample is a whole `labrt build` process;
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import standalone, units
+from bench.tables import NOTHING, Table
 from labrt.errors import LabError
 from labrt.images import base, store
 from labrt.images.store import Descriptor, Image
@@ -38,23 +39,21 @@ BUILD = ("-m", "labrt.cli", "build", "-t", "rebuild", "--network", "none")
 
 
 def main() -> int:
-    """Measure and print; exit status 1 with one line where nothing can be built."""
     parser = argparse.ArgumentParser(prog="bench.rebuild", description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=20, metavar="N", help="samples")
     parser.add_argument("--files", type=int, default=1000, metavar="N", help="files that stay")
     parser.add_argument("--size", type=int, default=10240, metavar="BYTES", help="of each")
-    options = parser.parse_args()
+    return standalone.main(parser, _measured)
+
+
+def _measured(options: argparse.Namespace) -> tuple[dict[str, list[float]], Table]:
     folder = Path(tempfile.mkdtemp(prefix="lab-rebuild-"))
     os.environ |= {"LAB_HOME": f"{folder}/home", "LAB_RUN": f"{folder}/run"}
     try:
         base.ensure("busybox")
-        measure(context(folder / "context", options.files, options.size), options.n)
-    except LabError as error:
-        print(f"rebuild: {error}", file=sys.stderr)
-        return 1
+        return measure(context(folder / "context", options.files, options.size), options.n)
     finally:
         remove_tree(folder)
-    return 0
 
 
 def context(folder: Path, files: int, size: int) -> Path:
@@ -68,21 +67,31 @@ def context(folder: Path, files: int, size: int) -> Path:
     return folder
 
 
-def measure(folder: Path, n: int) -> None:
-    """Build once, then `n` times with nothing changed, then with one line changed; print."""
-    (seconds, first) = built(folder)
-    print(f"first build        {seconds * 1e3:7.0f} ms   {described(first.layers, first)}")
-    seconds_of: dict[str, list[float]] = {"python": [], "nothing changed": []}
+def measure(folder: Path, n: int) -> tuple[dict[str, list[float]], Table]:
+    """Build once, then `n` times with nothing changed, then with one line changed.
+
+    Returns:
+        Seconds of each; and as a table, with what each build has made.
+    """
+    seconds: dict[str, list[float]] = {"first build": [], "python": [], "nothing changed": []}
+    taken, first = built(folder)
+    seconds["first build"].append(taken)
     for _ in range(n):
-        seconds_of["python"].append(elapsed("-c", "pass"))
-        seconds_of["nothing changed"].append(built(folder)[0])
-    for name, values in seconds_of.items():
-        low, middle, high = (value * 1e3 for value in statistics.quantiles(values, n=4))
-        print(f"{name:18} {middle:7.0f} ms   quartiles {low:.0f} {high:.0f}")
+        seconds["python"].append(elapsed("-c", "pass"))
+        seconds["nothing changed"].append(built(folder)[0])
     (folder / "main.py").write_text("print('two')\n")
-    seconds, changed = built(folder)
+    taken, changed = built(folder)
+    seconds["one line changed"] = [taken]
+    table = Table(f"Building again, n = {n}", ["", "median", "quartiles"])
+    for name, samples in seconds.items():
+        once = [name, units.text(samples[0], "s"), NOTHING]
+        table.rows.append(standalone.quartiles(name, samples) if len(samples) > 1 else once)
     new = [blob for blob in changed.layers if blob not in first.layers]
-    print(f"one line changed   {seconds * 1e3:7.0f} ms   new: {described(new, changed)}")
+    table.notes = [
+        f"first build: {described(first.layers, first)}",
+        f"one line changed, new: {described(new, changed)}",
+    ]
+    return seconds, table
 
 
 def built(folder: Path) -> tuple[float, Image]:

@@ -24,6 +24,7 @@ from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, read, read_all
 from bench.runner import Plan, Runner
 from bench.subjects.base import Subject, Workload
+from labrt import paths
 from labrt.errors import LabError, errno_text
 
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
@@ -261,12 +262,9 @@ def save_host(folder: Path, fingerprint: dict[str, Any]) -> None:
         LabError: it can't be written.
     """
     path = folder / HOST
-    aside = folder / f".{HOST}-{os.getpid()}"
     try:
-        aside.write_text(json.dumps(fingerprint, indent=2) + "\n")
-        aside.replace(path)
+        paths.write_whole(path, (json.dumps(fingerprint, indent=2) + "\n").encode())
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise LabError(f"write {path}", errno_text(error), remedy="free some room") from error
 
 

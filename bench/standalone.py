@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
-from bench import interrupts, screen
+from bench import interrupts, screen, units
 from bench.tables import Table
 from labrt.errors import LabError
 
@@ -40,3 +41,9 @@ def main(parser: argparse.ArgumentParser, measure: Measure) -> int:
     else:
         screen.print_table(table, Console())
     return 0
+
+
+def quartiles(name: str, seconds: Sequence[float]) -> list[str]:
+    """Return a table's row: what was measured, the samples' median, and their quartiles."""
+    low, middle, high = statistics.quantiles(seconds, n=4)
+    return [name, units.text(middle, "s"), units.span(low, high, "s")]

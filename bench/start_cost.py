@@ -1,6 +1,6 @@
 """What it costs to start `true` and see it end: a plain process, and a labrt container.
 
-    python -m bench.start_cost [--n 200] [--steps]
+    python -m bench.start_cost [--n 200] [--steps] [--json]
 
 Both run the image's own busybox. The two take turns, so a drift of the machine's speed meets both.
 The launcher is warm; the container has its full posture (user, mount, pid, network, ipc, uts and
@@ -13,52 +13,51 @@ from __future__ import annotations
 import argparse
 import statistics
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import labrt
+from bench import standalone
+from bench.tables import Table
 from labrt.client import Container
-from labrt.errors import LabError
 from labrt.images import base, layers
 from labrt.launching import launcher
 
+Samples = dict[str, list[float]]
+
 
 def main() -> int:
-    """Measure and print; exit status 1 with one line where no container can be started."""
     parser = argparse.ArgumentParser(prog="bench.start_cost", description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=200, metavar="N", help="samples of each")
     parser.add_argument("--steps", action="store_true", help="the recipe's share, step by step")
-    options = parser.parse_args()
-    try:
-        measure(options.n, options.steps)
-    except LabError as error:
-        print(f"start_cost: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return standalone.main(parser, _measured)
 
 
-def measure(n: int, steps: bool) -> None:
-    """Take `n` samples of each, in turns, after a warm-up of five; print medians in ms."""
+def _measured(options: argparse.Namespace) -> tuple[Samples, Table]:
+    seconds, traced = measure(options.n)
+    if options.steps:
+        seconds |= of_steps(traced)
+    rows = [standalone.quartiles(name, samples) for name, samples in seconds.items()]
+    return seconds, Table("Start and end of `true`", ["", "median", "quartiles"], rows)
+
+
+def measure(n: int) -> tuple[Samples, list[Container]]:
+    """Take `n` samples of each, in turns, after a warm-up of five.
+
+    Returns:
+        Seconds of each; the containers, which know their steps' times.
+    """
     (layer, *_) = layers.unpacked(base.ensure("busybox"))
     launcher()
-    seconds: dict[str, list[float]] = defaultdict(list)
+    seconds: Samples = defaultdict(list)
     traced: list[Container] = []
     for number in range(-5, n):
         sample = {"process": plain(layer), **container(traced)}
-        if number >= 0:
-            for name, value in sample.items():
-                seconds[name].append(value)
-    for name in ("process", "labrt, to exit", "labrt, to nothing left"):
-        low, _, high = statistics.quantiles(seconds[name], n=4)
-        middle = statistics.median(seconds[name])
-        print(
-            f"{name:24} median {middle * 1e3:6.2f} ms   quartiles {low * 1e3:.2f} {high * 1e3:.2f}"
-        )
-    if steps:
-        print_steps(traced)
+        for name, value in sample.items() if number >= 0 else ():
+            seconds[name].append(value)
+    return seconds, traced
 
 
 def plain(layer: Path) -> float:
@@ -83,17 +82,16 @@ def elapsed(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def print_steps(traced: list[Container]) -> None:
-    """Print each kind of step's median share of a start, in µs, the largest first."""
-    spent: dict[str, list[int]] = defaultdict(list)
+def of_steps(traced: list[Container]) -> Samples:
+    """Return the seconds of each kind of step in each start, the largest first."""
+    spent: Samples = defaultdict(list)
     for c in traced:
         total: dict[str, int] = defaultdict(int)
         for timed in c.trace:
             total[timed.name] += timed.duration
         for name, duration in total.items():
-            spent[name].append(duration)
-    for name, durations in sorted(spent.items(), key=lambda item: -statistics.median(item[1])):
-        print(f"  {name:26} {statistics.median(durations) / 1e3:8.1f} µs")
+            spent[name].append(duration / 1e9)
+    return dict(sorted(spent.items(), key=lambda item: -statistics.median(item[1])))
 
 
 if __name__ == "__main__":

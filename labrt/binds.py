@@ -15,9 +15,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,21 +25,10 @@ from labrt.spec import Mount
 from labrt.step import Context, Side, Step
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others who make or remove volumes in this folder out (flock(2))."""
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        flock(lock, LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
 def make_volume(folder: Path) -> None:
     """Make a volume's folder where it is missing."""
     paths.make_passable(folder.parent)
-    with locked(folder.parent):
+    with paths.locked(folder.parent):  # others who make or remove volumes wait
         folder.mkdir(exist_ok=True)
 
 

@@ -41,7 +41,8 @@ def refusal(limits: Mapping[str, str]) -> str | None:
     if reason := unavailable():
         return reason
     refused = ((file, _refused(file)) for file in limits)
-    return next((f"{file}: {reason}" for file, reason in refused if reason), None)
+    known = next((f"{file}: {reason}" for file, reason in refused if reason), None)
+    return known or _missing(tuple(limits))
 
 
 def _refused(file: str) -> str | None:
@@ -58,21 +59,24 @@ def _refused(file: str) -> str | None:
         return "cgroup v1, where this host has the controller, has nothing like it; boot with v2"
     if file == "io.weight" and not _bfq() and not _iocost():
         return "no disk of this host heeds weights; echo bfq > /sys/block/DISK/queue/scheduler"
-    return _missing(file)
+    return None
 
 
 @cache
-def _missing(file: str) -> str | None:
-    """Whether this kernel lacks a file is asked of a cgroup made for it, once."""
+def _missing(files: tuple[str, ...]) -> str | None:
+    """Whether this kernel lacks one of the files is asked of a cgroup made for them, once."""
     cgroup = Cgroup.create(f"{top()}/probe-{os.urandom(4).hex()}")
     try:
-        for path in cgroup._paths(file):
-            if not path.exists() or not path.stat().st_mode & 0o200:
-                return f"this kernel has no {path.name} to write; leave the limit out"
+        lacking = (
+            f"{file}: this kernel has no {path.name} to write; leave the limit out"
+            for file in files
+            for path in cgroup._paths(file)
+            if not path.exists() or not path.stat().st_mode & 0o200
+        )
+        return next(lacking, None)
     finally:
         cgroup.remove()
         remove_top()
-    return None
 
 
 def _bfq() -> bool:

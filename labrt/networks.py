@@ -16,7 +16,6 @@ Host side. Lesson: notebook 06.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -79,12 +78,8 @@ def locked() -> Iterator[None]:
         raise LabError(
             "change the host's networks", "that takes root", remedy="use --network pasta"
         )
-    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with paths.locked(Path(LOCK)):
         yield
-    finally:
-        os.close(fd)
 
 
 def names() -> list[str]:
@@ -150,15 +145,8 @@ def _write(network: Network) -> Network:
     target = folder() / network.name
     paths.make_passable(target)
     values = {key: value for key, value in asdict(network).items() if key != "name"}
-    _replace(target / "network", json.dumps(values))
+    paths.write_whole(target / "network", json.dumps(values).encode())
     return network
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file whole (rename(2)): whoever dies here leaves the old one or the new one."""
-    aside = file.with_name(f".{file.name}")
-    aside.write_text(text)
-    os.replace(aside, file)
 
 
 def remove(name: str) -> None:
@@ -314,7 +302,8 @@ def _erase(network: Network) -> None:
 
 def _write_leases(network: Network, living: list[Lease]) -> None:
     """Write the table; then each container's own hosts file, in place, for it is mounted there."""
-    _replace(folder() / network.name / "hosts", "".join(f"{lease}\n" for lease in living))
+    table = "".join(f"{lease}\n" for lease in living)
+    paths.write_whole(folder() / network.name / "hosts", table.encode())
     text, containers = neighbours(living), paths.home() / "containers"
     for lease in living:
         write_neighbours(f"{containers}/{lease.holder}/hosts", text)

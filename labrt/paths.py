@@ -8,9 +8,12 @@ limited to 107 bytes (unix(7)).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from labrt.errors import LabError, errno_text
@@ -102,5 +105,51 @@ def write(file: str | os.PathLike[str], text: str) -> None:
     fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file aside and rename it (rename(2)): whoever reads it finds the old one or the new
+    one, whole, and so does who comes after a crash.
+
+    Raises:
+        OSError: the kernel's answer; nothing is left aside.
+    """
+    aside = f"{file.parent}/.new-{os.urandom(8).hex()}"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as stream:
+            stream.write(data)
+            os.fchmod(fd, mode)  # whatever the umask
+        os.rename(aside, file)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+def lock(path: Path, how: int = fcntl.LOCK_EX) -> int:
+    """Lock a file, made where it is missing, or a folder; return the descriptor that holds the
+    lock: the kernel lets go when it is closed, at the latest when this process dies (flock(2)).
+
+    Raises:
+        BlockingIOError: another has it, and `how` says not to wait.
+    """
+    kind = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    fd = os.open(path, kind | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, how)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+@contextmanager
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold such a lock for the time of the block."""
+    fd = lock(path, how)
+    try:
+        yield
     finally:
         os.close(fd)

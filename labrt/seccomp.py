@@ -122,7 +122,8 @@ def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     if found := _read(kept, key):
         return found
     flags, program = compile_profile(profile, capabilities)
-    _write(kept, key + _HEADER.pack(flags, len(program)) + program)
+    paths.make_passable(kept.parent)
+    paths.write_whole(kept, key + _HEADER.pack(flags, len(program)) + program)
     return flags, program
 
 
@@ -145,14 +146,6 @@ def _read(kept: Path, key: bytes) -> tuple[int, bytes] | None:
     flags, length = _HEADER.unpack_from(data, len(key))
     program = data[len(key) + _HEADER.size :]
     return (flags, program) if len(program) == length else None
-
-
-def _write(kept: Path, data: bytes) -> None:
-    """Write it whole (rename(2))."""
-    paths.make_passable(kept.parent)
-    aside = kept.with_name(f"{kept.name}-{os.getpid()}")
-    aside.write_bytes(data)
-    os.replace(aside, kept)
 
 
 def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:

@@ -131,13 +131,10 @@ def has_owner(folder: Path) -> bool:
 def lock_file(file: Path, wait: bool = True) -> int | None:
     """Lock a file, made where it is missing; return its descriptor, which holds the lock. None
     where another has it and `wait` is false."""
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return paths.lock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
-        os.close(fd)
         return None
-    return fd
 
 
 def own(lock: int, spec: Spec) -> None:
@@ -165,12 +162,9 @@ def read_status(folder: Path) -> Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write the status whole (rename(2)); content to find the folder gone."""
-    aside = f"{folder}/.status-{os.getpid()}"
+    """Write the status; content to find the folder gone."""
     try:
-        with open(aside, "w") as file:
-            file.write(json.dumps(vars(status)))
-        os.replace(aside, f"{folder}/status")
+        paths.write_whole(folder / "status", json.dumps(vars(status)).encode())
     except FileNotFoundError:
         pass  # removed meanwhile
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from labrt import perform
 from labrt.perform import Timed
 from labrt.recipe import recipe
 from labrt.spec import Spec
@@ -70,8 +71,12 @@ def trace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace-json", metavar="FILE", help="write the same as JSON into FILE")
 
 
-def tell_trace(options: argparse.Namespace, trace: Sequence[Timed]) -> None:
-    """Tell the trace to whom the options name; standard output is the container's."""
+def tell_trace(options: argparse.Namespace, spec: Spec, times: Sequence[int]) -> None:
+    """Tell where a start's time went to whom the options name, if to anyone; standard output is
+    the container's."""
+    if not (options.trace or options.trace_json):
+        return
+    trace = perform.trace(recipe(spec), times)
     if options.trace:
         sys.stderr.write(trace_table(trace))
     if options.trace_json:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from labrt import state
-from labrt.binds import locked
+from labrt import paths, state
 from labrt.errors import LabError
 from labrt.volumes import named, volumes_dir
 
@@ -51,7 +50,7 @@ def remove(name: str) -> None:
         LabError: there is none of that name, or a container has it.
     """
     folder = find(name)
-    with locked(folder.parent):
+    with paths.locked(folder.parent):
         if in_use := users(name):
             raise LabError(
                 f"remove the volume {name!r}",

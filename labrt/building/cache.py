@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labrt import paths
 from labrt.images import store
 from labrt.images.making import Layer
 from labrt.images.store import Descriptor
@@ -44,10 +44,8 @@ def find(wanted: str) -> Cached | None:
 def keep(wanted: str, layer: Layer | None) -> None:
     """Remember what a step has made."""
     told = layer and {**layer.blob.to_json(), "diff_id": layer.diff_id}
-    file, aside = _file(wanted), _folder() / f".{wanted}-{os.getpid()}"
     _folder().mkdir(parents=True, exist_ok=True)
-    aside.write_text(json.dumps({"layer": told}))
-    os.replace(aside, file)
+    paths.write_whole(_file(wanted), json.dumps({"layer": told}).encode())
 
 
 def _folder() -> Path:

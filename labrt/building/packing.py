@@ -19,9 +19,9 @@ from collections.abc import Callable, Collection
 from typing import IO
 
 from labrt.errors import LabError
+from labrt.images import whiteouts
 
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
+WHITEOUT, OPAQUE = whiteouts.PREFIX.decode(), whiteouts.OPAQUE.decode()
 XATTR = "SCHILY.xattr."  # in pax headers
 _OVERLAYS = "user.overlay."
 _KEPT = "security.capability"  # besides user.*: what a program file may do (capabilities(7))
@@ -202,7 +202,7 @@ class ChangesPacker(Packer):
     def _add_entry(
         self, folder: int, entry: str, name: str, kind: bytes, found: os.stat_result
     ) -> None:
-        if kind == tarfile.CHRTYPE and found.st_rdev == 0:
+        if whiteouts.is_whiteout(found):
             above, _, last = name.rpartition("/")
             self._write(tarfile.TarInfo(f"{above}/{WHITEOUT}{last}".lstrip("/")))
         else:
@@ -212,7 +212,7 @@ class ChangesPacker(Packer):
 def _is_opaque(fd: int) -> bool:
     """Whether a folder of an upper layer hides what lower layers have there."""
     try:
-        return os.getxattr(fd, f"{_OVERLAYS}opaque") == b"y"
+        return os.getxattr(fd, whiteouts.MARK) == b"y"
     except OSError:
         return False
 

@@ -13,8 +13,6 @@ from labrt.declare import declare
 from labrt.foreground import attend, stdio, undisturbed
 from labrt.images import store
 from labrt.options import parsed
-from labrt.perform import trace
-from labrt.recipe import recipe
 from labrt.spec import Spec
 from labrt.telling import tell_trace, trace_arguments
 
@@ -42,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
     cgroups.remove_top()  # where ours was the last
     if out_of_memory:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
-    tell_trace(options, trace(recipe(spec), running.times))
+    tell_trace(options, spec, running.times)
     return status
 
 

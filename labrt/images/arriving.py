@@ -65,13 +65,12 @@ class Arriving:
         """See whether layers, uncompressed, are what an image's configuration says.
 
         Raises:
-            LabError: they aren't, or can't be uncompressed; all are more than `MOST` bytes.
+            LabError: they aren't, or can't be uncompressed; all are more than `MOST` bytes; the
+                configuration isn't as it must be.
         """
-        told = documents.read(config, "an image's configuration").object("rootfs").texts("diff_ids")
-        if len(told) != len(layers):
-            answer = f"it has {len(layers)} layers, its configuration has {len(told)}"
-            raise LabError("take in an image", answer, "a damaged or hostile image")
-        for layer, diff_id in zip(layers, told, strict=True):
+        read = documents.read(config, "an image's configuration")
+        told = store.configuration(read, len(layers))
+        for layer, diff_id in zip(layers, told["rootfs"]["diff_ids"], strict=True):
             if (found := self._diff_id(layer)) != diff_id:
                 answer = f"uncompressed it is {found}; the configuration says {diff_id!r}"
                 raise LabError(f"take in the layer {layer.digest}", answer)

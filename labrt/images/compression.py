@@ -9,11 +9,12 @@ import gzip
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import zstandard
 
 from labrt.errors import LabError
+from labrt.images.pieces import Pieces
 from labrt.images.store import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD
 
 # Docker's own names: https://github.com/distribution/distribution/blob/main/docs/content/spec/manifest-v2-2.md
@@ -64,7 +65,7 @@ def reading(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
         with gzip.GzipFile(fileobj=stream, mode="rb") as plain:
             yield cast(BinaryIO, plain)
     elif compression == "zstd":
-        with io.BufferedReader(_Frames(stream), _BUFFER) as frames:
+        with io.BufferedReader(Pieces(_frames(stream)), _BUFFER) as frames:
             yield frames
     else:
         yield cast(BinaryIO, stream)
@@ -84,35 +85,14 @@ def writing(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, stream)
 
 
-class _Frames(io.RawIOBase):
-    """Reads zstd frames, one after the other. Unlike the library's own reader, it doesn't take a
-    frame cut short for the end."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._packed = b""
-        self._plain = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._plain and self._fetch():
-            pass
-        count = min(len(buffer), len(self._plain))
-        buffer[:count] = self._plain[:count]
-        self._plain = self._plain[count:]
-        return count
-
-    def _fetch(self) -> bool:
-        """Decompress some more; return whether there was more."""
-        packed = self._packed or self._stream.read(_FEED)
-        if not packed:
-            if self._frame is not None:
-                raise EOFError("a zstd frame is cut short")
-            return False
-        frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-        self._plain = memoryview(frame.decompress(packed))
-        self._frame, self._packed = (None, frame.unused_data) if frame.eof else (frame, b"")
-        return True
+def _frames(stream: IO[bytes]) -> Iterator[bytes]:
+    """Decompress zstd frames, one after the other. Unlike the library's own reader, it doesn't take
+    a frame cut short for the end."""
+    frame, packed = None, b""
+    while packed := packed or stream.read(_FEED):
+        frame = frame or zstandard.ZstdDecompressor().decompressobj()
+        if plain := frame.decompress(packed):
+            yield plain
+        frame, packed = (None, frame.unused_data) if frame.eof else (frame, b"")
+    if frame:
+        raise EOFError("a zstd frame is cut short")

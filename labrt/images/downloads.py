@@ -6,7 +6,6 @@ the rest (Range, RFC 9110 §14.2), and the whole is verified before the store se
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from labrt import paths
 from labrt.errors import LabError
 from labrt.images import store
 from labrt.images.registry_api import Registry, pulling
@@ -68,8 +68,7 @@ def _partial(blob: Descriptor) -> Iterator[tuple[Path, io.BufferedRandom]]:
 @contextmanager
 def _locked(path: Path) -> Iterator[io.BufferedRandom]:
     while True:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with open(paths.lock(path), "r+b") as file:
             if _is_at(path, file):
                 yield file
                 return

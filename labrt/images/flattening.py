@@ -9,32 +9,28 @@ that lower layers put into D, "D/.wh..wh..opq" all of them. A file hides a lower
 it; a folder joins a lower one.
 
 A layer is hostile input: paths that lead out of the image or through what is no folder, names given
-twice, links to nowhere and sparse files are refused. Device nodes are left out.
+twice and links to nowhere are refused. Device nodes are left out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import posixpath
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import IO, Any, BinaryIO, cast
+from contextlib import closing, contextmanager
+from typing import IO, cast
 
 from labrt.errors import LabError
-from labrt.images import store
+from labrt.images import layer_archive, tar_stream, whiteouts
+from labrt.images.pieces import Pieces
 from labrt.images.reading_ahead import Ahead
 from labrt.images.store import Descriptor, Image
+from labrt.images.tar_stream import Member, TarStream
 
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
-XATTRS = ("SCHILY.xattr.user.", "SCHILY.xattr.security.")  # those that a container's files may have
+XATTRS = (b"user.", b"security.")  # those that a container's files may have
 CHUNK = 1 << 20
-MAX_READ = 4 * CHUNK  # of an extended header, which tarfile reads whole
-MAX_ID = (1 << 32) - 2
 MAX_TIME = (1 << 32) - 1
 
 Found = tuple[tarfile.TarInfo, IO[bytes] | None]
@@ -48,14 +44,15 @@ def members(image: Image) -> Iterator[Found]:
     after what is in it, and last those that no layer describes; the root is left out.
 
     Raises:
-        LabError: a layer is missing, damaged or hostile; the digests are known at its end.
+        LabError: a layer is missing, damaged, hostile or too large; its digests are known at its
+            end.
     """
     tree = _Tree()
     for blob, diff_id in zip(reversed(image.layers), reversed(image.diff_ids), strict=True):
         try:
             yield from _Layer(tree, blob, diff_id).members()
-        except (tarfile.TarError, ArithmeticError, ValueError, RecursionError) as error:
-            raise _damaged(blob, error) from error
+        except LabError as error:
+            raise LabError(f"read the layer {blob.digest}", str(error)) from error
     for name in sorted(tree.implied - tree.settled - {""}):
         yield _folder(name), None
 
@@ -116,7 +113,7 @@ class _Layer:
         self.diff_id = diff_id
         self.files: dict[str, str] = {}
         self.seen_as: dict[str, str] = {}
-        self.folders: dict[str, tarfile.TarInfo] = {}
+        self.folders: dict[str, Member] = {}
         self.whiteouts: set[str] = set()
         self.opaque: set[str] = set()
 
@@ -127,47 +124,48 @@ class _Layer:
                 first = self.seen_as.setdefault(self.files[name], name)
                 if first != name:
                     links.append(_link(name, first))
-                elif not member.islnk():
+                elif member.kind != tar_stream.HARD_LINK:
                     yield self._settled(name, member), contents
         yield from self._moved()
         for link in links:
-            yield self._settled(link.name, link), None
+            self.tree.settle(link.name)
+            yield link, None
         for name, member in self.folders.items():
             if not self.tree.hides(name, folder=True):
                 yield self._settled(name, member), None
         self.tree.gone |= self.whiteouts | self.files.keys()
         self.tree.opaque |= self.opaque
 
-    def _note(self, name: str, member: tarfile.TarInfo) -> bool:
+    def _note(self, name: str, member: Member) -> bool:
         """Take note of an entry; return whether it is one of `files`."""
         folder, base = posixpath.split(name)
-        if base == OPAQUE:
+        if base == whiteouts.OPAQUE.decode():
             self.opaque.add(folder)
-        elif base.startswith(WHITEOUT):
-            self.whiteouts.add(posixpath.join(folder, base.removeprefix(WHITEOUT)))
+        elif base.startswith(prefix := whiteouts.PREFIX.decode()):
+            self.whiteouts.add(posixpath.join(folder, base.removeprefix(prefix)))
         elif name:
             self._check(name, member)
-            if not member.isdir():
+            if member.kind != tar_stream.FOLDER:
                 self.files[name] = self._file(name, member)
                 return True
             self.folders[name] = member  # the last of several counts
         return False
 
-    def _check(self, name: str, member: tarfile.TarInfo) -> None:
+    def _check(self, name: str, member: Member) -> None:
         through = next((parent for parent in _parents(name) if parent in self.files), None)
         if through is not None:
             raise _hostile(name, f"{through!r} on the way to it is no folder")
-        if name in self.files or (name in self.folders and not member.isdir()):
+        folder = member.kind == tar_stream.FOLDER
+        if name in self.files or (name in self.folders and not folder):
             raise _hostile(name, "one layer has it twice")
 
-    def _file(self, name: str, member: tarfile.TarInfo) -> str:
-        if not member.islnk():
-            return "" if member.ischr() or member.isblk() else name
-        try:
-            return self.files[_inside(member.linkname)]
-        except KeyError:
-            answer = f"it is a hard link to {member.linkname!r}, which its layer hasn't got"
-            raise _hostile(name, answer) from None
+    def _file(self, name: str, member: Member) -> str:
+        if member.kind != tar_stream.HARD_LINK:
+            return "" if member.kind in tar_stream.DEVICES else name
+        target = _inside(member.link)
+        if target in self.files:
+            return self.files[target]
+        raise _hostile(name, f"it is a hard link to {target!r}, which its layer hasn't got")
 
     def _moved(self) -> Iterator[Found]:
         """Yield the files that are hidden while a link to them isn't, as that link."""
@@ -176,35 +174,29 @@ class _Layer:
             if name in moved:
                 yield self._settled(moved[name], member), contents
 
-    def _settled(self, name: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
+    def _settled(self, name: str, member: Member) -> tarfile.TarInfo:
         self.tree.settle(name)
-        return _plain(name, member)
+        return _info(name, member)
 
-    def _entries(self) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes] | None]]:
+    def _entries(self) -> Iterator[tuple[str, Member, IO[bytes] | None]]:
         with _opened(self.blob, self.diff_id) as archive:
-            while (member := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined] # it remembers them all
-                stream = archive.extractfile(member) if member.isreg() else None
-                contents = stream and cast(IO[bytes], _Contents(stream, self.blob))
-                yield _inside(member.name), member, contents
+            for member in archive.members():
+                contents = Pieces(archive.data(member)) if member.kind == tar_stream.FILE else None
+                yield _inside(member.name), member, cast(IO[bytes] | None, contents)
 
 
-def _plain(name: str, member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Return the entry with nothing but what a file system keeps.
-
-    Raises:
-        LabError: no file can be so.
-    """
-    if member.issparse():
-        raise _hostile(name, "a sparse file: it may be of any size")
-    if not (0 <= member.uid <= MAX_ID and 0 <= member.gid <= MAX_ID):
-        raise _hostile(name, f"ids go from 0 to {MAX_ID}")
-    member.name = name
-    member.mode &= 0o7777
-    member.mtime = min(max(int(member.mtime), 0), MAX_TIME)
-    member.uname = member.gname = ""
-    member.pax_headers = {k: v for k, v in member.pax_headers.items() if k.startswith(XATTRS)}
-    return member
+def _info(name: str, member: Member) -> tarfile.TarInfo:
+    """Return the entry as tarfile writes it, with nothing but what a file system keeps."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.size = member.kind, member.mode, member.size
+    info.uid, info.gid, info.linkname = member.uid, member.gid, _text(member.link)
+    info.mtime = min(max(member.mtime // 10**9, 0), MAX_TIME)
+    info.pax_headers = {
+        f"SCHILY.xattr.{_text(key)}": _text(value)
+        for key, value in member.xattrs.items()
+        if key.startswith(XATTRS)
+    }
+    return info
 
 
 def _link(name: str, target: str) -> tarfile.TarInfo:
@@ -219,18 +211,22 @@ def _folder(name: str) -> tarfile.TarInfo:
     return folder
 
 
-def _inside(name: str) -> str:
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _inside(path: bytes) -> str:
     """Return an archive's path without "./"; "" is the root itself.
 
     Raises:
         LabError: it leads out of the root, or no file can have it.
     """
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        raise _hostile(name, "the path leaves the image")
-    if "\0" in name or any(len(part.encode(errors="surrogateescape")) > 255 for part in parts):
-        raise _hostile(name, "no file can have this name")
-    return "/".join(parts)
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if path.startswith(b"/") or b".." in parts:
+        raise _hostile(_text(path), "the path leaves the image")
+    if any(len(part) > 255 for part in parts):
+        raise _hostile(_text(path), "no file can have this name")
+    return _text(b"/".join(parts))
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -241,97 +237,15 @@ def _parents(name: str) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(blob: Descriptor, diff_id: str) -> Iterator[tarfile.TarFile]:
-    """Give a layer's archive as a stream; verify both digests once it has been read.
-
-    Raises:
-        LabError: it is missing or damaged.
-    """
-    from labrt.images import compression  # only now: it takes 10 ms to import
-
-    with ExitStack() as stack:
-        packed = stack.enter_context(store.Verified(blob.digest))
-        archive = stack.enter_context(compression.reading(cast(BinaryIO, packed), blob.media_type))
-        hashed = _Hashed(archive, blob)
-        plain = _Forward(stack.enter_context(Ahead(hashed)), CHUNK)
-        yield stack.enter_context(tarfile.open(fileobj=plain, mode="r:", encoding="utf-8"))
-        while plain.read(CHUNK):
-            pass
-        packed.finish()
-        if hashed.digest != diff_id:
-            raise _damaged(blob, f"its contents aren't {diff_id}")
-
-
-class _Hashed(io.RawIOBase):
-    """An archive's bytes as they are read, and their digest."""
-
-    def __init__(self, stream: BinaryIO, blob: Descriptor) -> None:
-        self._stream = stream
-        self._blob = blob
-        self._hash = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        from zstandard import ZstdError
-
-        try:
-            count: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
-        except (OSError, EOFError, zlib.error, ZstdError) as error:
-            raise _damaged(self._blob, error) from error
-        self._hash.update(memoryview(buffer)[:count])
-        return count
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
-
-
-class _Forward(io.BufferedReader):
-    """Lets tarfile skip forward in what can only be read; its own streams ("r|") copy too much."""
-
-    def __init__(self, raw: io.RawIOBase, size: int) -> None:
-        super().__init__(raw, size)
-        self._place = 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= MAX_READ:
-            raise tarfile.ReadError(f"an extended header of {size} bytes")
-        data = super().read(size)
-        self._place += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        if place < self._place:
-            raise tarfile.ReadError("it leads back to what was read before")
-        while self._place < place and self.read(min(CHUNK, place - self._place)):
-            pass
-        return self._place
-
-
-class _Contents:
-    """A file's bytes, read by whoever got the file."""
-
-    def __init__(self, stream: IO[bytes], blob: Descriptor) -> None:
-        self._stream = stream
-        self._blob = blob
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            return b"".join(iter(lambda: self.read(CHUNK), b""))
-        try:
-            return self._stream.read(size)
-        except tarfile.TarError as error:
-            raise _damaged(self._blob, error) from error
+def _opened(blob: Descriptor, diff_id: str) -> Iterator[TarStream]:
+    """Give a layer's archive; it is verified once all its members have been read."""
+    with (
+        closing(layer_archive.pieces(blob, diff_id)) as plain,
+        Ahead(Pieces(plain)) as ahead,
+        io.BufferedReader(ahead, CHUNK) as stream,
+    ):
+        yield TarStream(stream)
 
 
 def _hostile(name: str, answer: str) -> LabError:
     return LabError(f"unpack {name[:200]!r}", answer, "a hostile or broken archive")
-
-
-def _damaged(blob: Descriptor, why: Exception | str) -> LabError:
-    return LabError(f"read the layer {blob.digest}", str(why), "it is damaged")

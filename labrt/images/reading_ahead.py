@@ -7,24 +7,25 @@ meanwhile.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any
+
+from labrt.images.pieces import Pieces
 
 CHUNK = 1 << 20  # bytes
 MOST = 4  # chunks that wait to be fetched
 
 
-class Ahead(io.RawIOBase):
+class Ahead(Pieces):
     """The bytes of `stream`, and its errors, when their turn comes. Closing it ends the thread; the
     stream is its opener's to close, after that."""
 
     def __init__(self, stream: io.RawIOBase) -> None:
+        super().__init__(self._fetched())
         self._stream = stream
         self._came: Queue[bytes | BaseException] = Queue(MOST)
         self._given_up = False
-        self._rest = memoryview(b"")
-        self._ended = False
         self._thread = Thread(target=self._fill, name="reading ahead", daemon=True)
         self._thread.start()
 
@@ -36,20 +37,11 @@ class Ahead(io.RawIOBase):
         except BaseException as error:
             self._came.put(error)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest and not self._ended:
-            came = self._came.get()
+    def _fetched(self) -> Iterator[bytes]:
+        while came := self._came.get():
             if isinstance(came, BaseException):
-                self._ended = True
                 raise came
-            self._rest, self._ended = memoryview(came), not came
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+            yield came
 
     def close(self) -> None:
         self._given_up = True

@@ -139,7 +139,8 @@ def put(data: bytes) -> str:
     path = blob_path(digest)
     if not path.exists():
         with adding():
-            _write_whole(path, data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            paths.write_whole(path, data)
     return digest
 
 
@@ -378,24 +379,8 @@ def _locked(file: str = "lock", how: int = fcntl.LOCK_EX) -> Iterator[None]:
         BlockingIOError: others are in, and `how` says not to wait.
     """
     folder().mkdir(parents=True, exist_ok=True)
-    with open(folder() / file, "w") as handle:
-        fcntl.flock(handle, how)
+    with paths.locked(folder() / file, how):
         yield
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    import tempfile  # only now: it takes 3 ms, and few commands write
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(fd, "wb") as handle:
-            handle.write(data)
-            os.fchmod(fd, 0o644)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 class Entry(NamedTuple):
@@ -539,5 +524,5 @@ def _without(gone: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def _write_index(descriptors: list[dict[str, Any]]) -> None:
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
-    _write_whole(folder() / "oci-layout", LAYOUT)
-    _write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())
+    paths.write_whole(folder() / "oci-layout", LAYOUT)
+    paths.write_whole(folder() / "index.json", json.dumps(index, indent=2).encode())

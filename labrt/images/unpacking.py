@@ -1,36 +1,25 @@
 """Unpacking: a layer comes as a compressed archive (image-spec, layer.md) and becomes a folder.
 
-An archive is hostile input. This process, which has its user's rights, reads the blob as a stream,
-decompresses and verifies it; what it doesn't do is look into it. That is done at the other end of a
-pipe, by a process that has no right to anything but the new folder (`labrt/images/extracting.py`).
-The folder gets its name once both ends are content.
-
-    blob → sha256 = digest → gzip or zstd → sha256 = diff_id → pipe → tar → files
+An archive is hostile input. This process, which has its user's rights, decompresses and verifies it
+(`labrt/images/layer_archive.py`); what it doesn't do is look into it. That is done at the other end
+of a pipe, by a process that has no right to anything but the new folder
+(`labrt/images/extracting.py`). The folder gets its name once both ends are content.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import tempfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import zstandard
-
 from labrt import mapped, paths
 from labrt.errors import LabError, errno_text
-from labrt.images import compression, layer_limits, store
+from labrt.images import layer_archive, store
 from labrt.images.store import Descriptor
 from labrt.state import remove_tree
 from labrt.users import mappings
-
-_PIECE = 1 << 18  # bytes
-_DAMAGED = (OSError, EOFError, zlib.error, zstandard.ZstdError)  # what `compression` may raise
 
 
 def unpack(blob: Descriptor, diff_id: str, folder: Path) -> None:
@@ -78,48 +67,13 @@ def _pump(blob: Descriptor, diff_id: str, target: IO[bytes]) -> None:
     """Send a layer's archive to `target`.
 
     Raises:
-        LabError: it isn't what its descriptor and its diff_id say, or too large.
+        LabError: as `layer_archive.pieces`.
         BrokenPipeError: nobody reads; the blob has the right digest.
     """
-    found = hashlib.sha256()
-    with _opened(blob) as source, io.BufferedReader(source, _PIECE) as packed:
-        try:
-            for piece in _plain(blob, packed):
-                found.update(piece)
-                target.write(piece)
-        except _DAMAGED as error:
+    try:
+        for piece in layer_archive.pieces(blob, diff_id):
+            target.write(piece)
+    except BrokenPipeError:
+        with store.Verified(blob.digest) as source:
             source.finish()  # a wrong digest is the better answer
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise LabError(f"decompress the layer {blob.digest}", str(error)) from error
-        source.finish()
-    if f"sha256:{found.hexdigest()}" != diff_id:
-        raise LabError(f"unpack the layer {blob.digest}", f"its contents aren't {diff_id}")
-
-
-def _opened(blob: Descriptor) -> store.Verified:
-    source = store.Verified(blob.digest)
-    size = store.blob_path(blob.digest).stat().st_size
-    if size == blob.size:
-        return source
-    source.close()
-    raise LabError(
-        f"unpack the layer {blob.digest}", f"it has {size} bytes; the manifest says {blob.size}"
-    )
-
-
-def _plain(blob: Descriptor, packed: IO[bytes]) -> Iterator[bytes]:
-    """Decompress a blob; yield the archive in pieces, up to the limits of `layer_limits`."""
-    most = layer_limits.limit("LAB_LAYER_BYTES")
-    ratio = layer_limits.limit("LAB_LAYER_RATIO")
-    expected = max(layer_limits.RATIO_FROM, ratio * blob.size)
-    tried, count = f"unpack the layer {blob.digest}", 0
-    with compression.reading(packed, blob.media_type) as plain:
-        while piece := plain.read(_PIECE):
-            count += len(piece)
-            if count > most:
-                raise layer_limits.over(tried, f"{most} bytes", "LAB_LAYER_BYTES")
-            if count > expected:
-                times = f"{ratio} times as many bytes as its blob"
-                raise layer_limits.over(tried, times, "LAB_LAYER_RATIO")
-            yield piece
+        raise

@@ -11,15 +11,12 @@ notebooks write in turn.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pwd
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +81,7 @@ def _changed(change: Any) -> Entry:
     try:
         paths.make_passable(paths.home())
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        with _locked(file.with_suffix(".lock")):
+        with paths.locked(file.with_suffix(".lock")):
             before = _read(file)
             ledger = json.loads(json.dumps(before))
             change(ledger)
@@ -94,16 +91,6 @@ def _changed(change: Any) -> Entry:
     except OSError as error:
         remedy = "free some room, or set LAB_HOME to a folder of your own"
         raise LabError(f"write {file}", errno_text(error), remedy=remedy) from error
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _read(file: Path) -> Entry:

@@ -6,10 +6,11 @@ Notebook cells name these ids; where a cell stands doesn't matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import TypeVar
 
 from labrt.errors import LabError
 from labrt.lessons import course
@@ -56,6 +57,9 @@ class Check:
     observe: Callable[[str], Verdict]
     hints: tuple[str, ...]
     draw: Callable[[int], str]
+
+
+_Item = TypeVar("_Item", Prediction, Check)
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,7 @@ def prediction(identity: str) -> Prediction:
     Raises:
         LabError: there is none.
     """
-    known = {item.id: item for item in lesson(_key(identity)).predictions}
-    if identity not in known:
-        raise _unknown("prediction", identity, tuple(known))
-    return known[identity]
+    return _found("prediction", identity, lesson(_key(identity)).predictions)
 
 
 def check_of(identity: str) -> Check:
@@ -120,9 +121,13 @@ def check_of(identity: str) -> Check:
     Raises:
         LabError: there is none.
     """
-    known = {item.id: item for item in lesson(_key(identity)).checks}
+    return _found("check", identity, lesson(_key(identity)).checks)
+
+
+def _found(kind: str, identity: str, items: Sequence[_Item]) -> _Item:
+    known = {item.id: item for item in items}
     if identity not in known:
-        raise _unknown("check", identity, tuple(known))
+        raise _unknown(kind, identity, tuple(known))
     return known[identity]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench import load_cost
 from bench.observations import Observation
 from bench.subjects.base import Workload
 from labrt import cgroups, launching, state
@@ -21,18 +22,10 @@ needs_cgroups = pytest.mark.skipif(
     reason=f"limits need cgroups: {cgroups.unavailable()}",
 )
 
-CONDITIONS = {
+CONDITIONS = load_cost.CONDITIONS | {
     "kind": "container",
     "title": "labrt container",
-    "image": "busybox",
-    "digest": "sha256:" + "ab" * 32,
-    "cpus": 1.0,
-    "memory": 256 * 2**20,
-    "workload": "ready",
-    "accelerator": "tcg",
-    "host": "0123456789ab",
     "machine": "host",
-    "seed": 1,
 }
 
 

@@ -11,6 +11,8 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,14 +81,21 @@ def test_trace_tells_each_steps_time_in_order() -> None:
     assert [row[-1] for row in rows][-1] == "execve"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_end_it_ends_the_container(number: int) -> None:
+@contextmanager
+def running() -> Iterator[subprocess.Popen[str]]:
+    """`labrt run busybox`, once it is ready."""
     with subprocess.Popen(
         command("run", "busybox"), stdout=subprocess.PIPE, text=True, env=environment()
     ) as process:
         assert process.stdout is not None
         while process.stdout.readline() != "lab:ready\n":
             pass
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_end_it_ends_the_container(number: int) -> None:
+    with running() as process:
         process.send_signal(number)
         # 0: the workload's own answer to SIGTERM; 130: the signal came while the start was still
         # being completed, which undoes it.
@@ -94,13 +103,9 @@ def test_asked_to_end_it_ends_the_container(number: int) -> None:
 
 
 def test_killed_it_takes_the_container_along_and_clean_finds_the_rest() -> None:
-    with subprocess.Popen(
-        command("run", "busybox"), stdout=subprocess.PIPE, text=True, env=environment()
-    ) as process:
-        assert process.stdout is not None
-        while process.stdout.readline() != "lab:ready\n":
-            pass
+    with running() as process:
         process.kill()
+        assert process.stdout is not None
         assert process.stdout.read() == ""  # its end of file: the container has ended
     assert labrt("clean").stdout.startswith("removed lab-")
 

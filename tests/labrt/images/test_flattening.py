@@ -163,7 +163,8 @@ def test_layers_come_in_any_compression(media_type: str) -> None:
     assert tree(image(layer(entry("a", data=b"x"), media_type=media_type))) == {"a": b"x"}
 
 
-def test_no_file_is_held_in_memory() -> None:
+def test_no_file_is_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_LAYER_RATIO", "2000")  # it is all zeros
     size = 64 << 20
     made = image(layer(entry("large", data=bytes(size)), entry("small")))
     tracemalloc.start()
@@ -251,6 +252,12 @@ def test_a_damaged_blob_is_refused(cut: float, media_type: str) -> None:
         tree(made)
     blob.write_bytes(data[: int(len(data) * cut)])
     with pytest.raises(LabError):
+        tree(made)
+
+
+def test_a_bomb_is_refused() -> None:
+    made = image(layer(entry("zeros", data=bytes(66 << 20))))
+    with pytest.raises(LabError, match="200 times as many bytes"):
         tree(made)
 
 

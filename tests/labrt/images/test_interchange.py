@@ -300,7 +300,7 @@ HOSTILE = {
     ),
     "a changed layer": (packed({**docker(), "a/layer.tar": b"x"}), "the configuration says"),
     "a changed blob": (packed(changed(oci(), "blobs", b"changed")), "its bytes have the digest"),
-    "a layer too few": (packed(docker(Layers=[])), "it has 0 layers, its configuration has 1"),
+    "a layer too few": (packed(docker(Layers=[])), "it tells of 1 layers, the manifest of 0"),
     "a layer of another size": (
         packed(with_layer(size=7)),
         "not 7",

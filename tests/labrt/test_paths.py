@@ -1,0 +1,48 @@
+"""labrt/paths.py: files that are whole, and locks that the kernel lets go."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from labrt import paths
+
+
+def test_a_file_is_replaced_whole_with_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old, and longer")
+    before = os.umask(0o077)
+    try:
+        paths.write_whole(file, b"new")
+    finally:
+        os.umask(before)
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("new", 0o644)
+    paths.write_whole(file, b"secret", 0o600)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_fails_leaves_the_old_one_and_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        paths.write_whole(tmp_path / "folder", b"new")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("name", ["file", "."])
+def test_a_lock_keeps_others_out_until_it_is_let_go(name: str, tmp_path: Path) -> None:
+    with paths.locked(tmp_path / name), pytest.raises(BlockingIOError):
+        paths.lock(tmp_path / name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(paths.lock(tmp_path / name, fcntl.LOCK_EX | fcntl.LOCK_NB))
+
+
+def test_a_lock_file_is_ours_and_no_link(tmp_path: Path) -> None:
+    with paths.locked(tmp_path / "lock"):
+        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "lock")
+    with pytest.raises(OSError, match="symbolic links"):
+        paths.lock(tmp_path / "link")
