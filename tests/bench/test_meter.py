@@ -23,7 +23,7 @@ PARTS = {
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("meter") / "meter"
-    meter._compile(path)
+    meter.METER.compile(path)
     return path
 
 

@@ -1,0 +1,84 @@
+"""An image with one static C program, laid upon `busybox` by the lab's own build.
+
+The host's compiler makes the program. The image's tag stands for the source and the compiler, so it
+is built once. Host side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from labrt.errors import LabError
+from labrt.images import store
+from labrt.images.store import Image
+
+COMPILER = ("cc", "-O2", "-static")
+
+
+def unavailable() -> str | None:
+    """Return why none can be built here, with the remedy, or None."""
+    if shutil.which(COMPILER[0]) is None:
+        return "no C compiler; run ./lab setup (Debian packages gcc and libc6-dev)"
+    return None
+
+
+@dataclass(frozen=True)
+class StaticImage:
+    """What the image is made of: NAME.c, and a Containerfile beside it."""
+
+    source: Path
+
+    @property
+    def containerfile(self) -> Path:
+        return self.source.with_name("Containerfile")
+
+    def image(self) -> Image:
+        """Return the image, built on first use.
+
+        Raises:
+            LabError: no compiler, or it fails; no image busybox.
+        """
+        name = f"{self.source.stem}:{self._tag()}"
+        try:
+            return store.resolve(name)
+        except LabError:
+            return self._build(name)
+
+    def _tag(self) -> str:
+        if reason := unavailable():
+            raise LabError(f"build the image {self.source.stem}", reason)
+        told = subprocess.run([COMPILER[0], "--version"], capture_output=True, check=True).stdout
+        parts = [self.source.read_bytes(), self.containerfile.read_bytes(), told]
+        return hashlib.sha256(b"\0".join([*parts, repr(COMPILER).encode()])).hexdigest()[:12]
+
+    def _build(self, name: str) -> Image:
+        from labrt.building import bases
+        from labrt.building.builder import Wish, build
+
+        bases.ensure("busybox")
+        with tempfile.TemporaryDirectory(prefix=f"lab-{self.source.stem}-") as folder:
+            context = Path(folder)
+            shutil.copy(self.containerfile, context)
+            self.compile(context / self.source.stem)
+            return build(Wish(context, name))
+
+    def compile(self, program: Path) -> None:
+        """Write the program.
+
+        Raises:
+            LabError: the compiler fails.
+        """
+        command = [*COMPILER, "-o", str(program), str(self.source)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise LabError(
+                f"compile {self.source.name}",
+                done.stderr.strip().splitlines()[0],
+                remedy="apt-get install gcc libc6-dev",
+            )
+        program.chmod(0o755)  # whatever the umask
