@@ -46,7 +46,7 @@ def cell(rows: Rows, subject: str, phase: str) -> Cell:
 
 
 def words(row: Observation) -> str:
-    """Write an answer: yes, no, a number; and in brackets what is there inside, but not the host's."""
+    """Write an answer: yes, no, a number; and in brackets what is there inside of its own."""
     assert row.value is not None
     if row.metric != "count":
         own = not row.value and row.conditions["inside"] and row.metric == "yes"
