@@ -29,13 +29,18 @@ def unavailable() -> str | None:
 
 @dataclass(frozen=True)
 class StaticImage:
-    """What the image is made of: NAME.c, and a Containerfile beside it."""
+    """What the image NAME is made of: NAME.c, the C files beside it, and a Containerfile."""
 
     source: Path
 
     @property
     def containerfile(self) -> Path:
         return self.source.with_name("Containerfile")
+
+    @property
+    def files(self) -> list[Path]:
+        """Sources and headers."""
+        return sorted(self.source.parent.glob("*.[ch]"))
 
     def image(self) -> Image:
         """Return the image, built on first use.
@@ -53,7 +58,7 @@ class StaticImage:
         if reason := unavailable():
             raise LabError(f"build the image {self.source.stem}", reason)
         told = subprocess.run([COMPILER[0], "--version"], capture_output=True, check=True).stdout
-        parts = [self.source.read_bytes(), self.containerfile.read_bytes(), told]
+        parts = [*(file.read_bytes() for file in [*self.files, self.containerfile]), told]
         return hashlib.sha256(b"\0".join([*parts, repr(COMPILER).encode()])).hexdigest()[:12]
 
     def _build(self, name: str) -> Image:
@@ -73,7 +78,8 @@ class StaticImage:
         Raises:
             LabError: the compiler fails.
         """
-        command = [*COMPILER, "-o", str(program), str(self.source)]
+        sources = [str(file) for file in self.files if file.suffix == ".c"]
+        command = [*COMPILER, "-o", str(program), *sources]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise LabError(

@@ -79,6 +79,7 @@ def panels(band: Any, rows: Rows) -> None:
             va="center",
         )
         axes.set_xlim(0, limit * 1.4)
+        axes.set_xticks([limit * quarter / 4 for quarter in range(6)])
         axes.xaxis.set_major_formatter(lambda value, _, unit=unit: units.text(value, unit))
     both[0].set_yticks(range(len(names)), [statistics.title(rows, name) for name in names])
     both[0].set_ylim(len(names) - 0.5, -0.95)

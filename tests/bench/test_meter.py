@@ -23,7 +23,7 @@ PARTS = {
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("meter") / "meter"
-    meter.METER.compile(path)
+    meter._compile(path)
     return path
 
 
