@@ -1,0 +1,54 @@
+"""What a run's rows say of each claim of the ledger. Nothing but observations is read.
+
+To add a judge, write a function `Evidence -> Verdict` and name it in its file's JUDGES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.claims import cost, isolation, limits, overhead, speed
+from bench.claims.evidence import Evidence
+from bench.claims.ledger import CLAIMS, Claim
+from bench.claims.verdict import UNMEASURED, Verdict
+from bench.observations import Observation
+
+JUDGES: dict[str, Callable[[Evidence], Verdict]] = {
+    claim: judge
+    for theme in (isolation, speed, cost, overhead, limits)
+    for claim, judge in theme.JUDGES.items()
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what the rows say of it."""
+
+    claim: Claim
+    verdict: Verdict
+
+    @property
+    def measured(self) -> bool:
+        return self.verdict.verdict != UNMEASURED
+
+
+def judge(rows: Sequence[Observation]) -> list[Judged]:
+    """Judge every claim, in the ledger's order."""
+    evidence = Evidence(rows)
+    return [Judged(claim, _judged(claim, evidence)) for claim in CLAIMS]
+
+
+def _judged(claim: Claim, evidence: Evidence) -> Verdict:
+    if claim.id not in JUDGES:
+        return Verdict(UNMEASURED)
+    found = JUDGES[claim.id](evidence)
+    if found.verdict == UNMEASURED or not claim.cannot_tell:
+        return found
+    return replace(found, cannot_tell=(*found.cannot_tell, claim.cannot_tell))
+
+
+def experiments() -> list[str]:
+    """Return the experiments that claims can be judged by, in the order of the ledger."""
+    judged = (claim for claim in CLAIMS if claim.id in JUDGES)
+    return list(dict.fromkeys(name for claim in judged for name in claim.experiments))

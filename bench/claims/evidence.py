@@ -1,0 +1,141 @@
+"""A run's rows as the judges see them: one container, one VM and the plain process, under like
+conditions, each by its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench import statistics, tables, units
+from bench.claims.verdict import Finding
+from bench.observations import Observation
+from bench.statistics import Comparison
+from labrt.errors import LabError
+
+PREFERRED = ("process", "labrt", "vm")  # of several of a kind, the one that stands for it
+TCG = (
+    "The VM ran under TCG, where QEMU translates every instruction: with KVM the distance between "
+    "VM and container is smaller."
+)
+# Above this ratio it isn't "as fast as". Below it, one can't tell from layout and noise.
+LOW = 1.10
+
+
+class Evidence:
+    """The rows of one run."""
+
+    def __init__(self, rows: Sequence[Observation]) -> None:
+        self._rows = [row for row in rows if not row.warmup and _usual(row)]
+
+    def of(self, experiment: str) -> list[Observation]:
+        """Return an experiment's rows, as far as they may be compared: of several sets (TCG and
+        KVM, two sizes) the first."""
+        mine = [row for row in self._rows if row.experiment == experiment]
+        return statistics.fair_groups(mine)[0] if mine else []
+
+    def subject(self, experiment: str, kind: str) -> str | None:
+        """Return the subject that stands for "process", "container" or "vm"."""
+        mine = {row.subject for row in self.of(experiment) if row.conditions.get("kind") == kind}
+        preferred = [name for name in PREFERRED if name in mine]
+        return next(iter(preferred or sorted(mine)), None)
+
+    def number(self, experiment: str, kind: str, phase: str, metric: str) -> list[Observation]:
+        """Return the rows of one number of one kind."""
+        name = self.subject(experiment, kind)
+        return statistics.select(self.of(experiment), subject=name, phase=phase, metric=metric)
+
+    def title(self, experiment: str, kind: str) -> str:
+        """Return how sentences call the subject of a kind."""
+        return statistics.title(self.of(experiment), self.subject(experiment, kind) or kind)
+
+    def limits(self, experiment: str) -> tuple[str, ...]:
+        """Return what limits any comparison with these VMs."""
+        mine = [row for row in self.of(experiment) if row.conditions.get("kind") == "vm"]
+        return (TCG,) if any(row.conditions.get("accelerator") == "tcg" for row in mine) else ()
+
+
+def _usual(row: Observation) -> bool:
+    """True where nothing was varied on purpose."""
+    crossed = (row.conditions.get(key) for key in statistics.CROSSED)
+    return all(value in (None, "warm", 1, "none") for value in crossed)
+
+
+def counted(rows: Sequence[Observation]) -> dict[str, int]:
+    """Return how many samples succeeded, by subject."""
+    return {name: len(statistics.ok(_of(rows, name))) for name in statistics.subjects(rows)}
+
+
+def _of(rows: Sequence[Observation], name: str) -> list[Observation]:
+    return [row for row in rows if row.subject == name]
+
+
+def less(
+    evidence: Evidence, experiment: str, phase: str, metric: str, verb: str, than: str = "vm"
+) -> Finding | None:
+    """Is a container's number less than a VM's (or a plain process's)?
+
+    Args:
+        verb: what it does, to follow its name: "is ready after".
+    """
+    a = evidence.number(experiment, "container", phase, metric)
+    b = evidence.number(experiment, than, phase, metric)
+    if not a or not b:
+        return None
+    named = [evidence.title(experiment, kind) for kind in ("container", than)]
+    middles = [tables.middle(statistics.summarise(rows)) for rows in (a, b)]
+    said = f"The {named[0]} {verb} {middles[0]}, the {named[1]} {verb} {middles[1]}"
+    n = counted([*a, *b])
+    limits = evidence.limits(experiment) if than == "vm" else ()
+    found = compared(a, b)
+    if isinstance(found, str):
+        return Finding(None, f"{said}: {found}.", _middles(phase, a, b), n, limits)
+    few = min(found.n_a, found.n_b) < statistics.ENOUGH
+    holds = found.ratio < 1 if found.different else (None if few else False)
+    times = f"{said}: {ratio_text(_turned(found))}."
+    if not found.different:
+        times = f"{said}: no difference was found ({tables.p_text(found.p)}" + (
+            f"; {min(found.n_a, found.n_b)} samples of each are too few to tell)." if few else ")."
+        )
+    return Finding(
+        holds, times, _middles(phase, a, b) | _ratio(phase, found), n, limits if holds else ()
+    )
+
+
+def compared(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison | str:
+    """Compare, or say why that can't be done."""
+    try:
+        return statistics.compare(a, b)
+    except LabError as error:
+        return f"not compared: {error.answer}"
+
+
+def ratio_text(found: tuple[float, float, float, float]) -> str:
+    """Write (ratio, low, high, p) as "390 times as much (95 % interval 380 – 400, p < 0.001)"."""
+    ratio, low, high, p = (*map(units.digits, found[:3]), tables.p_text(found[3]))
+    return f"{ratio} times as much (95 % interval {low} – {high}, {p})"
+
+
+def _turned(found: Comparison) -> tuple[float, float, float, float]:
+    """Put the larger over the smaller."""
+    if found.ratio >= 1:
+        return found.ratio, found.low, found.high, found.p
+    return 1 / found.ratio, 1 / found.high, 1 / found.low, found.p
+
+
+def _middles(phase: str, *sets: Sequence[Observation]) -> dict[str, float | None]:
+    return {
+        f"{rows[0].subject} {phase} {rows[0].metric} [{rows[0].unit}]": statistics.summarise(
+            rows
+        ).median
+        for rows in sets
+    }
+
+
+def _ratio(phase: str, found: Comparison) -> dict[str, float]:
+    name = f"{phase} {found.a} / {found.b}"
+    return {
+        name: found.ratio,
+        f"{name} low": found.low,
+        f"{name} high": found.high,
+        f"{name} p": found.p,
+    }
