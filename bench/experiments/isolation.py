@@ -10,10 +10,10 @@ from typing import ClassVar
 import psutil
 
 from bench import sentinel, static_image
-from bench.experiments._questions import QUESTIONS, Answers, host
+from bench.experiments._questions import QUESTIONS, Answer, Answers, Question, host
 from bench.experiments.base import Experiment, Trial
 from bench.probe import PROBE
-from bench.subjects.base import Instance, Workload
+from bench.subjects.base import Instance, InstanceFailed, Workload
 from labrt import paths
 
 
@@ -63,9 +63,7 @@ class Isolation(Experiment):
             said = trial.work(instance).said
             seen = _probes(instance, self._token)
             uids = frozenset(map(_uid, seen or instance.pids()))
-        answers = Answers(said, host(), bool(seen), uids)
-        for question in QUESTIONS:
-            answer = question.ask(answers)
+        for question, answer in _answered(Answers(said, host(), bool(seen), uids)):
             trial.record(
                 question.name,
                 question.metric,
@@ -79,6 +77,18 @@ class Isolation(Experiment):
 
     def failed_row(self) -> tuple[str, str, str]:
         return QUESTIONS[0].name, QUESTIONS[0].metric, "1"
+
+
+def _answered(answers: Answers) -> list[tuple[Question, Answer]]:
+    """Answer every question.
+
+    Raises:
+        InstanceFailed: what the instance has said makes no sense.
+    """
+    try:
+        return [(question, question.ask(answers)) for question in QUESTIONS]
+    except (LookupError, ValueError) as error:
+        raise InstanceFailed(f"what it said makes no sense: {error}") from error
 
 
 def _probes(instance: Instance, token: str) -> list[int]:
