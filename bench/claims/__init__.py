@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bench.claims import cost, isolation, limits, overhead, speed
+from bench.claims import cost, images, isolation, limits, overhead, speed
 from bench.claims.evidence import Evidence
 from bench.claims.ledger import CLAIMS, Claim
 from bench.claims.verdict import UNMEASURED, Verdict
@@ -16,7 +16,7 @@ from bench.observations import Observation
 
 JUDGES: dict[str, Callable[[Evidence], Verdict]] = {
     claim: judge
-    for theme in (isolation, speed, cost, overhead, limits)
+    for theme in (images, isolation, speed, cost, overhead, limits)
     for claim, judge in theme.JUDGES.items()
 }
 

@@ -19,19 +19,26 @@ TCG = (
 )
 # Above this ratio it isn't "as fast as". Below it, one can't tell from layout and noise.
 LOW = 1.10
+# So many times larger than another is clearly larger, also if it was tried once.
+CLEARLY = 2.0
 
 
 class Evidence:
     """The rows of one run."""
 
     def __init__(self, rows: Sequence[Observation]) -> None:
-        self._rows = [row for row in rows if not row.warmup and _usual(row)]
+        self._rows = [row for row in rows if not row.warmup]
 
     def of(self, experiment: str) -> list[Observation]:
         """Return an experiment's rows, as far as they may be compared: of several sets (TCG and
-        KVM, two sizes) the first."""
-        mine = [row for row in self._rows if row.experiment == experiment]
-        return statistics.fair_groups(mine)[0] if mine else []
+        KVM, cold and warm caches) the one where nothing was varied on purpose, else the first."""
+        sets: dict[str, list[Observation]] = {}
+        for row in self._rows:
+            if row.experiment == experiment:
+                alike = [row.conditions.get(key) for key in (*statistics.FAIR, *statistics.CROSSED)]
+                sets.setdefault(repr(alike), []).append(row)
+        first: list[Observation] = next(iter(sets.values()), [])
+        return next((each for each in sets.values() if _usual(each[0])), first)
 
     def subject(self, experiment: str, kind: str) -> str | None:
         """Return the subject that stands for "process", "container" or "vm"."""
@@ -56,8 +63,8 @@ class Evidence:
 
 def _usual(row: Observation) -> bool:
     """True where nothing was varied on purpose."""
-    crossed = (row.conditions.get(key) for key in statistics.CROSSED)
-    return all(value in (None, "warm", 1, "none") for value in crossed)
+    varied = (row.conditions.get(key) for key in statistics.CROSSED)
+    return all(value in (None, "warm", 1) for value in varied)
 
 
 def counted(rows: Sequence[Observation]) -> dict[str, int]:
@@ -99,6 +106,17 @@ def less(
     return Finding(
         holds, times, _middles(phase, a, b) | _ratio(phase, found), n, limits if holds else ()
     )
+
+
+def apart(a: Sequence[Observation], b: Sequence[Observation]) -> bool | None:
+    """True if all of `a` is clearly below all of `b`, False if above, None if neither: where one or
+    two tries are all there is, a test of chance can't be passed, however large the distance."""
+    low, high = statistics.ok(a), statistics.ok(b)
+    if not low or not high:
+        return None
+    if CLEARLY * max(low) <= min(high):
+        return True
+    return False if min(low) >= CLEARLY * max(high) else None
 
 
 def compared(a: Sequence[Observation], b: Sequence[Observation]) -> Comparison | str:

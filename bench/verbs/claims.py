@@ -52,10 +52,11 @@ def request(options: argparse.Namespace) -> Request:
 
     from bench import claims, experiments, run
     from bench.experiments.base import QUICK
+    from bench.statistics import ENOUGH
 
     there = set(experiments.names())
-    # So many were asked for, so many are done; and all experiments take longer than a quick run's.
-    settings = replace(QUICK, n=options.n, round_seconds=None)
+    # Fewer samples couldn't enclose a median, and none of their rounds is left out.
+    settings = replace(QUICK, n=options.n or ENOUGH, round_seconds=None)
     return run.Request(
         subjects=options.subjects,
         experiments=[name for name in claims.experiments() if name in there],

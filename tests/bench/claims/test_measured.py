@@ -1,5 +1,5 @@
-"""bench/claims/speed.py, cost.py, overhead.py, limits.py: verdicts from samples, and only from
-enough of them."""
+"""bench/claims/: speed.py, cost.py, images.py, overhead.py, limits.py. Verdicts come from samples,
+and only from enough of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 
 from bench.claims.cost import cheaper
 from bench.claims.evidence import TCG, Evidence
+from bench.claims.images import deploys, moves, no_guest_system, only_the_change
 from bench.claims.limits import limited
 from bench.claims.overhead import low_overhead
-from bench.claims.speed import quick, scales_less
+from bench.claims.speed import ONCE, quick, scales_less
 from bench.claims.verdict import FAILS, HOLDS, LIMITED, OPEN, UNMEASURED
 from bench.observations import Observation
 
@@ -105,7 +106,8 @@ def ramp(row: Row, subject: str, count: float, rule: str) -> Observation:
 def test_more_containers_than_vms_at_once(row: Row) -> None:
     rows = [ramp(row, "labrt", 500, "memory budget"), ramp(row, "vm", 20, "memory budget")]
     found = scales_less(Evidence(rows))
-    assert (found.verdict, found.n) == (HOLDS, {"labrt": 1, "vm": 1})
+    assert (found.verdict, found.limits) == (LIMITED, (ONCE,))
+    assert found.n == {"labrt": 1, "vm": 1}
 
 
 def test_a_ramp_that_was_only_cut_short_bounds_nothing(row: Row) -> None:
@@ -114,6 +116,25 @@ def test_a_ramp_that_was_only_cut_short_bounds_nothing(row: Row) -> None:
     assert "labrt container and the libvirt VM" in found.limits[0]
     both = [ramp(row, "labrt", 64, "count"), ramp(row, "vm", 64, "count")]
     assert scales_less(Evidence(both)).verdict == OPEN
+
+
+def at_once(row: Row, container: float, vm: float, n: int = 3) -> Evidence:
+    given = {"experiment": "scale-out", "metric": "rate", "unit": "1/s", "parallel": 16}
+    rows = [
+        each
+        for phase in ("all ready", "all gone")
+        for subject, rate in (("labrt", container), ("vm", vm))
+        for each in samples(row, subject, rate, n, phase=phase, instances=16, **given)
+    ]
+    return Evidence(rows)
+
+
+def test_rates_that_do_not_mix_decide(row: Row) -> None:
+    assert scales_less(at_once(row, 200, 5)).verdict == HOLDS
+    assert scales_less(at_once(row, 5, 200)).verdict == FAILS
+    assert scales_less(at_once(row, 5, 5)).verdict == OPEN
+    assert scales_less(at_once(row, 200, 5, n=1)).limits == (ONCE,)
+    assert len(quick(at_once(row, 200, 5)).sentences) == 2
 
 
 # C25
@@ -182,6 +203,42 @@ def test_few_samples_of_work_decide_nothing(row: Row) -> None:
     found = low_overhead(work(row, 1.0, 5.0, 4))
     assert found.verdict == OPEN
     assert "too few samples" in found.sentences[0]
+
+
+# C08, C09, C22, C26
+
+FORMS = {  # subject → bytes by kind, bytes sent first and of the change, seconds
+    "labrt": ((0, 0, 1e6), (1e6, 2e3), (1.0, 0.1)),
+    "vm": ((8e6, 3e6, 1e6), (12e6, 9e6), (20.0, 15.0)),
+}
+
+
+def travelled(row: Row, forms: dict[str, tuple[tuple[float, ...], ...]] = FORMS) -> Evidence:
+    given = {"experiment": "image", "workload": "image"}
+    rows = []
+    for subject, (contents, sent, seconds) in forms.items():
+        for kind, size in zip(("kernel", "guest", "files"), contents, strict=True):
+            about = given | {"phase": "contents", "metric": kind, "unit": "B"}
+            rows += samples(row, subject, size, **about)
+        for phase, size, took in zip(("first", "update"), sent, seconds, strict=True):
+            about = given | {"phase": phase}
+            rows += samples(row, subject, size, metric="sent", unit="B", **about)
+            rows += samples(row, subject, took, metric="total", unit="s", **about)
+    return Evidence(rows)
+
+
+def test_a_container_is_smaller_and_travels_faster(row: Row) -> None:
+    for judge in (no_guest_system, moves, deploys, only_the_change):
+        assert judge(travelled(row)).verdict == HOLDS, judge
+        assert judge(travelled(row)).n["labrt"] == 10
+    assert "kernel 7." in no_guest_system(travelled(row)).sentences[1]
+    assert only_the_change(travelled(row)).figures["vm update / first"] > 0.5
+
+
+def test_where_it_is_the_other_way_round_they_do_not_hold(row: Row) -> None:
+    swapped = {"labrt": FORMS["vm"], "vm": FORMS["labrt"]}
+    for judge in (no_guest_system, moves, deploys, only_the_change):
+        assert judge(travelled(row, swapped)).verdict == FAILS, judge
 
 
 # C20
