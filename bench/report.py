@@ -134,10 +134,11 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
         "One image, one program, one host: another guest kernel, a distribution's full init or a "
         "larger program moves every number."
     )
-    said.append(
-        "Nothing here measures isolation. A VM's slower start buys a kernel of its own; whether "
-        "that is worth it isn't a question of time and memory."
-    )
+    if not any(row.experiment == "isolation" for row in rows):
+        said.append(
+            "Nothing here measures isolation. A VM's slower start buys a kernel of its own; "
+            "whether that is worth it isn't a question of time and memory."
+        )
     busy = fingerprint["load"]["average_1_min"] / fingerprint["cpu"]["usable"]
     if busy > 0.5:
         said.append(

@@ -82,9 +82,10 @@ class StaticImage:
         command = [*COMPILER, "-o", str(program), *sources]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
+            lines = done.stderr.strip().splitlines()
             raise LabError(
                 f"compile {self.source.name}",
-                done.stderr.strip().splitlines()[0],
+                next((line for line in lines if "error:" in line), lines[0]),
                 remedy="apt-get install gcc libc6-dev",
             )
         program.chmod(0o755)  # whatever the umask
