@@ -43,9 +43,17 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     if claim.id not in JUDGES:
         return Verdict(UNMEASURED)
     found = JUDGES[claim.id](evidence)
-    if found.verdict == UNMEASURED or not claim.cannot_tell:
+    if found.verdict == UNMEASURED:
         return found
-    return replace(found, cannot_tell=(*found.cannot_tell, claim.cannot_tell))
+    return replace(
+        found, cannot_tell=tuple(filter(None, [claim.cannot_tell, _lacking(claim, evidence)]))
+    )
+
+
+def _lacking(claim: Claim, evidence: Evidence) -> str:
+    """Say which experiments could have told more."""
+    names = [name for name in claim.experiments if not evidence.of(name)]
+    return f"Not measured in this run: {', '.join(names)}." if names else ""
 
 
 def experiments() -> list[str]:

@@ -50,13 +50,10 @@ def moves(evidence: Evidence) -> Verdict:
 
 def deploys(evidence: Evidence) -> Verdict:
     """C22."""
+    verb = "runs its changed program on another host after"
     return verdict(
-        [
-            less(
-                evidence, EXPERIMENT, "update", "total", "runs its changed program elsewhere after"
-            ),
-            less(evidence, "startup", "T0-T3", "time", "is ready after"),
-        ]
+        [less(evidence, EXPERIMENT, "update", "total", verb)],
+        [less(evidence, "startup", "T0-T3", "time", "is ready after")],
     )
 
 

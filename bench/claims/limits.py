@@ -60,7 +60,11 @@ def _cpu(evidence: Evidence, kind: str) -> Finding | None:
     else:
         holds = True if most >= NEAR * limit or any(held) else None
     if holds is None:
-        sentence += ": it never came near its limit, for the host was busy otherwise"
+        idle = 100 * max(float(row.conditions["host_idle"]) for row in rows)
+        sentence += (
+            ": it never came near its limit; the host's CPUs were idle for at most "
+            f"{idle:.0f} % of the time"
+        )
     elif first["host_cpus"] <= limit:
         holds, sentence = None, f"{sentence}: the host has no more to give"
     figures = {f"{kind} CPUs": most, f"{kind} CPU limit": limit}

@@ -79,7 +79,7 @@ def _reached(row: Observation, title: str) -> str:
     if row.value is None:
         return f"the {title}'s ramp failed ({row.reason})"
     number = units.digits(row.value)
-    return f"{number} of the {title} ran at once, then: {row.conditions['rule_text']}"
+    return f"{number} at once of the {title}, until a rule said stop: {row.conditions['rule_text']}"
 
 
 def _unbound(rows: list[Observation], titles: list[str]) -> list[str]:

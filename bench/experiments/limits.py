@@ -78,6 +78,7 @@ def _measure_cpu(trial: Trial, instance: Instance) -> None:
         "limit": trial.workload.cpus,
         "demand": _processes(trial.workload),
         "host_cpus": len(os.sched_getaffinity(0)),
+        "host_idle": (now.idle - before.idle) / (now.time - before.time) / (os.cpu_count() or 1),
     }
     share = (now.used - before.used) / (now.time - before.time)
     trial.record("cpu", "share", "1", share, **also)
@@ -87,10 +88,11 @@ def _measure_cpu(trial: Trial, instance: Instance) -> None:
 
 
 class _Cpu(NamedTuple):
-    """CPU time that the instance's processes have used, when that was (seconds), and cpu.max's
-    periods, those that it was held back in among them."""
+    """Seconds of CPU time that the instance's processes have used, and that the host's CPUs were
+    idle; when that was; cpu.max's periods, and those of them that it was held back in."""
 
     used: float
+    idle: float
     time: float
     periods: int
     throttled: int
@@ -106,6 +108,7 @@ def _cpu(instance: Instance) -> _Cpu:
     told = usage.read(cgroup) if cgroup is not None else None
     return _Cpu(
         used=sum(each.user + each.system for each in times),
+        idle=psutil.cpu_times().idle,
         time=time.monotonic(),
         periods=(told and told.periods) or 0,
         throttled=(told and told.throttled_periods) or 0,

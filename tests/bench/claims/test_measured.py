@@ -246,7 +246,7 @@ def test_where_it_is_the_other_way_round_they_do_not_hold(row: Row) -> None:
 
 def demanded(row: Row, memory: float, share: float, held: float, outcome: str) -> Evidence:
     about = KINDS["labrt"] | {"experiment": "limits", "unit": "1"}
-    cpu = {"phase": "cpu", "limit": 1.0, "demand": 3, "host_cpus": 2}
+    cpu = {"phase": "cpu", "limit": 1.0, "demand": 3, "host_cpus": 2, "host_idle": 0.02}
     rows = [
         row(memory, phase="memory", metric="taken", limit=256 * MIB, outcome=outcome,
             **(about | {"unit": "B"})),
@@ -274,3 +274,4 @@ def test_a_limit_that_was_never_reached_is_not_shown(row: Row) -> None:
     found = limited(demanded(row, 255 * MIB, 0.3, 0.0, "killed"))
     assert found.verdict == LIMITED
     assert "it never came near its limit" in found.limits[0]
+    assert "idle for at most 2 % of the time" in found.limits[0]

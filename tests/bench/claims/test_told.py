@@ -49,6 +49,12 @@ def test_every_claim_is_told_with_what_would_show_it(row: Row) -> None:
     assert "Nothing here shows it yet." in text
 
 
+def test_what_a_run_lacks_is_told(row: Row) -> None:
+    rows = [row(subject=name, kind=kind) for name, kind in (("labrt", "container"), ("vm", "vm"))]
+    (found,) = (each for each in claims.judge(rows) if each.claim.id == "C23")
+    assert found.verdict.cannot_tell[-1] == "Not measured in this run: stop, scale-out."
+
+
 def test_only_a_lesson_that_exists_is_named(tmp_path: Path) -> None:
     cells = [{"cell_type": "markdown", "source": ["# 03 · Mounts\n", "\n", "Text.\n"]}]
     (tmp_path / "03_mnt.ipynb").write_text(json.dumps({"cells": cells}))
