@@ -95,18 +95,12 @@ def content(
             _section(name, [row for row in rows if row.experiment == name], pictures)
             for name in views.experiments(rows)
         ],
-        "claims": _claims(rows),
+        "claims": told.section(claims.judge(rows)),
         "failures": _plain(failed, texts=True) if failed.rows else None,
         "own_cost": own_cost(fingerprint),
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
     }
-
-
-def _claims(rows: Sequence[Observation]) -> dict[str, Any] | None:
-    """Return the verdicts on the claims that these rows can judge, if any."""
-    found = told.table(claims.judge(rows))
-    return _plain(found, texts=True) if found.rows else None
 
 
 def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:

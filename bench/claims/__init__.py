@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from bench.claims import cost, images, isolation, limits, overhead, speed
 from bench.claims.evidence import Evidence
 from bench.claims.ledger import CLAIMS, Claim
-from bench.claims.verdict import UNMEASURED, Verdict
+from bench.claims.verdict import OPEN, UNMEASURED, Verdict
 from bench.observations import Observation
 
 JUDGES: dict[str, Callable[[Evidence], Verdict]] = {
@@ -42,7 +42,11 @@ def judge(rows: Sequence[Observation]) -> list[Judged]:
 def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     if claim.id not in JUDGES:
         return Verdict(UNMEASURED)
-    found = JUDGES[claim.id](evidence)
+    try:
+        found = JUDGES[claim.id](evidence)
+    except (LookupError, TypeError, ValueError) as error:
+        why = f"The rows lack what this judge needs ({error}); they may be of another version."
+        return Verdict(OPEN, (why,))
     if found.verdict == UNMEASURED:
         return found
     return replace(

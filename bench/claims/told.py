@@ -1,4 +1,4 @@
-"""The verdicts as a table, as Markdown and as JSON."""
+"""The verdicts as a table, as a section of the report, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ def samples(judged: Judged) -> str:
     return ", ".join(f"{subject} {count}" for subject, count in n.items()) or tables.NOTHING
 
 
-def table(judged: Sequence[Judged]) -> Table:
-    """One line per claim that was measured."""
-    shown = Table(
-        "The claims, judged by this run", ["", "claim", "verdict", "why", "n", "it can't tell"]
-    )
-    for each in judged:
-        if each.measured:
-            why = " ".join([*each.verdict.sentences, *limits(each)])
-            shown.rows.append(
-                [
-                    each.claim.id,
-                    each.claim.text,
-                    each.verdict.verdict,
-                    why,
-                    samples(each),
-                    " ".join(each.verdict.cannot_tell),
-                ]
-            )
-    return shown
+def lines(judged: Judged) -> list[str]:
+    """Return a measured claim's sentences: what was found, limits, what it can't tell, lessons."""
+    found = judged.verdict
+    told = list(found.sentences)
+    told += [f"Limit: {limit}" for limit in found.limits]
+    if found.cannot_tell:
+        told.append(f"It can't tell: {' '.join(found.cannot_tell)}")
+    if known := lessons(judged):
+        told.append(f"Lesson: {'; '.join(lesson.title for lesson in known)}")
+    return told
 
 
-def limits(judged: Judged) -> list[str]:
-    """Return a verdict's limits, the first marked as such."""
-    found = judged.verdict.limits
-    return [f"Limit: {found[0]}", *found[1:]] if found else []
+def section(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return what the report tells: the claims that were measured."""
+    return [
+        {
+            "id": each.claim.id,
+            "text": each.claim.text,
+            "verdict": each.verdict.verdict,
+            "n": samples(each),
+            "lines": lines(each),
+        }
+        for each in judged
+        if each.measured
+    ]
 
 
 def short(judged: Sequence[Judged]) -> Table:
@@ -102,14 +102,8 @@ def markdown(judged: Sequence[Judged], run: str, host: str) -> str:
 def _lines(each: Judged) -> list[str]:
     if not each.measured:
         return [f"**{each.verdict.verdict}.** {how_to(each)}"]
-    found = each.verdict
-    lines = [f"**{found.verdict}** (n: {samples(each)})", ""]
-    lines += [f"- {sentence}" for sentence in found.sentences]
-    lines += [f"- {limit}" for limit in limits(each)]
-    lines += [f"- It can't tell: {' '.join(found.cannot_tell)}"] if found.cannot_tell else []
-    if known := lessons(each):
-        lines.append(f"- Lesson: {'; '.join(lesson.title for lesson in known)}")
-    return lines
+    verdict = f"**{each.verdict.verdict}** (n: {samples(each)})"
+    return [verdict, "", *(f"- {line}" for line in lines(each))]
 
 
 def figures(judged: Sequence[Judged], run: str, host: str) -> dict[str, Any]:

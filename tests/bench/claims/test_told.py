@@ -12,7 +12,7 @@ import pytest
 from bench import claims, experiments
 from bench.claims import JUDGES, Judged, told
 from bench.claims.ledger import CLAIMS, Claim
-from bench.claims.verdict import LIMITED, UNMEASURED, Verdict
+from bench.claims.verdict import HOLDS, LIMITED, OPEN, UNMEASURED, Verdict
 from bench.observations import Observation
 from tests.bench.scorecards import scorecard
 
@@ -55,6 +55,15 @@ def test_what_a_run_lacks_is_told(row: Row) -> None:
     assert found.verdict.cannot_tell[-1] == "Not measured in this run: stop, scale-out."
 
 
+def test_rows_of_another_version_decide_nothing_and_keep_no_other_claim(row: Row) -> None:
+    about = {"experiment": "limits", "phase": "memory", "metric": "taken", "unit": "B"}
+    rows = [*scorecard(row), row(1.0, **about)]  # without its limit
+    found = {each.claim.id: each.verdict for each in claims.judge(rows)}
+    assert found["C20"].verdict == OPEN
+    assert "'limit'" in found["C20"].sentences[0]
+    assert found["C19"].verdict == HOLDS
+
+
 def test_only_a_lesson_that_exists_is_named(tmp_path: Path) -> None:
     cells = [{"cell_type": "markdown", "source": ["# 03 · Mounts\n", "\n", "Text.\n"]}]
     (tmp_path / "03_mnt.ipynb").write_text(json.dumps({"cells": cells}))
@@ -72,11 +81,12 @@ def test_programs_get_json_types_only(row: Row) -> None:
 
 
 def test_the_report_has_what_was_measured_and_nothing_else(row: Row) -> None:
-    shown = told.table(claims.judge(scorecard(row)))
-    assert {line[0] for line in shown.rows} == {
+    shown = told.section(claims.judge(scorecard(row)))
+    assert {each["id"] for each in shown} == {
         claim.id for claim in CLAIMS if claim.experiments == ("isolation",)
     }
-    assert told.table(claims.judge([])).rows == []
+    assert all(each["lines"] for each in shown)
+    assert told.section(claims.judge([])) == []
 
 
 @pytest.mark.parametrize("judged", claims.judge([]))
