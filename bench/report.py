@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import claims, experiments, host, statistics, tables, units, views
-from bench.claims import told
+from bench import experiments, host, statistics, tables, units, views
+from bench.claims import judge, told
 from bench.observations import Damage, Observation
 from bench.tables import Table
 
@@ -95,7 +95,7 @@ def content(
             _section(name, [row for row in rows if row.experiment == name], pictures)
             for name in views.experiments(rows)
         ],
-        "claims": told.section(claims.judge(rows)),
+        "claims": told.section(judge(rows)),
         "failures": _plain(failed, texts=True) if failed.rows else None,
         "own_cost": own_cost(fingerprint),
         "cautions": cautions(rows, fingerprint),
