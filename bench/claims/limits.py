@@ -31,12 +31,14 @@ def _memory(evidence: Evidence, kind: str) -> Finding | None:
     ends = Counter(str(row.conditions["outcome"]) for row in good)
     most = max(row.value or 0 for row in good)
     told = ", ".join(f"{end} {number} of {len(good)} times" for end, number in ends.items())
+    swap = any(row.conditions.get("swap") for row in good)
     return Finding(
         "had" not in ends and most <= limit,
         f"The {evidence.title(EXPERIMENT, kind)} asked for more than its "
         f"{units.text(limit, 'B')} of memory and was {told}, with at most {units.text(most, 'B')}.",
         {f"{kind} most memory [B]": most, f"{kind} memory limit [B]": limit},
         counted(good),
+        ("The host has swap, which memory.max doesn't count.",) if swap else (),
     )
 
 

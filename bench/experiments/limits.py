@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
+import psutil
+
 from bench import meminfo, static_image
 from bench.demand import DEMAND
 from bench.experiments.base import MIB, Experiment, Settings, Trial, idle
@@ -57,8 +59,8 @@ class Limits(Experiment):
         instance = trial.start_ready()
         said = trial.work(instance).said
         outcome, touched = said["memory"].split()
-        limit = trial.workload.memory
-        trial.record("memory", "taken", "B", float(touched), limit=limit, outcome=outcome)
+        also = {"limit": trial.workload.memory, "swap": psutil.swap_memory().total}
+        trial.record("memory", "taken", "B", float(touched), outcome=outcome, **also)
         _measure_cpu(trial, instance)
 
     def failed_row(self) -> tuple[str, str, str]:
@@ -101,8 +103,6 @@ class _Cpu(NamedTuple):
 def _cpu(instance: Instance) -> _Cpu:
     """Read an instance's CPU time: from its processes, for not every one is where cpu.stat counts
     (a plain process joins no v2 hierarchy that is there beside v1's)."""
-    import psutil
-
     times = [psutil.Process(pid).cpu_times() for pid in instance.pids()]
     cgroup = instance.cgroup()
     told = usage.read(cgroup) if cgroup is not None else None
