@@ -76,36 +76,47 @@ def _of(rows: Sequence[Observation], name: str) -> list[Observation]:
     return [row for row in rows if row.subject == name]
 
 
-def less(
-    evidence: Evidence, experiment: str, phase: str, metric: str, verb: str, than: str = "vm"
-) -> Finding | None:
-    """Is a container's number less than a VM's (or a plain process's)?
+def less(evidence: Evidence, experiment: str, phase: str, metric: str, verb: str) -> Finding | None:
+    """Is a container's number less than a VM's?
 
     Args:
         verb: what it does, to follow its name: "is ready after".
     """
-    a = evidence.number(experiment, "container", phase, metric)
-    b = evidence.number(experiment, than, phase, metric)
+    a, b = (evidence.number(experiment, kind, phase, metric) for kind in ("container", "vm"))
     if not a or not b:
         return None
-    named = [evidence.title(experiment, kind) for kind in ("container", than)]
-    middles = [tables.middle(statistics.summarise(rows)) for rows in (a, b)]
-    said = f"The {named[0]} {verb} {middles[0]}, the {named[1]} {verb} {middles[1]}"
-    n = counted([*a, *b])
-    limits = evidence.limits(experiment) if than == "vm" else ()
+    said = ", ".join(
+        f"the {evidence.title(experiment, kind)} {verb} {tables.middle(statistics.summarise(rows))}"
+        for kind, rows in (("container", a), ("vm", b))
+    )
+    said = f"T{said[1:]}"
+    n, figures = counted([*a, *b]), _middles(phase, a, b)
     found = compared(a, b)
     if isinstance(found, str):
-        return Finding(None, f"{said}: {found}.", _middles(phase, a, b), n, limits)
-    few = min(found.n_a, found.n_b) < statistics.ENOUGH
-    holds = found.ratio < 1 if found.different else (None if few else False)
-    times = f"{said}: {ratio_text(_turned(found))}."
-    if not found.different:
-        times = f"{said}: no difference was found ({tables.p_text(found.p)}" + (
-            f"; {min(found.n_a, found.n_b)} samples of each are too few to tell)." if few else ")."
-        )
-    return Finding(
-        holds, times, _middles(phase, a, b) | _ratio(phase, found), n, limits if holds else ()
-    )
+        return Finding(None, f"{said}: {found}.", figures, n)
+    holds = _is_less(found)
+    limits = evidence.limits(experiment) if holds else ()
+    return Finding(holds, f"{said}: {_told(found)}.", figures | _ratio(phase, found), n, limits)
+
+
+def _few(found: Comparison) -> bool:
+    return min(found.n_a, found.n_b) < statistics.ENOUGH
+
+
+def _is_less(found: Comparison) -> bool | None:
+    """Too few samples that show no difference show nothing."""
+    if found.different:
+        return found.ratio < 1
+    return None if _few(found) else False
+
+
+def _told(found: Comparison) -> str:
+    p = tables.p_text(found.p)
+    if found.different:
+        return ratio_text(_turned(found))
+    if _few(found):
+        return f"{min(found.n_a, found.n_b)} samples of each are too few to tell ({p})"
+    return f"no difference was found ({p})"
 
 
 def apart(a: Sequence[Observation], b: Sequence[Observation]) -> bool | None:
