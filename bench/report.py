@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import experiments, host, statistics, tables, units, views
+from bench.claims import judge, told
 from bench.observations import Damage, Observation
 from bench.tables import Table
 
@@ -94,6 +95,7 @@ def content(
             _section(name, [row for row in rows if row.experiment == name], pictures)
             for name in views.experiments(rows)
         ],
+        "claims": told.section(judge(rows)),
         "failures": _plain(failed, texts=True) if failed.rows else None,
         "own_cost": own_cost(fingerprint),
         "cautions": cautions(rows, fingerprint),
@@ -126,10 +128,11 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
         "One image, one program, one host: another guest kernel, a distribution's full init or a "
         "larger program moves every number."
     )
-    said.append(
-        "Nothing here measures isolation. A VM's slower start buys a kernel of its own; whether "
-        "that is worth it isn't a question of time and memory."
-    )
+    if not any(row.experiment == "isolation" for row in rows):
+        said.append(
+            "Nothing here measures isolation. A VM's slower start buys a kernel of its own; "
+            "whether that is worth it isn't a question of time and memory."
+        )
     busy = fingerprint["load"]["average_1_min"] / fingerprint["cpu"]["usable"]
     if busy > 0.5:
         said.append(

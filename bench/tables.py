@@ -28,6 +28,7 @@ WORDS = (
     "metric",
     "number",
     "verdict",
+    "claim",
 )
 
 AT_A_GLANCE = ("startup", "stop", "memory", "density")  # experiments
