@@ -387,12 +387,15 @@ def test_where_a_user_may_make_none_the_reason_is_told() -> None:
     assert re.match(r"make the cgroup.*(run as root|mount -t).*\n$", said.stdout), said.stderr
 
 
-MAKES_ONE = AS_NOBODY + """
+MAKES_ONE = (
+    AS_NOBODY
+    + """
 inner = cgroups.Cgroup.create("labrt/lab-inner", {"pids.max": "5", "memory.max": "16777216"})
 inner.add(os.getpid())
 found = [str(folder) for folder in inner._folders() if folder.exists()], inner.processes()
 print(json.dumps(found), flush=True)
 """
+)
 
 
 @needs_cgroups
