@@ -201,8 +201,8 @@ class TestTerminal:
         os.write(master, b"\x03")
         while b"caught" not in shown:
             shown += os.read(master, 4096)
-        os.close(master)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        os.close(master)  # not before its end: that would be a hang-up (SIGHUP)
 
     def test_a_shell_attached_to_can_be_left_and_lives_on(self) -> None:
         labrt("run", "-dit", "--name", "shell", "busybox", "sh")
