@@ -29,7 +29,14 @@ mkdir -p /usr/lib/modules
 cp -a /run/modules/. /usr/lib/modules
 over "$lab" /mnt # whatever the host's path of the lab, and whoever may walk it
 cd /mnt || exit 1
-modprobe loop # tests of block devices ask for a free one
+
+# A disk with a partition (a DOS partition table: from sector 8, 2,048 sectors) for tests to name;
+# others make disks of their own.
+modprobe loop
+truncate -s 2M /run/disk
+printf '\0\0\0\0\203\0\0\0\010\0\0\0\0\010\0\0' | dd of=/run/disk bs=1 seek=446 conv=notrunc status=none
+printf '\125\252' | dd of=/run/disk bs=1 seek=510 conv=notrunc status=none
+losetup --find --partscan /run/disk
 
 # An ordinary file system for LAB_HOME: what overlayfs needs for its upper layer, 9p hasn't got.
 mkdir /run/lab-tests
