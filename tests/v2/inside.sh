@@ -32,7 +32,7 @@ cd /mnt || exit 1
 
 # A disk with a partition (a DOS partition table: from sector 8, 2,048 sectors) for tests to name;
 # others make disks of their own.
-modprobe loop
+modprobe -a loop tun # tun: what pasta makes its interfaces of
 truncate -s 2M /run/disk
 printf '\0\0\0\0\203\0\0\0\010\0\0\0\0\010\0\0' | dd of=/run/disk bs=1 seek=446 conv=notrunc status=none
 printf '\125\252' | dd of=/run/disk bs=1 seek=510 conv=notrunc status=none
