@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from labrt import cgroups, container, detached, paths, removal, state, syscalls
-from labrt.container import Started
+from labrt.container import Started, readable
 from labrt.detached import Detached
 from labrt.errors import LabError
 from labrt.loop import Loop
@@ -238,7 +238,11 @@ class Launcher:
         if self.serving or self.kept:
             return
         lock = state.lock_file(shared_lock(), wait=False)
-        if lock is not None:  # kept until this process ends
+        if lock is None:
+            return
+        if readable(self.listener.fileno(), 0):  # it has come before we had the lock
+            os.close(lock)
+        else:  # kept until this process ends
             self.loop.stop()
 
 

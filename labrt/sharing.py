@@ -235,8 +235,18 @@ def views(mounts: tuple[Mount, ...], spaces: tuple[Namespace, ...]) -> tuple[Mou
     foreign = _foreign(spaces)
     if any(ns.type == "ipc" and ns.of for ns in spaces):
         mounts = tuple(_of_pod(each) if each.destination == "/dev/shm" else each for each in mounts)
+    if "network" in foreign:
+        mounts = tuple(layer for each in mounts for layer in _apart(each))
     seen = (_bound(each) if _SHOWS.get(each.type) in foreign else each for each in mounts)
     return tuple(each for each in seen if each is not None)
+
+
+def _apart(mount: Mount) -> tuple[Mount, ...]:
+    """Return a mount as it can lie on the host's /sys. With that comes the host's cgroup2, and the
+    kernel mounts no file system on itself (EBUSY, mount(2)): another goes between."""
+    if mount.type != "cgroup2":
+        return (mount,)
+    return Mount(mount.destination, "tmpfs", "tmpfs", (*mount.options, "size=4k")), mount
 
 
 def _of_pod(mount: Mount) -> Mount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -369,21 +370,32 @@ def test_a_process_killed_for_memory_below_it_counts(group: Cgroup) -> None:
 # Without root.
 
 
-@pytest.mark.skipif(cgroups.unavailable() is None, reason="this user may make cgroups")
-def test_where_it_may_not_the_reason_is_told() -> None:
-    with pytest.raises(LabError, match=r"make the cgroup.*(run as root|mount -t)"):
-        Cgroup.create(NAME)
-
-
 AS_NOBODY = """
 import json, os
 from labrt import cgroups
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
+"""
+REFUSED = f"""{AS_NOBODY}
+try: cgroups.Cgroup.create({NAME!r})
+except cgroups.LabError as error: print(error)
+"""
+
+
+@needs_root
+def test_where_a_user_may_make_none_the_reason_is_told() -> None:
+    said = subprocess.run([sys.executable, "-c", REFUSED], cwd=ROOT, capture_output=True, text=True)
+    assert re.match(r"make the cgroup.*(run as root|mount -t).*\n$", said.stdout), said.stderr
+
+
+MAKES_ONE = (
+    AS_NOBODY
+    + """
 inner = cgroups.Cgroup.create("labrt/lab-inner", {"pids.max": "5", "memory.max": "16777216"})
 inner.add(os.getpid())
 found = [str(folder) for folder in inner._folders() if folder.exists()], inner.processes()
 print(json.dumps(found), flush=True)
 """
+)
 
 
 @needs_cgroups
@@ -394,7 +406,7 @@ def test_in_a_delegated_cgroup_a_normal_user_makes_some(group: Cgroup) -> None:
         for file in (".", "cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control"):
             if (folder / file).exists():
                 os.chown(folder / file, 65534, 65534)
-    with in_group(group, f"sys.path.insert(0, {str(ROOT)!r}){AS_NOBODY}") as process:
+    with in_group(group, f"sys.path.insert(0, {str(ROOT)!r}){MAKES_ONE}") as process:
         folders, pids = json.loads(first_line(process))
         assert pids == [process.pid]
     assert folders == [str(folder / "labrt/lab-inner") for folder in group._folders()]

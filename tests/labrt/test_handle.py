@@ -16,6 +16,8 @@ import labrt
 from labrt import events, launching, paths, removal, state
 from labrt.errors import LabError
 from labrt.handle import Handle
+from labrt.launcher import Launcher
+from labrt.launching import Connection
 from labrt.options import Options
 from tests.labrt.conftest import needs_cgroups
 
@@ -169,11 +171,9 @@ class TestExec:
 
     def test_a_container_with_an_init_is_entered_too(self) -> None:
         with detached("sleep", "60", init=True) as handle:
-            said, status = self.output(
-                handle, "sh", "-c", "cat /proc/1/comm; readlink /proc/$$/ns/pid"
-            )
-            assert status == 0
-            assert said.split() == ["init", os.readlink(f"/proc/{handle.status.pid}/ns/pid")]
+            # /proc/self leads only those somewhere who are in the namespace that this /proc shows.
+            said, status = self.output(handle, "cat", "/proc/1/comm", "/proc/self/comm")
+            assert (status, said.split()) == (0, ["init", "cat"])
 
     def test_its_options_are_its_own_and_its_exit_code_too(self) -> None:
         with detached("sleep", "60", env=["A=1"]) as handle:
@@ -219,11 +219,11 @@ class TestCgroup:
                 handle.update(Options(memory="lots"))
 
     def test_death_by_memory_is_noted_as_such(self) -> None:
-        hungry = "x=$(head -c 60m /dev/zero | tr '\\0' a)"
-        with detached("sh", "-c", hungry, memory="20m") as handle:
+        hungry = ["tail", "/dev/zero"]  # looks for the last lines of what is one, without end
+        with detached(*hungry, memory="20m") as handle:
             assert handle.wait(DEADLINE) == 128 + signal.SIGKILL
             assert handle.status.oom_killed
-        with labrt.run("busybox", ["sh", "-c", hungry], memory="20m") as running:
+        with labrt.run("busybox", hungry, memory="20m") as running:
             assert running.wait(DEADLINE) == 128 + signal.SIGKILL
             assert running.oom_killed
 
@@ -292,6 +292,22 @@ class TestLauncher:
         assert launching.readable(launcher, DEADLINE)
         os.close(launcher)
         assert not launching.shared_address().exists()
+
+    def test_who_connects_just_before_the_end_is_served(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It lies in the listener's queue while the launcher finds itself idle (listen(2))."""
+        monkeypatch.setenv("LAB_RUN", str(tmp_path))
+        with launching._listen(str(launching.shared_address())) as listener:
+            launcher = Launcher(listener, shared=True)
+            launcher.loop.watch(listener.fileno(), launcher._accept)
+            with Connection.shared():
+                launcher._end_if_idle()
+                assert not launcher.loop._stopped
+                launcher.loop.once()
+            launcher.loop.once()
+            launcher._end_if_idle()
+            assert launcher.loop._stopped
 
 
 def test_a_stale_record_of_an_earlier_boot_is_recognised_and_removed() -> None:

@@ -2,7 +2,8 @@
 
 virtme-ng starts QEMU with the host's root as a read-only 9p mount (writable folders get a tmpfs
 overlay), so the lab's .venv is usable inside, and nothing the guest does reaches the host, except
-what it writes into one shared folder. The kernel is the distribution's, unpacked by
+what it writes into one shared folder. A second export of the same root, "cached", is for inside.sh
+to mount with a cache. The kernel is the distribution's, unpacked by
 `./lab setup --test`. Host side; the guest's is inside.sh.
 """
 
@@ -25,6 +26,13 @@ from labrt import paths
 
 CPUS = 2
 MEMORY = "2G"
+# The emulated CPU has no speculation to guard against. Its TSC is measured while others use the
+# host's CPUs, too, and then wrong: a clock that runs fast makes tests miss their deadlines.
+KERNEL_OPTIONS = ("mitigations=off", "clocksource=hpet")
+CACHED = (
+    *("-fsdev", "local,id=cached,path=/,security_model=none,readonly=on,multidevs=remap"),
+    *("-device", "virtio-9p-pci,fsdev=cached,mount_tag=cached"),
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ def _command(shared: Path, inside: str) -> list[str]:
         "--disable-microvm",
         "--force-9p",
         *("--cpus", str(CPUS), "--memory", MEMORY, "--user", "root"),
+        *(f"--qemu-opt={word}" for word in CACHED),
+        *(f"--append={word}" for word in KERNEL_OPTIONS),
         f"--rwdir={shared}",
         "--verbose",  # the kernel's messages, into the console's text
         *("--run", f"{shared}/kernels/{image.relative_to(paths.home() / 'kernels')}"),
