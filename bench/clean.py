@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import leftover_vms, oci_cgroups
 from bench.oci_runtime import crun, runc
-from bench.subjects import _oci, docker, podman
+from bench.subjects import _oci, _sandbox, docker, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 
@@ -58,6 +58,12 @@ def bundles() -> Iterator[str]:
     for runtime in (runc, crun):
         for name in _oci.remove_leftovers(runtime):
             yield f"{runtime.name} container {name}"
+
+
+def sandboxes() -> Iterator[str]:
+    """End every container of bubblewrap and systemd-nspawn."""
+    for name in [*_sandbox.remove_leftovers("bwrap"), *systemd_nspawn.remove()]:
+        yield f"container {name}"
 
 
 def podman_containers() -> Iterator[str]:
@@ -150,6 +156,7 @@ def environment() -> Iterator[str]:
 RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     containers,
     bundles,
+    sandboxes,
     podman_containers,
     docker_containers,
     machines,

@@ -28,7 +28,10 @@ from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 
 ROOT = Path(__file__).parent.parent.parent.parent
-NAMES = ("runc", "crun", "podman", "docker", "labrt-cli", "labrt-bridge")
+NAMES = (
+    *("runc", "crun", "podman", "docker", "bubblewrap", "systemd-nspawn"),
+    *("labrt-cli", "labrt-bridge"),
+)
 # The daemon that docker asks for is the tests' own, and not started yet.
 ABSENT = {
     name: why for name in NAMES if name != "docker" if (why := subjects.make(name).unavailable())
@@ -155,6 +158,8 @@ def test_every_process_counts_that_is_there_because_of_it(
         "podman": {"conmon"},
         "docker": {"containerd-shim"},
         "labrt-cli": {psutil.Process().name()},
+        "bubblewrap": {"bwrap"},
+        "systemd-nspawn": {"systemd-nspawn"},
     }.get(subject.name, set())
     assert {name.removesuffix("-runc-v2") for name in others} == monitor
     assert {child.pid for child in psutil.Process(inside).children()} <= set(ready.pids())
@@ -248,6 +253,7 @@ def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Wor
     removed = [
         *clean.containers(),
         *clean.bundles(),
+        *clean.sandboxes(),
         *clean.podman_containers(),
         *clean.docker_containers(),
         *clean.groups(),
