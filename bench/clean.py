@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import leftover_vms, oci_cgroups
+from bench import leftover_vms, oci_cgroups, other_host
 from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
@@ -31,6 +31,7 @@ KEPT = (
     "containers",
     "docker-daemon",
     "guests",
+    "hosts",
     "images",
     "kernels",
     "layers",
@@ -45,6 +46,12 @@ KEPT = (
     "stamps",
     "volumes",
 )
+
+
+def other_hosts() -> Iterator[str]:
+    """Remove the hosts that the bench has played, with what runs on them."""
+    for name in other_host.remove_leftovers():
+        yield f"the other host {name}"
 
 
 def containers() -> Iterator[str]:
@@ -154,6 +161,7 @@ def environment() -> Iterator[str]:
 
 # In this order: what lives is ended before what it uses is removed.
 RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
+    other_hosts,
     containers,
     bundles,
     sandboxes,
