@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import leftover_vms, oci_cgroups, other_host
 from bench.oci_runtime import crun, runc
-from bench.subjects import _oci, _sandbox, docker, podman, systemd_nspawn
+from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 
@@ -102,6 +102,11 @@ def groups() -> Iterator[str]:
     cgroups.remove_top()
 
 
+def rootless_homes() -> Iterator[str]:
+    """Remove what a normal user's containers were given for the bench."""
+    yield from labrt_rootless.remove_leftovers()
+
+
 def bridges() -> Iterator[str]:
     """Take down bridges and rules that a crash has left; containers take their own along."""
     for name in networks.remove_unused():
@@ -169,6 +174,7 @@ RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     docker_containers,
     machines,
     groups,
+    rootless_homes,
     bridges,
     run_folder,
 )

@@ -58,7 +58,8 @@ class SandboxInstance(CalledInstance):
         self._cgroup = Cgroup(oci_cgroups.name(name))
         self._first = 0  # pid
         options, target = oci_bundle.root_options(spec, bundle), str(bundle / "rootfs")
-        shell = ["busybox", "sh", "-c", BECOME, "become", options, target, *self._doors()]
+        doors = map(str, oci_cgroups.doors(self._cgroup))
+        shell = ["busybox", "sh", "-c", BECOME, "become", options, target, *doors]
         try:
             super().__init__(name, ["unshare", "--mount", *shell, "--", *self.command(spec)])
         except BaseException as error:
@@ -73,13 +74,6 @@ class SandboxInstance(CalledInstance):
 
     def _before(self) -> None:
         Cgroup.create(self._cgroup.name, self._limits)
-
-    def _doors(self) -> list[str]:
-        """A v1 hierarchy takes a single thread without a lock against every fork of the machine."""
-        doors = [folder / "tasks" for folder in self._cgroup.v1_folders()]
-        if v2 := self._cgroup.birth_folder():
-            doors.append(v2 / "cgroup.procs")
-        return [str(door) for door in doors]
 
     def _look(self, timeout: float) -> int:
         self._first = first(self._cgroup.processes())

@@ -30,7 +30,7 @@ from labrt.errors import LabError
 ROOT = Path(__file__).parent.parent.parent.parent
 NAMES = (
     *("runc", "crun", "podman", "docker", "bubblewrap", "systemd-nspawn"),
-    *("labrt-cli", "labrt-bridge"),
+    *("labrt-cli", "labrt-bridge", "labrt-rootless"),
 )
 # The daemon that docker asks for is the tests' own, and not started yet.
 ABSENT = {
@@ -161,6 +161,7 @@ def test_every_process_counts_that_is_there_because_of_it(
         "podman": {"conmon"},
         "docker": {"containerd-shim"},
         "labrt-cli": {psutil.Process().name()},
+        "labrt-rootless": {psutil.Process().name()},
         "bubblewrap": {"bwrap"},
         "systemd-nspawn": {"systemd-nspawn"},
     }.get(subject.name, set())
@@ -260,6 +261,7 @@ def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Wor
         *clean.podman_containers(),
         *clean.docker_containers(),
         *clean.groups(),
+        *clean.rootless_homes(),
     ]
     assert removed or subject.name == "labrt-bridge"  # whose launcher undoes it
     assert not left(subject)
