@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from bench import plots, statistics, tables, units
-from bench.experiments.image import FIRST, KINDS, STEPS, UPDATE
 from bench.tables import Table
 from bench.views.base import Picture, Rows, View
 
-PHASES = {FIRST: "first version", UPDATE: "one line changed"}
+FIRST = "first"
+PHASES = {FIRST: "first version", "update": "one line changed"}
 # (step, colour, hatch, what happens in it)
 PARTS = (
     ("pack", plots.SKY, "", "pack: build it, make a guest of it"),
@@ -17,6 +17,7 @@ PARTS = (
     ("unpack", plots.PURPLE, "...", "unpack"),
     ("start", plots.GREEN, "xx", "start, until ready"),
 )
+STEPS = (*(part[0] for part in PARTS), "total")
 HELD = (
     ("kernel", plots.VERMILION, "\\\\", "a kernel"),
     ("guest", plots.ORANGE, "///", "the guest's own: process 1, drivers"),
@@ -58,11 +59,8 @@ def parts(rows: Rows) -> Table:
 
 
 def _held(rows: Rows, subject: str) -> str:
-    sizes = {kind: _middle(rows, subject, "contents", kind) for kind in KINDS}
-    words = {kind: text for kind, _, _, text in HELD}
-    return ", ".join(
-        f"{words[kind]} {units.text(size, 'B')}" for kind, size in sizes.items() if size
-    )
+    sizes = {text: _middle(rows, subject, "contents", kind) for kind, _, _, text in HELD}
+    return ", ".join(f"{text} {units.text(size, 'B')}" for text, size in sizes.items() if size)
 
 
 def _middle(rows: Rows, subject: str, phase: str, metric: str) -> float:

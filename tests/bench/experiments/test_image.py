@@ -97,6 +97,9 @@ def test_a_container_carries_files_and_nothing_else(rows: list[Observation]) -> 
 
 
 def test_the_table_has_both_versions_and_what_is_held(rows: list[Observation]) -> None:
+    assert (*view.PHASES,) == (FIRST, UPDATE)
+    assert view.STEPS == STEPS
+    assert tuple(kind for kind, *_ in view.HELD) == KINDS
     shown = view.table(rows)
     assert [row[1] for row in shown.rows] == list(view.PHASES.values())
     assert any("the image's files" in note for note in shown.notes)
