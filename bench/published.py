@@ -43,7 +43,7 @@ class Result:
 
 
 MIB = 1024**2
-ABSENT = "not told"
+ABSENT = "not known here"
 
 # ---------------------------------------------------------------------------------------------
 # Starts, in seconds. Here: T0→T3, from the call to the ready line of the image's program.
@@ -88,7 +88,7 @@ _COLD_START = Definition(
 _M5D = "AWS m5d.metal; 1 vCPU, 256 MiB, n = 500"
 _NSDI = ("Firecracker, NSDI, raw data", 2020)
 _NSDI_URL = "https://github.com/firecracker-microvm/nsdi2020-data"
-_KATA = ("Kata Containers, CI baselines", 2026)
+_KATA = "Kata Containers, CI baselines"
 _KATA_URL = "https://github.com/kata-containers/kata-containers (tests/metrics, until 2026)"
 _YOUKI = "16 cores, 62 GiB, Linux 6.5, cgroup v2"
 _YOUKI_URL = "https://github.com/youki-dev/youki"
@@ -115,7 +115,8 @@ STARTS = (
         "https://github.com/firecracker-microvm/firecracker/blob/main/SPECIFICATION.md",
     ),
     Result(
-        *_KATA,
+        _KATA,
+        2024,
         "Kata, Cloud Hypervisor",
         0.39,
         "mean",
@@ -124,10 +125,10 @@ STARTS = (
         _KATA_URL,
     ),
     Result(
-        *_KATA, "Kata, QEMU", 0.71, "mean", _ENGINE_TO_DATE, "CI worker, m3.small.x86", _KATA_URL
+        _KATA, 2023, "Kata, QEMU", 0.71, "mean", _ENGINE_TO_DATE, "CI worker, m3.small.x86", _KATA_URL
     ),
     *(
-        Result("crun, README", 2020, name, value, "mean", _RUN_TO_EXIT, ABSENT,
+        Result("crun, README", 2019, name, value, "mean", _RUN_TO_EXIT, ABSENT,
                "https://github.com/containers/crun")
         for name, value in (("crun", 0.0169), ("runc", 0.0334))
     ),
@@ -173,7 +174,8 @@ MEMORY = (
         unit="B",
     ),
     Result(
-        *_KATA,
+        _KATA,
+        2023,
         "Kata, QEMU",
         122_832 * 1024,
         "mean",
@@ -183,7 +185,8 @@ MEMORY = (
         unit="B",
     ),
     Result(
-        *_KATA,
+        _KATA,
+        2024,
         "Kata, Cloud Hypervisor",
         127_220 * 1024,
         "mean",
