@@ -89,6 +89,7 @@ _M5D = "AWS m5d.metal; 1 vCPU, 256 MiB, n = 500"
 _NSDI = ("Firecracker, NSDI, raw data", 2020)
 _NSDI_URL = "https://github.com/firecracker-microvm/nsdi2020-data"
 _KATA = "Kata Containers, CI baselines"
+_M3, _C1 = "CI worker, Equinix m3.small.x86", "CI worker, packet.com c1.small"
 _KATA_URL = "https://github.com/kata-containers/kata-containers (tests/metrics, until 2026)"
 _YOUKI = "16 cores, 62 GiB, Linux 6.5, cgroup v2"
 _YOUKI_URL = "https://github.com/youki-dev/youki"
@@ -121,11 +122,11 @@ STARTS = (
         0.39,
         "mean",
         _ENGINE_TO_DATE,
-        "CI worker, packet.com c1.small",
+        _C1,
         _KATA_URL,
     ),
     Result(
-        _KATA, 2023, "Kata, QEMU", 0.71, "mean", _ENGINE_TO_DATE, "CI worker, m3.small.x86", _KATA_URL
+        _KATA, 2023, "Kata, QEMU", 0.71, "mean", _ENGINE_TO_DATE, _M3, _KATA_URL
     ),
     *(
         Result("crun, README", 2019, name, value, "mean", _RUN_TO_EXIT, ABSENT,
@@ -180,18 +181,18 @@ MEMORY = (
         122_832 * 1024,
         "mean",
         _KATA_PSS,
-        "CI worker, m3.small.x86",
+        _M3,
         _KATA_URL,
         unit="B",
     ),
     Result(
         _KATA,
-        2024,
+        2023,
         "Kata, Cloud Hypervisor",
         127_220 * 1024,
         "mean",
         _KATA_PSS,
-        "CI worker, packet.com c1.small",
+        _C1,
         _KATA_URL,
         unit="B",
     ),
