@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bench import plots, statistics, tables, units
@@ -88,6 +89,7 @@ def way(band: Any, rows: Rows) -> None:
 
 def _stack(axes: Any, rows: Rows, phase: str, parts: Any, unit: str) -> None:
     """Draw a bar per subject, of parts one after the other, its sum beside it."""
+    longest = 0.0
     for place, subject in enumerate(statistics.subjects(rows)):
         end = 0.0
         for metric, colour, hatch, _ in parts:
@@ -95,9 +97,11 @@ def _stack(axes: Any, rows: Rows, phase: str, parts: Any, unit: str) -> None:
             axes.barh(place, size, left=end, height=0.56, color=colour, hatch=hatch,
                       edgecolor=plots.BLACK, linewidth=0.6)  # fmt: skip
             end += size
-        _say(axes, end, place, units.text(end, unit) if end else tables.NOTHING)
+        longest = max(longest, end)
+        whole = _middle(rows, subject, phase, "total") or end  # a sum of medians is no median
+        _say(axes, end, place, units.text(whole, unit) if end else tables.NOTHING)
     axes.xaxis.set_major_formatter(lambda value, _: units.text(value, unit))
-    axes.xaxis.set_major_locator(_few())
+    axes.xaxis.set_major_locator(_few(longest, unit))
 
 
 def _sent(axes: Any, rows: Rows) -> None:
@@ -129,10 +133,13 @@ def _say(axes: Any, end: float, place: float, text: str) -> None:
     )
 
 
-def _few() -> Any:
-    from matplotlib.ticker import MaxNLocator
+def _few(longest: float, unit: str) -> Any:
+    """Return where the marks of an axis go: few, and for bytes at powers of two."""
+    from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-    return MaxNLocator(4)
+    if unit != "B" or not longest:
+        return MaxNLocator(4)
+    return MultipleLocator(2 ** math.ceil(math.log2(longest / 3)))
 
 
 def _legend() -> tuple[list[Any], list[str]]:
