@@ -18,9 +18,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import leftover_vms, oci_cgroups
+from bench import leftover_vms, oci_cgroups, other_host
 from bench.oci_runtime import crun, runc
-from bench.subjects import _oci, docker, podman
+from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 
@@ -31,6 +31,7 @@ KEPT = (
     "containers",
     "docker-daemon",
     "guests",
+    "hosts",
     "images",
     "kernels",
     "layers",
@@ -47,6 +48,12 @@ KEPT = (
 )
 
 
+def other_hosts() -> Iterator[str]:
+    """Remove the hosts that the bench has played, with what runs on them."""
+    for name in other_host.remove_leftovers():
+        yield f"the other host {name}"
+
+
 def containers() -> Iterator[str]:
     """End and undo every container."""
     for name in removal.remove_all():
@@ -58,6 +65,12 @@ def bundles() -> Iterator[str]:
     for runtime in (runc, crun):
         for name in _oci.remove_leftovers(runtime):
             yield f"{runtime.name} container {name}"
+
+
+def sandboxes() -> Iterator[str]:
+    """End every container of bubblewrap and systemd-nspawn."""
+    for name in [*_sandbox.remove_leftovers("bwrap"), *systemd_nspawn.remove()]:
+        yield f"container {name}"
 
 
 def podman_containers() -> Iterator[str]:
@@ -87,6 +100,11 @@ def groups() -> Iterator[str]:
     for name in oci_cgroups.leftovers():
         yield f"cgroup {name}"
     cgroups.remove_top()
+
+
+def rootless_homes() -> Iterator[str]:
+    """Remove what a normal user's containers were given for the bench."""
+    yield from labrt_rootless.remove_leftovers()
 
 
 def bridges() -> Iterator[str]:
@@ -148,12 +166,15 @@ def environment() -> Iterator[str]:
 
 # In this order: what lives is ended before what it uses is removed.
 RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
+    other_hosts,
     containers,
     bundles,
+    sandboxes,
     podman_containers,
     docker_containers,
     machines,
     groups,
+    rootless_homes,
     bridges,
     run_folder,
 )

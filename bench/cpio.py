@@ -8,12 +8,14 @@ needed, and the same input always gives the same bytes.
 
 from __future__ import annotations
 
+import io
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 MAGIC = b"070701"
+HEAD = len(MAGIC) + 13 * 8  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,16 @@ def write(stream: BinaryIO, names: Mapping[str, Node]) -> None:
         inode = inodes.setdefault(node, len(inodes) + 1)
         _entry(stream, name, node, inode, links[node], node.data if first else b"")
     _entry(stream, "TRAILER!!!", Node(0), 0, 1, b"")
+
+
+def sizes(stream: BinaryIO) -> Iterator[tuple[str, int]]:
+    """Read an archive that `write` has made: each name, and the bytes that its entry takes."""
+    while head := stream.read(HEAD):
+        size, length = int(head[54:62], 16), int(head[94:102], 16)
+        name = stream.read(length).rstrip(b"\0").decode()
+        whole = HEAD + length + len(_padding(HEAD + length)) + size + len(_padding(size))
+        stream.seek(whole - HEAD - length, io.SEEK_CUR)
+        yield name, whole
 
 
 def _directories_first(item: tuple[str, Node]) -> tuple[bool, str]:

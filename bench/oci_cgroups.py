@@ -15,12 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labrt import cgroup_folders as folders
-from labrt.cgroups import top
+from labrt.cgroups import Cgroup, top
 
 
 def name(instance: str) -> str:
     """Return the cgroup of an instance, by its path below each hierarchy's root."""
     return f"{top()}-{instance}"
+
+
+def doors(cgroup: Cgroup) -> list[Path]:
+    """Return the files into which a process writes "0" to move itself into a cgroup, in every
+    hierarchy. In v1 a single thread then needs no lock against every fork of the machine."""
+    v2 = cgroup.birth_folder()
+    return [each / "tasks" for each in cgroup.v1_folders()] + ([v2 / "cgroup.procs"] if v2 else [])
 
 
 def remove(pattern: str) -> list[str]:

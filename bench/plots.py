@@ -48,15 +48,17 @@ def draw(
     host: str,
     file: Path,
     draw_band: Callable[[Any, Sequence[Observation]], None],
+    height: float = 1.0,
 ) -> None:
-    """Draw one picture: one band of it for each set of rows that may be compared."""
+    """Draw one picture: one band of it, of so many slides' height, for each set of rows that may be
+    compared."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     with pyplot.rc_context(_style()):
-        heights = [SIZE[1] * max(1.0, _crowd(group) / ROOMY) for group in groups]
+        heights = [SIZE[1] * max(height, _crowd(group) / ROOMY) for group in groups]
         figure = pyplot.figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
         bands = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for band, group in zip(bands, groups, strict=True):

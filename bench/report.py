@@ -185,6 +185,7 @@ def _section(name: str, rows: list[Observation], pictures: dict[str, Path]) -> S
         if each in pictures
     ]
     section.tables = [_plain(table) for table in [*shown, *views.spreads(name, rows)]]
+    section.tables += [_plain(table, texts=True) for table in views.sources(name)]
     return section
 
 

@@ -6,7 +6,7 @@ The program is one file on top of NAME. Its image goes to a real registry before
 change: what is told are the bytes that `push` sends. The same two digests become guests' disks
 (`guest_disk.py`). To be fair, a disk need not travel whole, either: rdiff(1) finds the blocks that
 the other side has already, wherever they lie (the rolling checksum of rsync,
-https://librsync.github.io/page_rdiff.html).
+https://librsync.github.io/page_rdiff.html). The experiment `image` has the times of such a change.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench import guest_disk, local_registry, standalone, units
+from bench import guest_disk, local_registry, other_host, standalone, units
 from bench.tables import NOTHING, Table
 from labrt.building.builder import Wish, build
 from labrt.errors import LabError
 from labrt.images import flattening, registry, store
 from labrt.images.store import Image
 
-CONTAINERFILE = 'FROM {base}\nCOPY program /srv/program\nCMD ["sh", "/srv/program"]\n'
-LINE = "echo version {number}\n"
 BLOCK = 4096  # bytes: a page, and a disk's block
 
 
@@ -64,8 +62,7 @@ def _pushed(place: Path, name: str, base: str, number: int) -> tuple[Image, int]
     """Build a version and push it; return it, and the bytes that were sent."""
     context = place / "context"
     context.mkdir(exist_ok=True)
-    (context / "Containerfile").write_text(CONTAINERFILE.format(base=base))
-    (context / "program").write_text(LINE.format(number=number))
+    other_host.write_version(context, base, number)
     built = build(Wish(context, f"{name}:{number}"))
     try:
         return built, registry.push(built).sent

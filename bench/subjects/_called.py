@@ -28,12 +28,22 @@ class CalledInstance(Instance):
         self._marks = MarkReader(ours)
         self.stamps = Stamps(t0=time.monotonic_ns())
         try:
+            self._before()
             self._client = Client(command, theirs, environment)
-        except OSError as error:
+        except BaseException as error:
             self._let_go()
-            raise InstanceFailed(f"start {command[0]}: {error.strerror}") from error
+            if isinstance(error, OSError):
+                raise InstanceFailed(f"start {command[0]}: {error.strerror}") from error
+            raise
         finally:
             os.close(theirs)
+
+    def _before(self) -> None:
+        """Do what the command leaves to its caller, after T0: nothing, unless overridden.
+
+        Raises:
+            OSError, LabError: that failed.
+        """
 
     @property
     def marks(self) -> MarkReader:

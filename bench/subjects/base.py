@@ -5,6 +5,7 @@ An experiment speaks only to these classes, so it cannot treat a VM and a contai
 
 from __future__ import annotations
 
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from labrt.cgroups import Cgroup
 
 if TYPE_CHECKING:
     from bench.marks import MarkReader
+    from labrt.images.store import Image
 
 Kind = Literal["process", "container", "vm"]
 
@@ -137,6 +139,29 @@ class Subject(ABC):
         Raises:
             InstanceFailed: it could not be started; nothing is left behind.
         """
+
+    def open(self) -> None:  # noqa: B027 - most need nothing
+        """Make the host ready for instances of any image (a launcher, a connection); what isn't
+        made ready here, `prepare` does. Default: nothing."""
+
+    def pack(self, image: Image, name: str) -> Image:
+        """Return what travels to another host, as an image of the store called `name`, which is
+        also the name of `image`. Default: itself."""
+        return image
+
+    def unpack(self, packed: Image, workload: Workload) -> None:
+        """On the other host, in place of `prepare`: do what lies between the arrival of what
+        `pack` returned and the first start of `workload`."""
+        self.prepare(workload)
+
+    def contents(self, packed: Image) -> dict[str, int]:
+        """Return what has been unpacked, in bytes by kind: "kernel", "guest" (what a VM needs
+        besides to run a program), "files" (the image's own)."""
+        from labrt.images import layers
+
+        found = [file.lstat() for each in layers.unpacked(packed) for file in each.rglob("*")]
+        size = sum(file.st_size for file in found if stat.S_ISREG(file.st_mode))
+        return {"kernel": 0, "guest": 0, "files": size}
 
     @abstractmethod
     def close(self) -> None:

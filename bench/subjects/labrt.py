@@ -97,6 +97,10 @@ class Labrt(Subject):
         from labrt.images import layers, store
 
         layers.unpacked(store.resolve(workload.image))
+        self.open()
+
+    def open(self) -> None:
+        """Start the launcher."""
         launcher()
 
     def start(self, workload: Workload, name: str) -> Instance:

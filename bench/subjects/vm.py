@@ -10,7 +10,15 @@ import math
 import time
 from typing import Any, ClassVar
 
-from bench import accelerator, guest, guest_kernel, guest_memory, hypervisor, qemu
+from bench import (
+    accelerator,
+    guest,
+    guest_kernel,
+    guest_memory,
+    guest_package,
+    hypervisor,
+    qemu,
+)
 from bench.accelerator import Verdict
 from bench.born_in import born_in
 from bench.guest import Guest, Root
@@ -23,6 +31,7 @@ from labrt import cgroups
 from labrt.cgroups import Cgroup, top
 from labrt.errors import LabError
 from labrt.images import store
+from labrt.images.store import Image
 from labrt.state import remove_tree
 
 CONNECT_TIMEOUT = 5.0  # seconds for QEMU's serial ports and libvirt's events, once it runs
@@ -169,9 +178,28 @@ class Vm(Subject):
             self._guests[workload.digest] = guest.build(
                 store.resolve(workload.image), root=self.root
             )
+        self._stage(workload)
+
+    def _stage(self, workload: Workload) -> None:
+        self.open()
+        assert self._host is not None, "just opened"
+        self._host.stage(self._guests[workload.digest])
+
+    def open(self) -> None:
+        """Connect to libvirt."""
         if self._host is None:
             self._host = Hypervisor(self._uri)
-        self._host.stage(self._guests[workload.digest])
+
+    def pack(self, image: Image, name: str) -> Image:
+        """A VM takes a kernel along, and its files as a whole."""
+        return guest_package.pack(guest.build(image, root=self.root), name)
+
+    def unpack(self, packed: Image, workload: Workload) -> None:
+        self._guests[workload.digest] = guest_package.unpack(packed, workload.digest)
+        self._stage(workload)
+
+    def contents(self, packed: Image) -> dict[str, int]:
+        return guest_package.contents(packed)
 
     def start(self, workload: Workload, name: str) -> VmInstance:
         assert self._host is not None, "prepare comes first"

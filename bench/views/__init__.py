@@ -16,7 +16,7 @@ from bench.views import _plain
 from bench.views.base import Picture, Rows, View
 
 # In which they are told; others after them.
-ORDER = ("startup", "stop", "memory", "density", "cpu", "bandwidth", "latency")
+ORDER = ("startup", "stop", "memory", "density", "image", "cpu", "bandwidth", "latency")
 
 
 def find(experiment: str) -> View:
@@ -53,6 +53,12 @@ def spreads(name: str, rows: Rows) -> list[Table]:
     return _of_groups(_of(name, rows), spread) if spread else []
 
 
+def sources(name: str) -> list[Table]:
+    """Return what others have published about an experiment's question."""
+    found = find(name).sources
+    return [found()] if found else []
+
+
 def _of(name: str, rows: Rows) -> Rows:
     return [row for row in rows if row.experiment == name]
 
@@ -83,7 +89,7 @@ def draw_all(rows: Rows, host: str, folder: Path) -> dict[str, Path]:
             groups = [group for group in statistics.fair_groups(mine) if picture.drawable(group)]
             if groups:
                 drawn[name] = folder / f"{name}.png"
-                plots.draw(groups, host, drawn[name], picture.draw)
+                plots.draw(groups, host, drawn[name], picture.draw, picture.height)
     return drawn
 
 

@@ -20,11 +20,13 @@ class Picture:
         draw: draws rows that may be compared into a subfigure of matplotlib's.
         drawable: whether some rows are enough for it.
         caption: how to read it.
+        height: of it, in slides.
     """
 
     draw: Callable[[Any, Rows], None]
     drawable: Callable[[Rows], bool]
     caption: str
+    height: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class View:
         table: of rows that may be compared.
         spread: a second table, of how the samples spread, where that is worth one.
         pictures: by the name of their file.
+        sources: what others have published about it, for the report.
     """
 
     table: Callable[[Rows], Table]
     spread: Callable[[Rows], Table] | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
+    sources: Callable[[], Table] | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench import plots, statistics, tables, units
+from bench import plots, published, statistics, tables, units
 from bench.observations import Observation
 from bench.tables import Table
+from bench.views import _published
 from bench.views.base import Picture, View
 
 
@@ -120,4 +121,5 @@ VIEW = View(
             "Each curve ends where a rule, declared beforehand, said stop (×).",
         )
     },
+    sources=lambda: _published.table(published.DENSITY, "Density"),
 )

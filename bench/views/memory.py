@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench import plots, statistics, tables, units
+from bench import plots, published, statistics, tables, units
 from bench.observations import Observation
 from bench.tables import Table
+from bench.views import _published
 from bench.views.base import Picture, View
 
 
@@ -178,6 +179,10 @@ def _has_sizes(rows: Sequence[Observation]) -> bool:
     return bool(statistics.ok(statistics.select(rows, phase="idle")))
 
 
+def _has_pss(rows: Sequence[Observation]) -> bool:
+    return bool(statistics.ok(statistics.select(rows, phase="idle", metric="pss")))
+
+
 VIEW = View(
     table,
     pictures={
@@ -185,6 +190,14 @@ VIEW = View(
             panels,
             _has_sizes,
             "Four ways to count the same instance; none of them is the memory it takes.",
-        )
+        ),
+        "published-memory": _published.picture(
+            published.MEMORY,
+            "idle",
+            "pss",
+            "PSS of all processes that the host has because of one idle instance",
+            _has_pss,
+        ),
     },
+    sources=lambda: _published.table(published.MEMORY, "Memory"),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench import plots, statistics, tables, units
+from bench import plots, published, statistics, tables, units
 from bench.observations import Observation
 from bench.tables import Table
+from bench.views import _published
 from bench.views._samples import ecdf, spread
 from bench.views.base import Picture, View
 
@@ -199,5 +200,13 @@ VIEW = View(
             "Each step is one start: the higher, the more were ready by then. A steep curve is a "
             "steady subject, a long flat end a slow minority; failures keep a curve below 100 %.",
         ),
+        "published": _published.picture(
+            published.STARTS,
+            "T0-T3",
+            "time",
+            "from the call to the ready line of the image's program (T0→T3)",
+            _has_starts,
+        ),
     },
+    sources=lambda: _published.table(published.STARTS, "Start-up"),
 )

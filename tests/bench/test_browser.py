@@ -53,7 +53,7 @@ def test_it_asks_for_nothing_and_nothing_goes_wrong(browser: Browser, page: Path
 def test_every_picture_is_drawn_and_says_what_it_shows(browser: Browser, page: Path) -> None:
     browser.open(page, PROJECTOR)
     pictures = browser.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt.length])")
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     assert all(width == 1920 and words > 50 for width, words in pictures)
 
 

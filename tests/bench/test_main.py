@@ -51,6 +51,7 @@ def test_a_run_leaves_everything_in_one_folder(
         "observations.jsonl",
         "startup.png",
         "startup-ecdf.png",
+        "published.png",
         "density.png",
         "report.html",
     }

@@ -74,7 +74,7 @@ def test_it_is_readable_on_a_phone_and_pictures_have_a_text_alternative(
     found = page(all_rows(row), fingerprint, tmp_path)
     assert any(a.get("name") == "viewport" for t, a in found.tags if t == "meta")
     pictures = [a for t, a in found.tags if t == "img"]
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     for picture in pictures:
         assert "labrt container: " in str(picture.get("alt"))  # what the picture shows, in words
     assert len([t for t, _ in found.tags if t == "table"]) >= 5

@@ -28,7 +28,10 @@ from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 
 ROOT = Path(__file__).parent.parent.parent.parent
-NAMES = ("runc", "crun", "podman", "docker", "labrt-cli", "labrt-bridge")
+NAMES = (
+    *("runc", "crun", "podman", "docker", "bubblewrap", "systemd-nspawn"),
+    *("labrt-cli", "labrt-bridge", "labrt-rootless"),
+)
 # The daemon that docker asks for is the tests' own, and not started yet.
 ABSENT = {
     name: why for name in NAMES if name != "docker" if (why := subjects.make(name).unavailable())
@@ -132,6 +135,9 @@ def test_it_runs_the_images_program_in_namespaces_of_its_own(
 
 def test_it_has_the_workloads_limits(ready: Instance, busybox: Workload) -> None:
     group = group_of(first(ready.pids()))
+    if own := ready.cgroup():  # nspawn has one of its own below it
+        assert f"{group.name}/".startswith(f"{own.name}/")
+        group = own
     for file, value in {"memory.max": str(busybox.memory), "cpu.max": "100000 100000"}.items():
         for path, text in group.files(file, value).items():
             assert path.read_text().strip() == text
@@ -155,6 +161,9 @@ def test_every_process_counts_that_is_there_because_of_it(
         "podman": {"conmon"},
         "docker": {"containerd-shim"},
         "labrt-cli": {psutil.Process().name()},
+        "labrt-rootless": {psutil.Process().name()},
+        "bubblewrap": {"bwrap"},
+        "systemd-nspawn": {"systemd-nspawn"},
     }.get(subject.name, set())
     assert {name.removesuffix("-runc-v2") for name in others} == monitor
     assert {child.pid for child in psutil.Process(inside).children()} <= set(ready.pids())
@@ -248,9 +257,11 @@ def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Wor
     removed = [
         *clean.containers(),
         *clean.bundles(),
+        *clean.sandboxes(),
         *clean.podman_containers(),
         *clean.docker_containers(),
         *clean.groups(),
+        *clean.rootless_homes(),
     ]
     assert removed or subject.name == "labrt-bridge"  # whose launcher undoes it
     assert not left(subject)

@@ -16,7 +16,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="whoever isn't root mi
 @needs_root
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("runc", "runc"), ("crun", "crun"), ("podman", "podman"), ("docker", "docker.io")],
+    [
+        ("runc", "runc"),
+        ("crun", "crun"),
+        ("podman", "podman"),
+        ("docker", "docker.io"),
+        ("bubblewrap", "bubblewrap"),
+        ("systemd-nspawn", "systemd-container"),
+    ],
 )
 def test_a_program_that_is_not_there_is_named_with_its_package(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
