@@ -192,6 +192,7 @@ class Hypervisor:
             kernel=replace(guest.kernel, path=kernel),
             initramfs=self._copy(guest.initramfs, boot / guest.initramfs.name),
             disk=guest.disk and self._stage_disk(guest.disk),
+            boot_disk=guest.boot_disk and self._stage_disk(guest.boot_disk),
         )
 
     def _stage_disk(self, disk: Path) -> Path:

@@ -6,7 +6,7 @@ An experiment speaks only to these classes, so it cannot treat a VM and a contai
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -137,6 +137,11 @@ class Subject(ABC):
         Raises:
             InstanceFailed: it could not be started; nothing is left behind.
         """
+
+    def variants(self) -> Mapping[str, Subject]:
+        """This subject with one thing changed, by what that is ("no seccomp filter"): the rungs of
+        the ladder. They share what `prepare` has opened, and only this one is closed."""
+        return {}
 
     @abstractmethod
     def close(self) -> None:
