@@ -28,6 +28,7 @@ WORDS = (
     "metric",
     "number",
     "verdict",
+    "changed",
 )
 
 AT_A_GLANCE = ("startup", "stop", "memory", "density")  # experiments

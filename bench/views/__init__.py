@@ -16,7 +16,7 @@ from bench.views import _plain
 from bench.views.base import Picture, Rows, View
 
 # In which they are told; others after them.
-ORDER = ("startup", "stop", "memory", "density", "cpu", "bandwidth", "latency")
+ORDER = ("startup", "stop", "memory", "density", "cpu", "bandwidth", "latency", "ladder")
 
 
 def find(experiment: str) -> View:
@@ -83,7 +83,7 @@ def draw_all(rows: Rows, host: str, folder: Path) -> dict[str, Path]:
             groups = [group for group in statistics.fair_groups(mine) if picture.drawable(group)]
             if groups:
                 drawn[name] = folder / f"{name}.png"
-                plots.draw(groups, host, drawn[name], picture.draw)
+                plots.draw(groups, host, drawn[name], picture.draw, picture.height)
     return drawn
 
 
