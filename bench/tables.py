@@ -28,7 +28,6 @@ WORDS = (
     "metric",
     "number",
     "verdict",
-    "changed",
 )
 
 AT_A_GLANCE = ("startup", "stop", "memory", "density")  # experiments

@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "nothing masked": {"skip": ("MaskPath", "MakeReadOnly")},
     "capabilities kept": {"skip": ("DropBoundingSet", "SetCapabilities")},
     "no seccomp filter": {"security_opt": ("seccomp=unconfined",)},
-    "privileged: these three": {"privileged": True},
+    "privileged": {"privileged": True},
 }
 
 

@@ -28,18 +28,16 @@ def rungs(rows: Rows, subject: str) -> list[Rung]:
 
 
 def table(rows: Rows) -> Table:
-    """One line per subject as it is, and one per thing changed."""
-    columns = ["", "changed", "ready", "difference", "95 % interval", "n", "failed"]
+    """A line for each subject as it is, and below it one for each thing changed."""
+    columns = ["", "ready", "difference", "95 % interval", "n", "failed"]
     shown = Table("Ladder: how much later it is ready with one thing changed", columns)
     for subject in statistics.subjects(rows):
         title = statistics.title(rows, subject)
         whole = tables.summary(rows, subject, WHOLE, "time")
-        shown.rows.append(
-            [title, "nothing", tables.middle(whole), *[tables.NOTHING] * 2, *tables.counts(whole)]
-        )
+        shown.rows.append([title, tables.middle(whole), "", "", *tables.counts(whole)])
         for name, found, failed in rungs(rows, subject):
             ready = tables.middle(tables.summary(rows, subject, name, "time"))
-            cells = [title, name, ready, said(found), _interval(found)]
+            cells = [f"· {name}", ready, said(found), _interval(found)]
             shown.rows.append([*cells, str(found.n), str(failed)])
         if not rungs(rows, subject):
             shown.notes.append(f"{title}: nothing can be changed about it.")
@@ -163,8 +161,9 @@ VIEW = View(
             draw,
             lambda rows: bool(_drawn(rows)),
             "A bar to the right: it is ready so much later with that change; to the left: sooner. "
-            "The line is the 95 % interval. Where that holds zero, the bar is hollow and its number "
-            "in brackets. Each subject has a scale of its own.",
+            "The line is the 95 % interval. Where that holds zero, or rests on fewer than six "
+            "rounds, the bar is hollow and its number in brackets. Each subject has a scale of its "
+            "own.",
             height=lines,
         )
     },
