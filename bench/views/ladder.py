@@ -51,14 +51,14 @@ def table(rows: Rows) -> Table:
 
 def own_times(rows: Rows) -> Table:
     """What each step of an unchanged start takes by its own account, the longest first."""
-    shown = Table("What the steps take by their own account", ["", "step", "median", "n"])
+    shown = Table("What the steps take by their own account", ["", "median", "n"])
     for subject in statistics.subjects(rows):
         mine = statistics.select(rows, subject=subject, metric="own time")
         names = dict.fromkeys(row.phase for row in mine)
         found = [(name, tables.summary(mine, subject, name, "own time")) for name in names]
+        shown.rows += [[statistics.title(rows, subject), "", ""]] if found else []
         for name, own in sorted(found, key=lambda pair: -(pair[1].median or 0)):
-            title = statistics.title(rows, subject)
-            shown.rows.append([title, name, tables.middle(own), str(own.n)])
+            shown.rows.append([f"· {name}", tables.middle(own), str(own.n)])
     shown.notes.append(
         "Two processes take them, partly at the same time, so they don't add up to the start."
         if shown.rows
