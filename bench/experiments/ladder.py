@@ -39,6 +39,9 @@ class Ladder(Experiment):
     def trials(self, settings: Settings) -> int:
         return settings.n or (7 if settings.quick else 30)
 
+    def starts(self, subject: Subject) -> int:
+        return 1 + len(subject.variants())
+
     def measure(self, trial: Trial) -> None:
         rungs = [(WHOLE, trial.subject), *trial.subject.variants().items()]
         random.Random(f"{trial.conditions.get('seed')} {trial.sample}").shuffle(rungs)

@@ -11,6 +11,8 @@ import pytest
 
 from bench import subjects
 from bench.experiments.ladder import GIVE_UP_AFTER, WHOLE, Ladder
+from bench.progress import TimeLeft
+from bench.runner import Planned
 from bench.subjects.base import Subject, Workload
 from bench.subjects.labrt import VARIANTS
 from bench.views.ladder import WHOLE as WHOLE_SHOWN
@@ -79,6 +81,12 @@ def test_where_nothing_starts_it_is_given_up(tmp_path: Path) -> None:
 def test_a_subject_without_rungs_has_its_own_start_alone(tmp_path: Path) -> None:
     rows, _ = run(plan_of([Toy()], [Ladder()]), tmp_path)
     assert {row.phase for row in rows} == {WHOLE}
+
+
+def test_its_first_guess_of_a_trial_s_time_counts_all_rungs() -> None:
+    left = TimeLeft([])
+    one, three = (left.expected(Planned(Ladder(), toy, 0)) for toy in (Toy(), Changeable()))
+    assert three == pytest.approx(3 * one)
 
 
 def test_who_shows_it_calls_the_unchanged_start_the_same() -> None:
