@@ -52,7 +52,7 @@ class Ladder(Experiment):
                 failures = 0
             except (InstanceFailed, LabError) as error:
                 failures += 1
-                if failures == GIVE_UP_AFTER:
+                if failures == min(GIVE_UP_AFTER, len(rungs)):
                     raise
                 trial.fail(name, "time", "s", " ".join(str(error).split()))
 
