@@ -58,13 +58,14 @@ class Guest:
 
     Attributes:
         disk: what the guest sees as /dev/vda, or None.
+        boot_disk: a disk with a boot loader and all that the guest boots, or None.
     """
 
     kernel: Kernel
     initramfs: Path
     digest: str
     disk: Path | None = None
-    command_line: str = COMMAND_LINE
+    boot_disk: Path | None = None
 
 
 def build(
@@ -125,7 +126,7 @@ def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path) -> None:
 
 def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path) -> None:
     known: dict[str, bytes] = {}
-    with _aside(disk) as new:
+    with aside(disk) as new:
         guest_disk.write(_noting(flattening.members(image), known), new)
         user = guest_entrypoint.account(image, known)
     ours = guest_initramfs.guest_nodes(kernel, user, disk=True)
@@ -158,12 +159,12 @@ def _write(path: Path, nodes: dict[str, cpio.Node]) -> None:
     Not compressed: the file is small, the host's page cache holds it, and the guest would spend
     more time unpacking it than the hypervisor spends copying it.
     """
-    with _aside(path) as new, new.open("wb") as stream:
+    with aside(path) as new, new.open("wb") as stream:
         cpio.write(stream, nodes)
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
+def aside(path: Path) -> Iterator[Path]:
     """Give the name of a file to be made, which becomes `path` whole or not at all (rename(2)).
 
     Raises:

@@ -138,20 +138,20 @@ class Hypervisor:
     """An open connection. A context manager.
 
     Args:
-        uri: a libvirt URI of this host; None for the driver inside this process.
+        uri: a libvirt URI; None for the driver inside this process. However it is reached
+            (qemu+ssh://, qemu+tls://, …), its VMs must run on this host.
 
     Attributes:
         owner: uid and gid that QEMU runs as.
 
     Raises:
-        LabError: libvirt isn't installed or refuses; or its QEMU isn't on this host.
+        LabError: libvirt isn't installed or refuses; or its VMs run on another host.
     """
 
     def __init__(self, uri: str | None = None) -> None:
         libvirt = _libvirt()
         self.uri = uri or EMBED
         self.embedded = self.uri == EMBED
-        _check_local(self.uri)
         self._disks: Path | None = None
         self.folder = _embed_folder() if self.embedded else _private_folder(self.uri)
         self._domains: dict[str, Domain] = {}
@@ -176,6 +176,8 @@ class Hypervisor:
                 f"its VMs are {self._connection.getType()}, not QEMU",
                 remedy="leave --connect out, or name a qemu:/// URI",
             )
+        if not self.embedded:
+            _check_here(self.uri, self._connection.getHostname())
         # Asking what QEMU can do also has libvirt probe it now, not in the first timed start.
         self.owner = _qemu_user(self._connection.getCapabilities())
         self._connection.domainEventRegisterAny(
@@ -192,6 +194,7 @@ class Hypervisor:
             kernel=replace(guest.kernel, path=kernel),
             initramfs=self._copy(guest.initramfs, boot / guest.initramfs.name),
             disk=guest.disk and self._stage_disk(guest.disk),
+            boot_disk=guest.boot_disk and self._stage_disk(guest.boot_disk),
         )
 
     def _stage_disk(self, disk: Path) -> Path:
@@ -324,16 +327,24 @@ def _libvirt() -> Any:
     return libvirt
 
 
-def _check_local(uri: str) -> None:
-    """A guest's kernel is a file of this host and its serial ports are sockets of this host."""
-    parts = urlsplit(uri)
-    if parts.netloc or "+" in parts.scheme:
-        raise LabError(
-            f"use {uri}",
-            "its VMs run on another host",
-            "they can't reach the guest's kernel and the sockets of its serial ports, on this one",
-            "run the lab on that host, or leave --connect out",
-        )
+def _check_here(uri: str, there: str) -> None:
+    """Refuse a libvirt whose VMs run on another host, `there`, however it is reached.
+
+    Raises:
+        LabError: they do.
+    """
+    import libvirt
+
+    here = libvirt.open("test:///default").getHostname()  # as libvirt itself writes it
+    if there == here:
+        return
+    raise LabError(
+        f"use {uri}",
+        f"its VMs run on {there}, and this host is {here}",
+        "a guest's kernel and its serial ports are files and sockets of this host, "
+        "and what a VM takes is read in this host's /proc",
+        f"run ./lab bench on {there}, or leave --connect out",
+    )
 
 
 def _embed_folder() -> Path:
@@ -409,6 +420,11 @@ def _cannot_connect(uri: str, error: Exception) -> LabError:
     elif "Failed to connect socket" in said:
         cause = "no libvirt daemon answers there"
         remedy = "start it, or leave --connect out: the lab's own libvirt needs no daemon"
+    elif "Cannot recv data" in said:
+        cause = "ssh doesn't get there, or nothing answers it"
+        remedy = (
+            f"try ssh {urlsplit(uri).hostname} true; there must be libvirtd and virt-ssh-helper"
+        )
     elif "no connection driver available" in said:
         cause = "libvirt's QEMU driver isn't installed"
         remedy = "run ./lab setup (Debian package libvirt-daemon-driver-qemu)"

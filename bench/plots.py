@@ -48,17 +48,20 @@ def draw(
     host: str,
     file: Path,
     draw_band: Callable[[Any, Sequence[Observation]], None],
-    height: float = 1.0,
+    height: Callable[[Sequence[Observation]], float] | None = None,
 ) -> None:
-    """Draw one picture: one band of it, of so many slides' height, for each set of rows that may be
-    compared."""
+    """Draw one picture: one band of it for each set of rows that may be compared.
+
+    Args:
+        height: of a band, in slides; None: as its subjects need.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     with pyplot.rc_context(_style()):
-        heights = [SIZE[1] * max(height, _crowd(group) / ROOMY) for group in groups]
+        heights = [SIZE[1] * max(1.0, (height or _crowd)(group)) for group in groups]
         figure = pyplot.figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
         bands = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         for band, group in zip(bands, groups, strict=True):
@@ -68,8 +71,8 @@ def draw(
         pyplot.close(figure)
 
 
-def _crowd(rows: Sequence[Observation]) -> int:
-    return len(statistics.subjects(rows))
+def _crowd(rows: Sequence[Observation]) -> float:
+    return len(statistics.subjects(rows)) / ROOMY
 
 
 def _style() -> Any:

@@ -47,8 +47,9 @@ class TimeLeft:
         """Return how long a trial is expected to take: as its like, or a first guess."""
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
-        guesses = _GUESS if trial.experiment.repeats else _GUESS_RAMP
-        return guesses.get(trial.subject.kind, 1.0)
+        if not trial.experiment.repeats:
+            return _GUESS_RAMP.get(trial.subject.kind, 1.0)
+        return _GUESS.get(trial.subject.kind, 1.0) * trial.experiment.starts(trial.subject)
 
 
 class _LeftColumn(ProgressColumn):

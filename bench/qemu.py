@@ -1,9 +1,9 @@
 """The lab's virtual machine, said twice: as a libvirt domain and as QEMU arguments.
 
-Machine type q35 under KVM and under TCG (software emulation) alike. Nothing that the guest doesn't
-use: no graphics, USB, balloon or network, and a disk only where the image is on one. Two serial
-ports: the kernel's console (evidence when a boot fails) and the entry point's standard input and
-output (the marks).
+The same under KVM and under TCG (software emulation). Nothing that the guest doesn't use: no
+graphics, USB, balloon or network, and a disk only where it has something on one. Two serial ports:
+the kernel's console (evidence when a boot fails) and the entry point's standard input and output
+(the marks). What may differ besides is in bench/vm_setup.py.
 
 https://libvirt.org/formatdomain.html, qemu(1).
 """
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from bench.guest import COMMAND_LINE
+from bench import vm_setup
+from bench.vm_setup import Setup
 from labrt.errors import LabError
 
 Accelerator = Literal["kvm", "tcg"]
 
 BINARY = "qemu-system-x86_64"
-MACHINE = "q35"
 # KVM runs the guest on the host's CPU as it is; TCG emulates the plainest 64-bit one.
 CPU = {"kvm": "host", "tcg": "qemu64"}
 DOMAIN_TYPE = {"kvm": "kvm", "tcg": "qemu"}
@@ -50,6 +50,7 @@ class Machine:
         memory: guest RAM, bytes.
         vcpus: number of virtual CPUs.
         command: replaces the image's Cmd; see `command_line`.
+        boot_disk: what the machine boots from if no kernel is handed to it.
     """
 
     name: str
@@ -62,17 +63,19 @@ class Machine:
     accelerator: Accelerator
     disk: Path | None = None
     command: tuple[str, ...] = ()
+    boot_disk: Path | None = None
+    setup: Setup = Setup()
 
 
-def command_line(machine: Machine) -> str:
+def command_line(setup: Setup, command: tuple[str, ...]) -> str:
     """Return the kernel's command line. Words after "--" become process 1's arguments, and it hands
     them on to the entry point (the kernel's Documentation/admin-guide/kernel-parameters.rst).
 
     Raises:
         LabError: a word that the command line can't carry.
     """
-    words = [_word(word) for word in machine.command]
-    return " ".join([COMMAND_LINE, *(("--", *words) if words else ())])
+    words = [_word(word) for word in command]
+    return " ".join([setup.command_line, *(("--", *words) if words else ())])
 
 
 def _word(word: str) -> str:
@@ -112,67 +115,84 @@ def domain_xml(machine: Machine) -> str:
 
     on_reboot and on_crash: a guest that panics resets, and a domain that resets is over.
     """
-    kernel, initramfs, console, stdio, emulator = (
-        escape(str(path))
-        for path in (
-            machine.kernel,
-            machine.initramfs,
-            machine.console,
-            machine.stdio,
-            binary(),
-        )
-    )
     return f"""\
 <domain type='{DOMAIN_TYPE[machine.accelerator]}'>
-  <name>{escape(machine.name)}</name>
+  <name>{_text(machine.name)}</name>
   <memory unit='b'>{machine.memory}</memory>
   <vcpu>{machine.vcpus}</vcpu>
   <os>
-    <type arch='x86_64' machine='{MACHINE}'>hvm</type>
-    <kernel>{kernel}</kernel>
-    <initrd>{initramfs}</initrd>
-    <cmdline>{escape(command_line(machine))}</cmdline>
+    <type arch='x86_64' machine='{machine.setup.machine}'>hvm</type>
+{_firmware_xml(machine.setup)}\
+{_kernel_xml(machine)}\
   </os>
-  <features><acpi/></features>
+  <features>{"<acpi/>" if machine.setup.acpi else ""}</features>
   {DOMAIN_CPU[machine.accelerator]}
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>destroy</on_reboot>
   <on_crash>destroy</on_crash>
   <devices>
-    <emulator>{emulator}</emulator>
-{_disk_xml(machine.disk)}\
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-    <serial type='unix'><source mode='connect' path='{console}'/></serial>
-    <serial type='unix'><source mode='connect' path='{stdio}'/></serial>
+    <emulator>{_text(binary())}</emulator>
+{_disk_xml(machine.disk, "vda")}\
+{_disk_xml(machine.boot_disk, "vdb", "<boot order='1'/>")}\
+{"" if machine.setup.extras else NO_EXTRAS}\
+    <serial type='unix'><source mode='connect' path='{_text(machine.console)}'/></serial>
+    <serial type='unix'><source mode='connect' path='{_text(machine.stdio)}'/></serial>
   </devices>
 </domain>
 """
 
 
-def _disk_xml(disk: Path | None) -> str:
+NO_EXTRAS = """\
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+"""
+
+
+def _text(value: object) -> str:
+    return escape(str(value), {"'": "&apos;"})
+
+
+def _firmware_xml(setup: Setup) -> str:
+    if setup.firmware == "SeaBIOS":
+        return ""  # QEMU's own choice
+    return f"    <loader type='rom'>{_text(vm_setup.qboot())}</loader>\n"
+
+
+def _kernel_xml(machine: Machine) -> str:
+    if machine.boot_disk is not None:
+        return ""
+    return f"""\
+    <kernel>{_text(machine.kernel)}</kernel>
+    <initrd>{_text(machine.initramfs)}</initrd>
+    <cmdline>{_text(command_line(machine.setup, machine.command))}</cmdline>
+"""
+
+
+def _disk_xml(disk: Path | None, name: str, boot: str = "") -> str:
     if disk is None:
         return ""
     return f"""\
     <disk type='file'>
       <driver name='qemu' type='raw'/>
-      <source file='{escape(str(disk), {"'": "&apos;"})}'/>
-      <target dev='vda' bus='virtio'/>
+      <source file='{_text(disk)}'/>
+      <target dev='{name}' bus='virtio'/>{boot}
       <readonly/>
     </disk>
 """
 
 
 def arguments(machine: Machine) -> list[str]:
-    """Return a QEMU command for the same machine, started without libvirt."""
+    """Return a QEMU command for the same machine in the default setup, started without libvirt."""
+    assert machine.setup == Setup(), "the others are libvirt's alone"
     return [
         binary(),
         *("-name", machine.name),
-        *("-machine", MACHINE, "-accel", machine.accelerator, "-cpu", CPU[machine.accelerator]),
+        *("-machine", machine.setup.machine),
+        *("-accel", machine.accelerator, "-cpu", CPU[machine.accelerator]),
         *("-m", f"size={machine.memory // 1024}k", "-smp", str(machine.vcpus)),
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-kernel", str(machine.kernel), "-initrd", str(machine.initramfs)),
-        *("-append", command_line(machine)),
+        *("-append", command_line(machine.setup, machine.command)),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
         *(("-drive", _drive(machine.disk)) if machine.disk else ()),

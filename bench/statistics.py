@@ -363,6 +363,45 @@ def compare(
 
 
 # ---------------------------------------------------------------------------------------------
+# One subject with one thing changed
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more a changed instance takes than an unchanged one of the same round: the median of
+    these differences with its 95 % interval, which is None with fewer than two.
+    """
+
+    n: int
+    unit: str
+    median: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def told_apart(self) -> bool:
+        """True if the interval doesn't hold zero, and rests on enough samples to be one."""
+        if self.low is None or self.high is None or self.n < ENOUGH:
+            return False
+        return self.low > 0 or self.high < 0
+
+
+def difference(changed: Sequence[Observation], whole: Sequence[Observation]) -> Difference:
+    """Compare samples of the same rounds, pair by pair: a slow minute of the host is in both.
+
+    Raises:
+        Unfair: the rows were taken under different conditions.
+    """
+    check_fair([*changed, *whole])
+    of = {row.sample: row.value for row in select(whole, status="ok")}
+    pairs = [(row.value, of.get(row.sample)) for row in select(changed, status="ok")]
+    found = [a - b for a, b in pairs if a is not None and b is not None]
+    unit = whole[0].unit if whole else ""
+    summary = summary_of(found, 0, unit)
+    return Difference(len(found), unit, summary.median, summary.low, summary.high)
+
+
+# ---------------------------------------------------------------------------------------------
 # A slope: what one more instance costs
 
 

@@ -257,6 +257,10 @@ class Experiment(ABC):
         """How many trials each subject gets: at least 1."""
         return 1
 
+    def starts(self, subject: Subject) -> int:
+        """How many instances a trial that repeats starts: a first guess of its time rests on it."""
+        return 1
+
     @abstractmethod
     def measure(self, trial: Trial) -> None:
         """Do one trial and record its rows. The trial destroys what was started.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -105,6 +105,10 @@ class Instance(ABC):
         hypervisor process is guest RAM, "hypervisor_bytes": the rest). Default: nothing."""
         return {}
 
+    def steps(self) -> dict[str, float]:
+        """Seconds that the steps of its start took by its own account, by name. Default: none."""
+        return {}
+
     def __enter__(self) -> Self:
         return self
 
@@ -162,6 +166,10 @@ class Subject(ABC):
         found = [file.lstat() for each in layers.unpacked(packed) for file in each.rglob("*")]
         size = sum(file.st_size for file in found if stat.S_ISREG(file.st_mode))
         return {"kernel": 0, "guest": 0, "files": size}
+    def variants(self) -> Mapping[str, Subject]:
+        """This subject with one thing changed, by what that is ("no seccomp filter"): the rungs of
+        the ladder. They share what `prepare` has opened, and only this one is closed."""
+        return {}
 
     @abstractmethod
     def close(self) -> None:

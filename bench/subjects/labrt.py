@@ -6,9 +6,11 @@ Everything here runs on the host side.
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from bench.marks import INIT, READY, MarkReader
@@ -19,12 +21,30 @@ from labrt.client import Container, run
 from labrt.errors import LabError
 from labrt.launching import launcher
 
+# One thing of a container left out, as labrt.run() takes it (docs/recipe.md).
+VARIANTS: dict[str, dict[str, Any]] = {
+    "no limits": {"skip": ("SetLimit",)},
+    "no network namespace": {"network": "host"},
+    "loopback stays down": {"skip": ("RaiseLoopback",)},
+    "no pid namespace": {"pid": "host"},
+    "no ipc namespace": {"ipc": "host"},
+    "no uts namespace": {"uts": "host", "hostname": None},
+    "no host name of its own": {"skip": ("SetHostname",)},
+    "no cgroup namespace": {"cgroupns": "host"},
+    "nothing masked": {"skip": ("MaskPath", "MakeReadOnly")},
+    "capabilities kept": {"skip": ("DropBoundingSet", "SetCapabilities")},
+    "no seccomp filter": {"security_opt": ("seccomp=unconfined",)},
+    "privileged": {"privileged": True},
+}
+
 
 class LabrtInstance(Instance):
     """One container."""
 
     def __init__(self, name: str, workload: Workload, **options: Any) -> None:
         self.name = name
+        limits = {"memory": str(workload.memory), "cpus": workload.cpus}
+        wishes = {"hostname": name, **limits, **options}
         self.stamps = Stamps(t0=time.monotonic_ns())
         ours, theirs = os.pipe()
         self._marks = MarkReader(ours)
@@ -32,12 +52,9 @@ class LabrtInstance(Instance):
             self._container: Container = run(
                 workload.image,
                 workload.command,
-                hostname=name,
-                memory=str(workload.memory),
-                cpus=workload.cpus,
                 stdout=theirs,
                 stderr=theirs,
-                **options,
+                **wishes,
             )
         except BaseException as error:
             self._marks.close()
@@ -76,12 +93,18 @@ class LabrtInstance(Instance):
     def cgroup(self) -> Cgroup | None:
         return self._container.cgroup
 
+    def steps(self) -> dict[str, float]:
+        took: dict[str, float] = {}
+        for step in self._container.trace:
+            took[step.name] = took.get(step.name, 0.0) + step.duration / 1e9
+        return took
+
 
 class Labrt(Subject):
     name: ClassVar = "labrt"
     kind: ClassVar = "container"
     title: ClassVar = "labrt container"
-    options: ClassVar[dict[str, Any]] = {}  # what it gets besides, as labrt.run() takes it
+    options: Mapping[str, Any] = {}  # what it gets besides, as labrt.run() takes it
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
@@ -91,6 +114,14 @@ class Labrt(Subject):
             "posture": "all seven namespaces, root mapped to an unprivileged uid",
             "network": self.options.get("network", "none"),
         }
+
+    def variants(self) -> Mapping[str, Subject]:
+        return {said: self._with(options) for said, options in VARIANTS.items()}
+
+    def _with(self, options: Mapping[str, Any]) -> Labrt:
+        other = copy.copy(self)
+        other.options = {**self.options, **options}
+        return other
 
     def prepare(self, workload: Workload) -> None:
         """Unpack the layers and start the launcher."""

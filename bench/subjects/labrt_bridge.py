@@ -4,6 +4,7 @@ host's packet filter that masquerades it. The difference to `labrt` is what that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from bench.subjects.labrt import Labrt
@@ -14,7 +15,7 @@ from labrt.errors import LabError
 class LabrtBridge(Labrt):
     name: ClassVar = "labrt-bridge"
     title: ClassVar = "labrt, bridge"
-    options: ClassVar[dict[str, Any]] = {"network": "bridge"}
+    options: Mapping[str, Any] = {"network": "bridge"}
 
     def unavailable(self) -> str | None:
         if reason := super().unavailable():

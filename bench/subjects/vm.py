@@ -6,27 +6,33 @@ and T3 the marks that arrive over the guest's second serial port.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from bench import (
     accelerator,
+    boot_disk,
     guest,
     guest_kernel,
     guest_memory,
     guest_package,
     hypervisor,
     qemu,
+    vm_setup,
 )
 from bench.accelerator import Verdict
 from bench.born_in import born_in
-from bench.guest import Guest, Root
+from bench.guest import Guest
 from bench.hypervisor import Domain, Hypervisor
 from bench.marks import INIT, READY, MarkReader
 from bench.qemu import Machine
 from bench.serial_ports import SerialPorts
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.vm_setup import Setup
 from labrt import cgroups
 from labrt.cgroups import Cgroup, top
 from labrt.errors import LabError
@@ -41,12 +47,19 @@ class VmInstance(Instance):
     """One libvirt domain, its two serial ports, its cgroup and its folder."""
 
     def __init__(
-        self, name: str, workload: Workload, host: Hypervisor, built: Guest, verdict: Verdict
+        self,
+        name: str,
+        workload: Workload,
+        host: Hypervisor,
+        built: Guest,
+        verdict: Verdict,
+        setup: Setup,
     ) -> None:
         self.name = name
         self.stamps = Stamps()
         self._host = host
         self._guest = built
+        self._setup = setup
         self._memory = workload.memory
         self._domain: Domain | None = None
         self._ports: SerialPorts | None = None
@@ -73,12 +86,14 @@ class VmInstance(Instance):
                 kernel=staged.kernel.path,
                 initramfs=staged.initramfs,
                 disk=staged.disk,
+                boot_disk=staged.boot_disk,
                 console=self._ports.console_path,
                 stdio=self._ports.stdio_path,
                 memory=workload.memory,
                 vcpus=math.ceil(workload.cpus),
                 accelerator=verdict.accelerator,
                 command=workload.command,
+                setup=self._setup,
             )
         )
         with born_in(self._cgroup):
@@ -107,7 +122,8 @@ class VmInstance(Instance):
 
     def stop(self, timeout: float) -> None:
         assert self._domain is not None, "set by the constructor"
-        if reason := self._guest.kernel.no_power_button:
+        no_acpi = "" if self._setup.acpi else "its machine has no ACPI, so no power button"
+        if reason := no_acpi or self._guest.kernel.no_power_button:
             raise InstanceFailed(f"the guest can't be asked to stop: {reason}")
         deadline = time.monotonic() + timeout
         self._domain.press_power_button()
@@ -149,17 +165,21 @@ class Vm(Subject):
     name: ClassVar = "vm"
     kind: ClassVar = "vm"
     title: ClassVar = "libvirt VM"
-    root: ClassVar[Root] = "initramfs"  # where the guest has the image
+    setup: Setup = Setup()
 
     def __init__(self, connection: str | None = None) -> None:
         self._uri = connection
         self._host: Hypervisor | None = None
-        self._guests: dict[str, Guest] = {}
+        self._guests: dict[tuple[Any, ...], Guest] = {}
 
     def unavailable(self) -> str | None:
         try:
             qemu.binary()
-            guest.check(self.root)
+            guest.check(self.setup.root)
+            if self.setup.boot == "loader":
+                boot_disk.check()
+            if self.setup.firmware == "qboot":
+                vm_setup.qboot()
         except LabError as error:
             return str(error)
         return hypervisor.no_libvirt()
@@ -167,23 +187,38 @@ class Vm(Subject):
     def conditions(self) -> dict[str, Any]:
         return {
             "accelerator": accelerator.verdict().accelerator,
-            "machine": qemu.MACHINE,
             "connection": self._uri or hypervisor.EMBED,
             "guest_kernel": guest_kernel.find_kernel().release,
-            "guest_root": self.root,
+            **self.setup.conditions(),
         }
 
+    def variants(self) -> Mapping[str, Subject]:
+        return {said: self._with(setup) for said, setup in vm_setup.one_change_each(self.setup)}
+
+    def _with(self, setup: Setup) -> Vm:
+        other = copy.copy(self)  # with the same connection and the same guests
+        other.setup = setup
+        return other
+
     def prepare(self, workload: Workload) -> None:
-        if workload.digest not in self._guests:
-            self._guests[workload.digest] = guest.build(
-                store.resolve(workload.image), root=self.root
-            )
+        self.setup.applied(workload)  # or it can't be
         self._stage(workload)
 
     def _stage(self, workload: Workload) -> None:
         self.open()
         assert self._host is not None, "just opened"
-        self._host.stage(self._guests[workload.digest])
+        self._host.stage(self._guest(workload))
+
+    def _guest(self, workload: Workload) -> Guest:
+        """Return what boots, built on first use."""
+        key = (workload.digest, workload.command, self.setup)
+        if key not in self._guests:
+            built = guest.build(store.resolve(workload.image), root=self.setup.root)
+            if self.setup.boot == "loader":
+                words = qemu.command_line(self.setup, workload.command)
+                built = replace(built, boot_disk=boot_disk.build(built, words))
+            self._guests[key] = built
+        return self._guests[key]
 
     def open(self) -> None:
         """Connect to libvirt."""
@@ -192,10 +227,11 @@ class Vm(Subject):
 
     def pack(self, image: Image, name: str) -> Image:
         """A VM takes a kernel along, and its files as a whole."""
-        return guest_package.pack(guest.build(image, root=self.root), name)
+        return guest_package.pack(guest.build(image, root=self.setup.root), name)
 
     def unpack(self, packed: Image, workload: Workload) -> None:
-        self._guests[workload.digest] = guest_package.unpack(packed, workload.digest)
+        key = (workload.digest, workload.command, self.setup)
+        self._guests[key] = guest_package.unpack(packed, workload.digest)
         self._stage(workload)
 
     def contents(self, packed: Image) -> dict[str, int]:
@@ -203,8 +239,10 @@ class Vm(Subject):
 
     def start(self, workload: Workload, name: str) -> VmInstance:
         assert self._host is not None, "prepare comes first"
-        built = self._guests[workload.digest]
-        return VmInstance(name, workload, self._host, built, accelerator.verdict())
+        workload = self.setup.applied(workload)
+        return VmInstance(
+            name, workload, self._host, self._guest(workload), accelerator.verdict(), self.setup
+        )
 
     def close(self) -> None:
         if self._host is not None:

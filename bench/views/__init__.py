@@ -16,7 +16,19 @@ from bench.views import _plain
 from bench.views.base import Picture, Rows, View
 
 # In which they are told; others after them.
-ORDER = ("startup", "stop", "memory", "density", "image", "cpu", "bandwidth", "latency")
+ORDER = (
+    "startup",
+    "stop",
+    "memory",
+    "density",
+    "image",
+    "cpu",
+    "bandwidth",
+    "latency",
+    "ladder",
+    "limits",
+    "isolation",
+)
 
 
 def find(experiment: str) -> View:

@@ -31,7 +31,7 @@ def picture(
         drawable,
         "Above what was measured here, below what others have published, on other machines, and "
         "each by the definition that stands over it. Figures of two definitions can't be compared.",
-        height=lines * LINE / plots.SIZE[1],
+        height=lambda rows: lines * LINE / plots.SIZE[1],
     )
 
 

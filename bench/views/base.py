@@ -20,13 +20,13 @@ class Picture:
         draw: draws rows that may be compared into a subfigure of matplotlib's.
         drawable: whether some rows are enough for it.
         caption: how to read it.
-        height: of it, in slides.
+        height: how many times a slide's it needs; None: as many as its subjects need.
     """
 
     draw: Callable[[Any, Rows], None]
     drawable: Callable[[Rows], bool]
     caption: str
-    height: float = 1.0
+    height: Callable[[Rows], float] | None = None
 
 
 @dataclass(frozen=True)
