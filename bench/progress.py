@@ -25,7 +25,7 @@ class TimeLeft:
     """An estimate: what is still to come, at the mean time that its like has taken so far."""
 
     def __init__(
-        self, planned: list[Planned], known: Mapping[tuple[str, str], float] | None = None
+        self, planned: list[Planned], known: Mapping[tuple[str, str, str], float] | None = None
     ) -> None:
         self._left = list(planned)
         self._took = {key: [seconds] for key, seconds in (known or {}).items()}
@@ -48,7 +48,8 @@ class TimeLeft:
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
         guesses = _GUESS if trial.experiment.repeats else _GUESS_RAMP
-        return guesses.get(trial.subject.kind, 1.0)
+        each = guesses.get(trial.subject.kind, 1.0)
+        return each * trial.variant.parallel if trial.experiment.repeats else each
 
 
 class _LeftColumn(ProgressColumn):

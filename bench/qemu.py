@@ -49,6 +49,7 @@ class Machine:
         console, stdio: Unix sockets of the host that the two serial ports connect to.
         memory: guest RAM, bytes.
         vcpus: number of virtual CPUs.
+        io: bytes/s that it may read from its disk, and as many to write; None: no limit.
         command: replaces the image's Cmd; see `command_line`.
     """
 
@@ -62,6 +63,7 @@ class Machine:
     accelerator: Accelerator
     disk: Path | None = None
     command: tuple[str, ...] = ()
+    io: int | None = None
 
 
 def command_line(machine: Machine) -> str:
@@ -134,7 +136,7 @@ def domain_xml(machine: Machine) -> str:
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
-{_disk_xml(machine.disk)}\
+{_disk_xml(machine)}\
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     <serial type='unix'><source mode='connect' path='{console}'/></serial>
@@ -144,17 +146,24 @@ def domain_xml(machine: Machine) -> str:
 """
 
 
-def _disk_xml(disk: Path | None) -> str:
-    if disk is None:
+def _disk_xml(machine: Machine) -> str:
+    if machine.disk is None:
         return ""
     return f"""\
     <disk type='file'>
       <driver name='qemu' type='raw'/>
-      <source file='{escape(str(disk), {"'": "&apos;"})}'/>
+      <source file='{escape(str(machine.disk), {"'": "&apos;"})}'/>
       <target dev='vda' bus='virtio'/>
       <readonly/>
-    </disk>
+{_throttle_xml(machine.io)}    </disk>
 """
+
+
+def _throttle_xml(rate: int | None) -> str:
+    if rate is None:
+        return ""
+    each = (f"<{way}_bytes_sec>{rate}</{way}_bytes_sec>" for way in ("read", "write"))
+    return f"      <iotune>{''.join(each)}</iotune>\n"
 
 
 def arguments(machine: Machine) -> list[str]:
@@ -169,10 +178,11 @@ def arguments(machine: Machine) -> list[str]:
         *("-append", command_line(machine)),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
-        *(("-drive", _drive(machine.disk)) if machine.disk else ()),
+        *(("-drive", _drive(machine.disk, machine.io)) if machine.disk else ()),
     ]
 
 
-def _drive(disk: Path) -> str:
+def _drive(disk: Path, io: int | None) -> str:
     file = str(disk).replace(",", ",,")  # QEMU's way to write a comma
-    return f"if=virtio,format=raw,readonly=on,file={file}"
+    throttle = "" if io is None else f",throttling.bps-read={io},throttling.bps-write={io}"
+    return f"if=virtio,format=raw,readonly=on,file={file}{throttle}"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import oci_bundle, oci_cgroups, oci_runtime
+from bench import io_limit, oci_bundle, oci_cgroups, oci_runtime
 from bench.client import ended
 from bench.oci_runtime import Runtime
 from bench.subjects._called import CalledInstance
@@ -153,7 +153,8 @@ class Oci(Subject):
 
     def start(self, workload: Workload, name: str) -> Instance:
         try:
-            wishes = given(memory=str(workload.memory), cpus=workload.cpus, hostname=name)
+            limits = {"memory": workload.memory, "cpus": workload.cpus}
+            wishes = given(hostname=name, **limits, **io_limit.options(workload.io))
             spec = declare(store.resolve(workload.image), workload.command, wishes)
         except LabError as error:
             raise InstanceFailed(str(error)) from error

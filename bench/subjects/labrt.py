@@ -11,6 +11,7 @@ import signal
 import time
 from typing import Any, ClassVar
 
+from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt import cgroups
@@ -37,6 +38,7 @@ class LabrtInstance(Instance):
                 cpus=workload.cpus,
                 stdout=theirs,
                 stderr=theirs,
+                **io_limit.options(workload.io),
                 **options,
             )
         except BaseException as error:
@@ -75,6 +77,12 @@ class LabrtInstance(Instance):
 
     def cgroup(self) -> Cgroup | None:
         return self._container.cgroup
+
+    def oom_killed(self) -> bool:
+        """The launcher tells of one that has ended: its cgroup may be gone."""
+        return super().oom_killed() or (
+            self._container.wait(0) is not None and self._container.oom_killed
+        )
 
 
 class Labrt(Subject):

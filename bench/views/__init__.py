@@ -16,7 +16,7 @@ from bench.views import _plain
 from bench.views.base import Picture, Rows, View
 
 # In which they are told; others after them.
-ORDER = ("startup", "stop", "memory", "density", "cpu", "bandwidth", "latency")
+ORDER = ("startup", "stop", "memory", "density", "scale-out", "cpu", "bandwidth", "latency")
 
 
 def find(experiment: str) -> View:
@@ -54,7 +54,7 @@ def spreads(name: str, rows: Rows) -> list[Table]:
 
 
 def _of(name: str, rows: Rows) -> Rows:
-    return [row for row in rows if row.experiment == name]
+    return statistics.series([row for row in rows if row.experiment == name])
 
 
 def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
@@ -62,9 +62,8 @@ def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
     found = []
     for group in groups:
         table = build(group)
-        if len(groups) > 1:
-            first = group[0].conditions
-            table.title += f" ({first.get('accelerator')}, host {first.get('host')})"
+        if under := statistics.under(group, groups):
+            table.title += f" ({under})"
         found.append(table)
     return found
 

@@ -170,7 +170,7 @@ def test_a_plan_is_shown_and_nothing_is_started(workload: Workload, tmp_path: Pa
         (lambda folder: (folder / resume.FILE).unlink(), [], "ENOENT"),
         (lambda folder: (folder / resume.FILE).write_text("{"), [], "plan.json"),
         (lambda folder: (folder / resume.FILE).write_text('{"schema": 9}'), [], "schema 9"),
-        (lambda folder: (folder / resume.FILE).write_text('{"schema": 1}'), [], "damaged"),
+        (lambda folder: (folder / resume.FILE).write_text('{"schema": 2}'), [], "damaged"),
         (lambda folder: None, ["--n", "5"], "--n is given, too"),
         (lambda folder: None, ["--dry-run"], "--dry-run is given, too"),
     ],

@@ -111,7 +111,8 @@ def test_density_says_which_rule_stopped_it(row: Row) -> None:
         ),
     ]
     shown = density.table(rows)
-    assert shown.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "954 MiB"]
+    assert shown.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "–"]
+    assert "labrt container: enough; the host has 954 MiB less." in shown.notes
     assert shown.notes == ["labrt container: enough."]
 
 
