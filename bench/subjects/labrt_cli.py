@@ -99,4 +99,5 @@ class LabrtCli(Subject):
         return LabrtCliInstance(name, workload)
 
     def close(self) -> None:
-        """Nothing is shared between instances."""
+        """A command that was killed leaves the lab's own cgroup."""
+        cgroups.remove_top()
