@@ -2,7 +2,7 @@
 
 From earlier runs on this host, where there are any: a row bears the time at which it was written,
 so the time between the last rows of two trials is what the second of them took. Otherwise from
-stated first guesses (`bench.progress`).
+each experiment's first guess.
 """
 
 from __future__ import annotations

@@ -16,10 +16,6 @@ from rich.text import Text
 
 from bench.runner import Planned
 
-# First guesses, seconds, by (kind, experiment repeats); replaced by what this run has measured.
-_GUESS = {"vm": 3.0, "container": 0.1, "process": 0.1}
-_GUESS_RAMP = {"vm": 14.0, "container": 4.0, "process": 4.0}
-
 
 class TimeLeft:
     """An estimate: what is still to come, at the mean time that its like has taken so far."""
@@ -47,9 +43,7 @@ class TimeLeft:
         """Return how long a trial is expected to take: as its like, or a first guess."""
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
-        guesses = _GUESS if trial.experiment.repeats else _GUESS_RAMP
-        each = guesses.get(trial.subject.kind, 1.0)
-        return each * trial.variant.parallel if trial.experiment.repeats else each
+        return trial.guess
 
 
 class _LeftColumn(ProgressColumn):

@@ -31,12 +31,13 @@ USUALLY = Variant(parallel=1)
 
 @dataclass(frozen=True)
 class Planned:
-    """One trial to come. `sample` -1 is the warm-up."""
+    """One trial to come. `sample` -1 is the warm-up; `guess` is how long it may take, seconds."""
 
     experiment: Experiment
     subject: Subject
     sample: int
     variant: Variant = field(default_factory=Variant)
+    guess: float = 1.0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -109,8 +110,16 @@ def schedule(plan: Plan) -> list[Planned]:
 
 def _of_each(plan: Plan, experiment: Experiment, number: int) -> list[Planned]:
     """Return the trials of an experiment in one round."""
-    variants = experiment.variants(plan.variants, plan.settings)
-    return [Planned(experiment, each, number, v) for v in variants for each in plan.subjects]
+    return [
+        Planned(experiment, subject, number, variant, _guess(experiment, subject, variant, plan))
+        for variant in experiment.variants(plan.variants, plan.settings)
+        for subject in plan.subjects
+    ]
+
+
+def _guess(experiment: Experiment, subject: Subject, variant: Variant, plan: Plan) -> float:
+    one = experiment.guess(subject.kind, plan.settings)
+    return one * variant.parallel if experiment.repeats else one
 
 
 def left_to_do(plan: Plan) -> list[tuple[int, Planned]]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from bench import caches, interrupts, work
 from bench.observations import Observation
-from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Kind, Subject, Workload
 from bench.together import together
 from bench.variants import Variant
 from bench.work import DONE, Work
@@ -53,7 +53,7 @@ class Settings:
         settle: how long the host idles on each rung while its memory is read.
         rest: how long the host idles before a ramp: the kernel takes a moment to account for what
             the one before has freed.
-        quick: the run is meant to be over in 90 s.
+        quick: the run is meant to be over in 90 s, otherwise in 25 minutes.
     """
 
     n: int | None = None
@@ -75,10 +75,10 @@ class Settings:
 
 QUICK = Settings()
 FULL = Settings(
-    round_seconds=None,
-    ramp_seconds=300.0,
+    round_seconds=780.0,
+    ramp_seconds=180.0,
     count=256,
-    scale=32,
+    scale=16,
     memory_budget=8 * GIB,
     rungs=24,
     rung_seconds=60.0,
@@ -345,6 +345,10 @@ class Experiment(ABC):
         """How many start at once where nobody asks for it."""
         return 1
 
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        """Return how long one trial may take where no run has told yet: seconds."""
+        return each(kind)
+
     def variants(self, asked: Sequence[Variant], settings: Settings) -> list[Variant]:
         """Return those of the variants that differ to this experiment."""
         usual = self.parallel(settings)
@@ -364,6 +368,11 @@ class Experiment(ABC):
     @abstractmethod
     def failed_row(self) -> tuple[str, str, str]:
         """(phase, metric, unit) of the row that a trial leaves that failed as a whole."""
+
+
+def each(kind: Kind) -> float:
+    """Return what a start and an end take, roughly, with two CPUs and TCG: seconds."""
+    return 2.5 if kind == "vm" else 0.01
 
 
 def shared(deadline: float, count: int) -> float:

@@ -8,8 +8,8 @@ from statistics import median
 from typing import ClassVar
 
 from bench import meminfo, pressure
-from bench.experiments.base import Experiment, Settings, Trial, idle, seconds
-from bench.subjects.base import InstanceFailed
+from bench.experiments.base import Experiment, Settings, Trial, each, idle, seconds
+from bench.subjects.base import InstanceFailed, Kind
 from bench.units import text
 
 # One start may be slow by chance: other programs run, too. That the fastest of three is, and again
@@ -113,6 +113,9 @@ class Density(Experiment):
     )
     repeats: ClassVar = False
     spreads: ClassVar = True
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        return 2 * settings.rest + min(settings.count * each(kind), settings.ramp_seconds)
 
     def measure(self, trial: Trial) -> None:
         idle(trial.settings.rest)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from bench import meminfo
-from bench.experiments.base import Experiment, Settings, Trial, apart, idle
-from bench.subjects.base import Instance, InstanceFailed
+from bench.experiments.base import Experiment, Settings, Trial, apart, each, idle
+from bench.subjects.base import Instance, InstanceFailed, Kind
 
 
 class ScaleOut(Experiment):
@@ -42,6 +42,9 @@ class ScaleOut(Experiment):
 
     def parallel(self, settings: Settings) -> int:
         return settings.scale
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        return settings.rest + settings.scale * each(kind)
 
     def measure(self, trial: Trial) -> None:
         idle(trial.settings.rest)
