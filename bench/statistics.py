@@ -143,7 +143,12 @@ def fair_groups(rows: Sequence[Observation]) -> list[list[Observation]]:
     groups: dict[str, list[Observation]] = {}
     for row in rows:
         groups.setdefault(repr([row.conditions.get(key) for key in FAIR]), []).append(row)
-    return list(groups.values())
+    return sorted(groups.values(), key=_limits)
+
+
+def _limits(group: Sequence[Observation]) -> tuple[float, float]:
+    cpus, memory = (variants.value(group[0].conditions, key) for key in ("cpus", "memory"))
+    return float(cpus), float(memory)
 
 
 def under(group: Sequence[Observation], groups: Sequence[Sequence[Observation]]) -> str:

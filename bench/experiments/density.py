@@ -35,7 +35,8 @@ class Ramp:
     doubted: int | None = None  # number of starts when they first looked slow
     pressure_before: dict[str, float] = field(default_factory=dict)  # bench.pressure
     pressure: dict[str, float] = field(default_factory=dict)
-    killed: str = ""  # what the kernel killed for want of memory
+    kills: int = 0  # of the whole kernel, for want of memory, when its instances were last asked
+    killed: str = ""  # which of its instances was among them
 
     @property
     def used(self) -> int:
@@ -122,7 +123,7 @@ class Density(Experiment):
         before = meminfo.available()
         ramp = Ramp(before, trial.workload.memory, trial.settings, memory_now=before)
         ramp.pressure_before = pressure.now()
-        kills = meminfo.oom_kills()
+        ramp.kills = meminfo.oom_kills()
         trial.record("ramp", "mem_available", "B", before, sample=0, instances=0)
         began = time.monotonic()
         while (rule := ramp.stop_rule()) is None:
@@ -131,10 +132,10 @@ class Density(Experiment):
             except InstanceFailed as error:
                 number = len(ramp.starts) + 1
                 trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
-                ramp.killed = _killed(trial, kills)
+                _look_for_killed(trial, ramp)
                 rule = ramp.stop_rule() if ramp.killed else ("failed start", str(error))
                 break
-            ramp.killed = _killed(trial, kills)
+            _look_for_killed(trial, ramp)
             ramp.elapsed = time.monotonic() - began
             if ramp.doubt():
                 idle(trial.settings.rest)
@@ -170,12 +171,13 @@ def _add(trial: Trial, ramp: Ramp) -> None:
     trial.record("ramp", "mem_available", "B", ramp.memory_now, sample=number, instances=number)
 
 
-def _killed(trial: Trial, before: int) -> str:
-    """Say which instance the kernel has killed something of for want of memory, or "". They are
-    asked one by one only if it has killed anything at all, here or elsewhere."""
-    if meminfo.oom_kills() == before:
-        return ""
-    return next((each.name for each in trial.instances if each.oom_killed()), "")
+def _look_for_killed(trial: Trial, ramp: Ramp) -> None:
+    """Note which instance the kernel has killed something of for want of memory. They are asked one
+    by one, and only when it has killed anything since, here or elsewhere."""
+    now = meminfo.oom_kills()
+    if now != ramp.kills:
+        ramp.kills = now
+        ramp.killed = next((one.name for one in trial.instances if one.oom_killed()), "")
 
 
 def _watch_itself(trial: Trial, instances: int) -> None:

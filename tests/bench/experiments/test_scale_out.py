@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,9 @@ from bench.observations import Observation
 from bench.subjects.base import InstanceFailed, Workload
 from bench.variants import Variant
 from bench.views import scale_out
+from labrt import cgroups
 from tests.bench.conftest import needs_cgroups
+from tests.bench.test_main import BENCH
 from tests.bench.test_runner import SETTINGS, plan_of, run
 from tests.bench.toy_subject import Toy
 
@@ -117,3 +122,22 @@ def test_real_ones(name: str, workload: Workload, nothing_left: None, tmp_path: 
     rows, notes = run(replace(plan, workload=workload), tmp_path)
     assert notes == []
     assert counts(rows, "out") == counts(rows, "in") == [1, 2, 3, 4, 5]
+
+
+@needs_cgroups
+def test_ctrl_c_amid_many_starts_leaves_nothing(
+    workload: Workload, nothing_left: None, tmp_path: Path
+) -> None:
+    asked = ("scale-out", "--subjects", "labrt", "--count", "300", "--memory", "16m")
+    running = subprocess.Popen(
+        [*BENCH, *asked, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while len(cgroups.all_cgroups()) < 20:
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert b"Traceback" not in said
+    assert running.returncode == 130
+    assert cgroups.all_cgroups() == []
