@@ -225,6 +225,8 @@ class Trial:
         return together([lambda: self._begin_ready(deadline)] * count, at_once, self._give_up)
 
     def _begin_ready(self, deadline: float) -> Instance:
+        if self._over:
+            raise InstanceFailed("interrupted")
         instance = self._begin()
         if self._over:
             raise InstanceFailed("interrupted")
