@@ -33,9 +33,9 @@ def table(rows: Sequence[Observation]) -> Table:
                 str(len(statistics.failures(mine))),
             ]
         )
+        fell = f"; MemAvailable fell by {units.text(used[-1][1], 'B')}" if used else ""
         shown.notes += [
-            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}; the host has "
-            f"{units.text(used[-1][1], 'B') if used else 'nothing'} less."
+            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}{fell}."
             for row in reached
         ]
         shown.notes += _bench(mine)
