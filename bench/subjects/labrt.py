@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.process import limits
 from labrt import cgroups
 from labrt.cgroups import Cgroup
 from labrt.client import Container, run
@@ -105,6 +106,7 @@ class Labrt(Subject):
         from labrt.images import layers, store
 
         layers.unpacked(store.resolve(workload.image))
+        cgroups.refusal(limits(workload))  # asked once, before starts at once would all ask
         launcher()
 
     def start(self, workload: Workload, name: str) -> Instance:
