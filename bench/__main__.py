@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.experiments.base import Settings
     from bench.interrupts import Interrupted
     from bench.run import Request
+    from bench.variants import Variant
 
 
 SIZES_AND_LIST = {"quick", "full", "list"}  # options that may be given as words
@@ -127,9 +128,12 @@ def parser() -> argparse.ArgumentParser:
     size.add_argument("--quick", action="store_true", help="at most 90 s (the default)")
     size.add_argument("--full", action="store_true", help="more samples and longer ramps")
     made.add_argument("--n", type=verbs.positive, help="samples of each experiment that repeats")
+    _add_varied(made)
     made.add_argument("--image", default="busybox", help="default: %(default)s")
     made.add_argument("--connect", metavar="URI", help="libvirt; default: qemu:///embed")
-    made.add_argument("--count", type=verbs.positive, help="density: at most so many instances")
+    made.add_argument(
+        "--count", type=verbs.positive, help="density, scale-out: at most so many instances"
+    )
     made.add_argument(
         "--budget",
         type=verbs.positive,
@@ -150,6 +154,25 @@ def parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="show the plan and its estimated time; start nothing"
     )
     return made
+
+
+def _add_varied(made: argparse.ArgumentParser) -> None:
+    """Conditions; of several values each is measured, in turns, and crossed with the others'."""
+    varied = made.add_argument_group("conditions (several values, with commas, are crossed)")
+    varied.add_argument(
+        "--cold",
+        nargs="?",
+        const="cold",
+        choices=("cold", "both"),
+        help="drop the host's caches before each start; both: and don't",
+    )
+    for name, read, metavar, help in (
+        ("parallel", verbs.positive, "N", "so many start, or stop, at once"),
+        ("cpus", verbs.cpus, "N", "of each instance; default: 1"),
+        ("memory", verbs.size, "SIZE", "of each instance; default: 256m"),
+        ("io", verbs.size, "RATE", "bytes/s each reads from its disk, and writes: 10m"),
+    ):
+        varied.add_argument(f"--{name}", type=verbs.several(read), metavar=metavar, help=help)
 
 
 def names(text: str) -> list[str]:
@@ -179,6 +202,17 @@ def request(options: argparse.Namespace) -> Request:
         settings=settings(options),
         seed=options.seed,
         out=options.out,
+        variants=varied(options),
+    )
+
+
+def varied(options: argparse.Namespace) -> list[Variant]:
+    """Return every combination of the conditions that the user asks for."""
+    from bench.variants import crossed
+
+    return crossed(
+        caches={"cold": ["cold"], "both": ["warm", "cold"]}.get(options.cold, []),
+        **{name: getattr(options, name) or [] for name in ("parallel", "io", "cpus", "memory")},
     )
 
 
@@ -233,6 +267,7 @@ def settings(options: argparse.Namespace) -> Settings:
     given = {
         "n": options.n,
         "count": options.count,
+        "scale": options.count,
         "memory_budget": options.budget and options.budget * MIB,
     }
     asked = {key: value for key, value in given.items() if value is not None}

@@ -2,12 +2,13 @@
 
 A child begins in its parent's cgroup (cgroups(7)), and memory stays charged to the cgroup where it
 was first touched. libvirt forks QEMU inside this process, so this process moves itself into the
-instance's cgroup for the length of that call. Host side.
+instance's cgroup for the length of that call, one call at a time. Host side.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,10 +25,14 @@ def born_in(cgroup: Cgroup | None) -> Iterator[None]:
     if cgroup is None:
         yield
         return
-    home = own_folders()
-    try:
-        cgroup.add(os.getpid())
-        yield
-    finally:
-        for folder in home:
-            (folder / "cgroup.procs").write_text(str(os.getpid()))
+    with _alone:
+        home = own_folders()
+        try:
+            cgroup.add(os.getpid())
+            yield
+        finally:
+            for folder in home:
+                (folder / "cgroup.procs").write_text(str(os.getpid()))
+
+
+_alone = threading.Lock()  # the whole process moves

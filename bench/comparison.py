@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import statistics, tables, units
+from bench import statistics, tables, units, variants
 from bench.observations import Observation
 from bench.statistics import Comparison, Summary
 from bench.tables import NOTHING, Table
@@ -22,9 +22,12 @@ from labrt.errors import LabError
 CONDITIONS = (*statistics.FAIR, *statistics.SAME_SUBJECT)
 
 # (experiment, phase) of rows that are points of a curve.
-CURVES = {("memory", "ramp"), ("density", "ramp"), ("density", "T0-T3")}
+CURVES = {
+    *(("memory", "ramp"), ("density", "ramp"), ("density", "T0-T3"), ("density", "bench")),
+    *(("scale-out", "out"), ("scale-out", "in")),
+}
 
-# Subject, experiment, phase, metric, and the conditions that a run may vary ("caches cold").
+# Subject, experiment, phase, metric, and what isn't usual of the conditions that a run may vary.
 KEYS = ("subject", "experiment", "phase", "metric", "under")
 Number = tuple[str, str, str, str, str]
 
@@ -96,25 +99,28 @@ def compare(
     keys = tuple(key for key in CONDITIONS if not (across_hosts and key == "host"))
     if not across_hosts:
         statistics.check_fair([*a, *b], ["host"])
-    numbers_a, numbers_b = _numbers(a), _numbers(b)
+    varied = _varied(a) | _varied(b)
+    numbers_a, numbers_b = _numbers(a, varied), _numbers(b, varied)
     return [
         _line(number, numbers_a.get(number, []), numbers_b.get(number, []), keys)
         for number in {**numbers_a, **numbers_b}
     ]
 
 
-def _numbers(rows: Sequence[Observation]) -> dict[Number, list[Observation]]:
+def _numbers(rows: Sequence[Observation], varied: set[str]) -> dict[Number, list[Observation]]:
     found: dict[Number, list[Observation]] = {}
     for row in rows:
         if not row.warmup and (row.experiment, row.phase) not in CURVES:
-            number = (row.subject, row.experiment, row.phase, row.metric, _crossed(row))
+            told = variants.unusual(row.conditions, {*statistics.CROSSED, *varied})
+            under = variants.label(row.conditions, told)
+            number = (row.subject, row.experiment, row.phase, row.metric, under)
             found.setdefault(number, []).append(row)
     return found
 
 
-def _crossed(row: Observation) -> str:
-    given = {key: row.conditions[key] for key in statistics.CROSSED if key in row.conditions}
-    return ", ".join(f"{key} {value}" for key, value in given.items())
+def _varied(rows: Sequence[Observation]) -> set[str]:
+    """Return which limits a run has varied; one that is the same all over must be so in both."""
+    return set(variants.differing([row.conditions for row in rows], ("cpus", "memory")))
 
 
 def _line(number: Number, a: list[Observation], b: list[Observation], keys: Sequence[str]) -> Line:

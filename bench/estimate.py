@@ -2,7 +2,7 @@
 
 From earlier runs on this host, where there are any: a row bears the time at which it was written,
 so the time between the last rows of two trials is what the second of them took. Otherwise from
-stated first guesses (`bench.progress`).
+each experiment's first guess.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import units
+from bench import units, variants
 from bench.experiments.base import Settings
 from bench.observations import ROWS, read_all
 from bench.progress import TimeLeft
@@ -25,7 +25,7 @@ from labrt.errors import LabError
 
 RUNS = 3  # so many of the latest runs are looked at
 
-Known = Mapping[tuple[str, str], float]  # (experiment, subject) → seconds of one trial
+Known = Mapping[tuple[str, str, str], float]  # Planned.key → seconds of one trial
 
 
 def history(results: Path, fingerprint: dict[str, Any], settings: Settings) -> Known:
@@ -34,7 +34,7 @@ def history(results: Path, fingerprint: dict[str, Any], settings: Settings) -> K
     Args:
         results: the folder of all runs.
     """
-    took: dict[tuple[str, str], list[float]] = {}
+    took: dict[tuple[str, str, str], list[float]] = {}
     folders = sorted({file.parent.resolve() for file in results.glob("*/host.json")}, reverse=True)
     alike = [folder for folder in folders if _alike(folder, fingerprint, settings)]
     for key, seconds in (pair for folder in alike[:RUNS] for pair in _durations(folder)):
@@ -54,7 +54,7 @@ def _alike(folder: Path, fingerprint: dict[str, Any], settings: Settings) -> boo
         return False  # no run, or one of another version
 
 
-def _durations(folder: Path) -> Iterator[tuple[tuple[str, str], float]]:
+def _durations(folder: Path) -> Iterator[tuple[tuple[str, str, str], float]]:
     """Yield what each trial of a run took, but for the first of an attempt."""
     try:
         rows, _ = read_all(folder / ROWS)
@@ -64,7 +64,9 @@ def _durations(folder: Path) -> Iterator[tuple[tuple[str, str], float]]:
     for _, group in groupby(rows, key=lambda row: (row.attempt, row.trial)):
         *_, last = group
         if before is not None and before[0] == last.attempt and not last.warmup:
-            yield (last.experiment, last.subject), last.at - before[1]
+            given = last.conditions
+            label = variants.label(given, variants.unusual(given))
+            yield (last.experiment, last.subject, label), last.at - before[1]
         before = last.attempt, last.at
 
 
@@ -78,7 +80,7 @@ def table(plan: Plan, known: Known) -> Table:
         shown.rows.append(
             [
                 trial.experiment.name,
-                trial.subject.name,
+                ", ".join(filter(None, (trial.subject.name, trial.variant.label))),
                 str(count),
                 units.text(seconds, "s"),
                 units.text(seconds * count, "s"),

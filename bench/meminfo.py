@@ -49,6 +49,18 @@ def available() -> int:
     return _kibibytes(Path("/proc/meminfo").read_text())["MemAvailable"]
 
 
+def oom_kills() -> int:
+    """Return how many processes this kernel has killed for want of memory, of the host or of a
+    cgroup, since it was booted (oom_kill in /proc/vmstat, Linux 4.13); 0 where it doesn't count."""
+    lines = Path("/proc/vmstat").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def own() -> int:
+    """Return this process's resident memory in bytes."""
+    return _kibibytes(Path("/proc/self/status").read_text())["VmRSS"]
+
+
 def total() -> int:
     """Return the host's memory in bytes."""
     return _kibibytes(Path("/proc/meminfo").read_text())["MemTotal"]

@@ -150,10 +150,24 @@ def _resources(limits: dict[str, str]) -> Json:
                 found["cpu"] = {"quota": quota, "period": period}
             case "pids.max":
                 found["pids"] = {"limit": int(value)}
+            case "io.max":
+                found["blockIO"] = _throttles(value)
             case _:
                 raise LabError(
                     f"write {file} into an OCI bundle", "only the usual limits are known"
                 )
+    return found
+
+
+def _throttles(io_max: str) -> Json:
+    """config-linux.md#block-io: a list for each direction, an entry for each disk."""
+    found: Json = {"throttleReadBpsDevice": [], "throttleWriteBpsDevice": []}
+    lists = dict(zip(("rbps", "wbps"), found.values(), strict=True))
+    for line in io_max.splitlines():
+        number, *rates = line.split()
+        major, minor = map(int, number.split(":"))
+        for key, rate in (each.split("=") for each in rates):
+            lists[key].append({"major": major, "minor": minor, "rate": int(rate)})
     return found
 
 

@@ -100,9 +100,10 @@ def _foot(rows: Sequence[Observation], host: str) -> str:
     memory = units.text(float(first.get("memory", 0)), "B")
     cpus = units.digits(float(first.get("cpus", 0)))
     digest = str(first.get("digest", "")).removeprefix("sha256:")[:12]
+    varied = statistics.under(rows, [rows])
     said = (
         f"{accelerator}; each instance: {cpus} CPU, {memory}, image {first.get('image')} {digest}; "
-        f"{_samples(rows)}"
+        f"{varied + '; ' if varied else ''}{_samples(rows)}"
     )
     return "\n".join([*textwrap.wrap(said, FOOT_WIDTH), f"{day}; {host}"])
 

@@ -16,16 +16,12 @@ from rich.text import Text
 
 from bench.runner import Planned
 
-# First guesses, seconds, by (kind, experiment repeats); replaced by what this run has measured.
-_GUESS = {"vm": 3.0, "container": 0.1, "process": 0.1}
-_GUESS_RAMP = {"vm": 14.0, "container": 4.0, "process": 4.0}
-
 
 class TimeLeft:
     """An estimate: what is still to come, at the mean time that its like has taken so far."""
 
     def __init__(
-        self, planned: list[Planned], known: Mapping[tuple[str, str], float] | None = None
+        self, planned: list[Planned], known: Mapping[tuple[str, str, str], float] | None = None
     ) -> None:
         self._left = list(planned)
         self._took = {key: [seconds] for key, seconds in (known or {}).items()}
@@ -47,9 +43,7 @@ class TimeLeft:
         """Return how long a trial is expected to take: as its like, or a first guess."""
         if seen := self._took.get(trial.key):
             return sum(seen) / len(seen)
-        if not trial.experiment.repeats:
-            return _GUESS_RAMP.get(trial.subject.kind, 1.0)
-        return _GUESS.get(trial.subject.kind, 1.0) * trial.experiment.starts(trial.subject)
+        return trial.guess * trial.experiment.starts(trial.subject)
 
 
 class _LeftColumn(ProgressColumn):

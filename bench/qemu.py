@@ -49,6 +49,7 @@ class Machine:
         console, stdio: Unix sockets of the host that the two serial ports connect to.
         memory: guest RAM, bytes.
         vcpus: number of virtual CPUs.
+        io: bytes/s that it may read from its disk, and as many to write; None: no limit.
         command: replaces the image's Cmd; see `command_line`.
         boot_disk: what the machine boots from if no kernel is handed to it.
     """
@@ -65,6 +66,7 @@ class Machine:
     command: tuple[str, ...] = ()
     boot_disk: Path | None = None
     setup: Setup = Setup()
+    io: int | None = None
 
 
 def command_line(setup: Setup, command: tuple[str, ...]) -> str:
@@ -132,7 +134,7 @@ def domain_xml(machine: Machine) -> str:
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>{_text(binary())}</emulator>
-{_disk_xml(machine.disk, "vda")}\
+{_disk_xml(machine.disk, "vda", rate=machine.io)}\
 {_disk_xml(machine.boot_disk, "vdb", "<boot order='1'/>")}\
 {"" if machine.setup.extras else NO_EXTRAS}\
     <serial type='unix'><source mode='connect' path='{_text(machine.console)}'/></serial>
@@ -168,7 +170,7 @@ def _kernel_xml(machine: Machine) -> str:
 """
 
 
-def _disk_xml(disk: Path | None, name: str, boot: str = "") -> str:
+def _disk_xml(disk: Path | None, name: str, boot: str = "", rate: int | None = None) -> str:
     if disk is None:
         return ""
     return f"""\
@@ -177,8 +179,15 @@ def _disk_xml(disk: Path | None, name: str, boot: str = "") -> str:
       <source file='{_text(disk)}'/>
       <target dev='{name}' bus='virtio'/>{boot}
       <readonly/>
-    </disk>
+{_throttle_xml(rate)}    </disk>
 """
+
+
+def _throttle_xml(rate: int | None) -> str:
+    if rate is None:
+        return ""
+    each = (f"<{way}_bytes_sec>{rate}</{way}_bytes_sec>" for way in ("read", "write"))
+    return f"      <iotune>{''.join(each)}</iotune>\n"
 
 
 def arguments(machine: Machine) -> list[str]:
@@ -195,10 +204,11 @@ def arguments(machine: Machine) -> list[str]:
         *("-append", command_line(machine.setup, machine.command)),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
-        *(("-drive", _drive(machine.disk)) if machine.disk else ()),
+        *(("-drive", _drive(machine.disk, machine.io)) if machine.disk else ()),
     ]
 
 
-def _drive(disk: Path) -> str:
+def _drive(disk: Path, io: int | None) -> str:
     file = str(disk).replace(",", ",,")  # QEMU's way to write a comma
-    return f"if=virtio,format=raw,readonly=on,file={file}"
+    throttle = "" if io is None else f",throttling.bps-read={io},throttling.bps-write={io}"
+    return f"if=virtio,format=raw,readonly=on,file={file}{throttle}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import experiments, host, statistics, tables, units, views
+from bench import experiments, host, statistics, tables, units, variants, views
 from bench.claims import judge, told
 from bench.observations import Damage, Observation
 from bench.tables import Table
@@ -89,8 +89,8 @@ def content(
         "glance": [_plain(table) for table in tables.overviews(rows)],
         "image": first.get("image", ""),
         "digest": first.get("digest", ""),
-        "cpus": units.digits(float(first.get("cpus", 0))),
-        "memory": units.text(float(first.get("memory", 0)), "B"),
+        "cpus": _all(rows, "cpus"),
+        "memory": _all(rows, "memory"),
         "experiments": [
             _section(name, [row for row in rows if row.experiment == name], pictures)
             for name in views.experiments(rows)
@@ -101,6 +101,12 @@ def content(
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
     }
+
+
+def _all(rows: Sequence[Observation], key: str) -> str:
+    """Say every value that a condition has."""
+    values = sorted({float(variants.value(row.conditions, key)) for row in rows})
+    return " and ".join(units.text(each, "B" if key == "memory" else "1") for each in values)
 
 
 def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:
@@ -123,6 +129,20 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
         said.append(
             "The host is itself a virtual machine: its neighbours can slow it down, and its "
             "clock and memory are what its hypervisor gives it."
+        )
+    if any(row.conditions.get("caches") == "cold" for row in rows):
+        said.append(
+            "Cold caches: before each start the host wrote back and dropped its clean pages of "
+            "files, directory entries and inodes. Still warm were what running programs have "
+            "mapped (the bench, the launcher, an engine's daemon, their libraries), files in RAM, "
+            "the processor's caches, and those of the disk and of a hypervisor below this host."
+        )
+    if any(row.conditions.get("io") for row in rows):
+        said.append(
+            "The I/O limit holds for what comes from the disk: a process's or container's pages "
+            "that are in the host's cache already are read at no rate at all, and what they write "
+            "into the cache is written back later, with cgroup v1 unlimited. A VM's limit is at "
+            "its virtual disk, before the host's cache."
         )
     said.append(
         "One image, one program, one host: another guest kernel, a distribution's full init or a "

@@ -19,7 +19,7 @@ from bench.runner import Plan, schedule
 from labrt.errors import LabError, errno_text
 
 FILE = "plan.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 def save(folder: Path, plan: Plan, connection: str | None) -> None:
@@ -45,6 +45,7 @@ def described(plan: Plan, connection: str | None) -> dict[str, Any]:
         "connection": connection,
         "workload": asdict(plan.workload) | {"command": list(plan.workload.command)},
         "settings": asdict(plan.settings),
+        "variants": [asdict(variant) for variant in plan.variants],
         "host": plan.host,
         "accelerator": plan.accelerator,
         "seed": plan.seed,

@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import interrupts, own_cost, resume, statistics, subjects
+from bench import interrupts, own_cost, resume, statistics, subjects, variant_checks
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, read, read_all
 from bench.runner import Plan, Runner
 from bench.subjects.base import Subject, Workload
+from bench.variants import Variant
 from labrt import paths
 from labrt.errors import LabError, errno_text
 
@@ -39,6 +40,7 @@ class Request:
 
     Attributes:
         connection: libvirt URI for the subjects that take one.
+        variants: the conditions that it varies.
         seed: of the order of trials; None draws one, which the rows record.
         out: the folder that gets the run's folder.
     """
@@ -50,6 +52,7 @@ class Request:
     settings: Settings
     seed: int | None
     out: Path
+    variants: Sequence[Variant] = (Variant(),)
 
 
 def compare(
@@ -109,6 +112,7 @@ def _request(kept: dict[str, Any], folder: Path) -> Request:
             settings=Settings(**kept["settings"]),
             seed=kept["seed"],
             out=folder.parent,
+            variants=[Variant(**each) for each in kept["variants"]],
         )
     except (KeyError, TypeError) as error:
         raise LabError(
@@ -168,10 +172,13 @@ def prepare(
     chosen = [
         make(name, connection=request.connection) for name in request.subjects or DEFAULT_SUBJECTS
     ]
-    questions = [experiments.make(name) for name in request.experiments or DEFAULT_EXPERIMENTS]
+    quick = request.settings.quick
+    named = request.experiments or (DEFAULT_EXPERIMENTS if quick else experiments.names())
+    questions = [experiments.make(name) for name in named]
     image = store.resolve(request.image)
     for subject in chosen:
         check_available(subject, asked_for=request.subjects is not None)
+    variant_checks.check(request.variants, chosen, questions)
     fingerprint = host.fingerprint(accelerator(qualify))
     plan = Plan(
         run=time.strftime("%Y-%m-%dT%H-%M-%S"),
@@ -182,6 +189,7 @@ def prepare(
         host=fingerprint["id"],
         accelerator=fingerprint["accelerator"]["accelerator"],
         seed=random.SystemRandom().randrange(2**31) if request.seed is None else request.seed,
+        variants=tuple(request.variants),
     )
     facts = {
         "name": plan.run,
@@ -190,6 +198,7 @@ def prepare(
         "seed": plan.seed,
         "warm_up": "one start and stop of each subject, kept in the rows, left out of statistics",
         "settings": asdict(request.settings),
+        "varied": [variant.label or "as usual" for variant in plan.variants],
     }
     return plan, fingerprint | {"run": facts}
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from bench import interrupts
 from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Log, Unwritable
 from bench.subjects.base import InstanceFailed, Subject, Workload
+from bench.variants import Variant
 from labrt.errors import LabError
 
 # After so many failures in a row the remaining trials of a subject and experiment aren't tried: a
@@ -25,18 +26,22 @@ GIVE_UP_AFTER = 3
 
 LEAST_ROUNDS = 3
 
+USUALLY = Variant(parallel=1)
+
 
 @dataclass(frozen=True)
 class Planned:
-    """One trial to come. `sample` -1 is the warm-up."""
+    """One trial to come. `sample` -1 is the warm-up; `guess` is how long it may take, seconds."""
 
     experiment: Experiment
     subject: Subject
     sample: int
+    variant: Variant = field(default_factory=Variant)
+    guess: float = 1.0
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.experiment.name, self.subject.name
+    def key(self) -> tuple[str, str, str]:
+        return self.experiment.name, self.subject.name, self.variant.label
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Plan:
         seed: of the order of trials.
         done: positions of the trials that earlier attempts at this run have finished.
         attempt: how many attempts there were before this one.
+        variants: the conditions to vary; each experiment takes those that differ to it.
     """
 
     run: str
@@ -62,6 +68,7 @@ class Plan:
     seed: int
     done: frozenset[int] = frozenset()
     attempt: int = 0
+    variants: tuple[Variant, ...] = (Variant(),)
 
 
 class Progress(Protocol):
@@ -77,26 +84,42 @@ def schedule(plan: Plan) -> list[Planned]:
     """Return all trials in order; the same plan and seed give the same order.
 
     First one warm-up of every subject. Then the experiments that repeat, in rounds: a round has one
-    trial of every subject and experiment, in random order, so a slow minute of the host hits all
-    alike. Then the ramps, each with the subjects in random order.
+    trial of every subject, experiment and variant, in random order, so a slow minute of the host
+    hits all alike. Then the ramps, each with the subjects and variants in random order.
     """
     subjects = plan.subjects
     shuffled = random.Random(plan.seed)
     repeated = [experiment for experiment in plan.experiments if experiment.repeats]
     ramps = [experiment for experiment in plan.experiments if not experiment.repeats]
-    order = [Planned(repeated[0], subject, -1) for subject in subjects] if repeated else []
+    order = _of_each(plan, repeated[0], -1)[: len(subjects)] if repeated else []
     rounds = max((experiment.trials(plan.settings) for experiment in repeated), default=0)
     for number in range(rounds):
         one_round = [
-            Planned(experiment, subject, number)
+            trial
             for experiment in repeated
             if number < experiment.trials(plan.settings)
-            for subject in subjects
+            for trial in _of_each(plan, experiment, number)
         ]
         order += shuffled.sample(one_round, len(one_round))
     for experiment in ramps:
-        order += [Planned(experiment, s, 0) for s in shuffled.sample(subjects, len(subjects))]
+        for number in range(experiment.trials(plan.settings)):
+            one_round = _of_each(plan, experiment, number)
+            order += shuffled.sample(one_round, len(one_round))
     return order
+
+
+def _of_each(plan: Plan, experiment: Experiment, number: int) -> list[Planned]:
+    """Return the trials of an experiment in one round."""
+    return [
+        Planned(experiment, subject, number, variant, _guess(experiment, subject, variant, plan))
+        for variant in experiment.variants(plan.variants, plan.settings)
+        for subject in plan.subjects
+    ]
+
+
+def _guess(experiment: Experiment, subject: Subject, variant: Variant, plan: Plan) -> float:
+    one = experiment.guess(subject.kind, plan.settings)
+    return one * variant.parallel if experiment.repeats else one
 
 
 def left_to_do(plan: Plan) -> list[tuple[int, Planned]]:
@@ -120,7 +143,7 @@ class Runner:
     waiting: Waiting = field(default_factory=Waiting)
     _stamps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     _workloads: dict[str, Workload] = field(default_factory=dict)
-    _in_a_row: dict[tuple[str, str], int] = field(default_factory=dict)
+    _in_a_row: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _began: float = 0.0
     _round: int = 0
     _rounds_over: bool = False
@@ -138,7 +161,7 @@ class Runner:
                 mine = {t.experiment.name: t.experiment for _, t in left if t.subject is subject}
                 if mine:
                     self._open(subject, opened, list(mine.values()))
-            left = [(at, trial) for at, trial in left if trial.key in self._stamps]
+            left = [(at, trial) for at, trial in left if trial.key[:2] in self._stamps]
             planned = [trial for _, trial in left]
             self.progress.begin(planned)
             self._began = time.monotonic()
@@ -210,7 +233,8 @@ class Runner:
             planned.experiment.name,
             planned.sample,
             self._workload(planned.experiment),
-            self._stamps[planned.key] | {"order": position},
+            self._stamps[planned.key[:2]] | {"order": position},
+            planned.variant,
         )
         try:
             with trial:
@@ -234,13 +258,14 @@ class Runner:
         sample: int,
         workload: Workload,
         stamps: dict[str, Any],
+        variant: Variant = USUALLY,
     ) -> Trial:
-        also: dict[str, Any] = {"warmup": True} if sample < 0 else {}
+        also: dict[str, Any] = asdict(variant) | ({"warmup": True} if sample < 0 else {})
         if self.plan.attempt:
             also["attempt"] = self.plan.attempt
         return Trial(
             subject=subject,
-            workload=workload,
+            workload=replace(workload, cpus=variant.cpus, memory=variant.memory, io=variant.io),
             experiment=experiment,
             sample=sample,
             settings=self.plan.settings,
@@ -248,6 +273,7 @@ class Runner:
             keep=self.log.append,
             conditions=stamps | also,
             waiting=self.waiting,
+            variant=variant,
         )
 
 
@@ -258,8 +284,6 @@ def conditions(plan: Plan, subject: Subject, workload: Workload) -> dict[str, An
         "title": subject.title,
         "image": workload.image,
         "digest": workload.digest,
-        "cpus": workload.cpus,
-        "memory": workload.memory,
         "workload": workload.name,
         "accelerator": plan.accelerator,
         "host": plan.host,

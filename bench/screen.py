@@ -37,7 +37,7 @@ def print_table(table: Table, console: Console) -> None:
     for number, column in enumerate(table.columns):
         words = number == 0 or column in tables.WORDS
         justify: Literal["left", "right"] = "left" if words else "right"
-        one_line = column not in tables.WORDS
+        one_line = number > 0 and column not in tables.WORDS
         shown.add_column(column, justify=justify, overflow="fold", no_wrap=one_line)
     for row in table.rows:
         shown.add_row(*(Text(cell) for cell in row))

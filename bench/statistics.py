@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bench import variants
 from bench.observations import Observation
 from labrt.errors import LabError
 
@@ -46,7 +47,8 @@ FLOOR = 0.05
 FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host")
 # What must be equal, besides, where one subject is compared with itself at another time.
 SAME_SUBJECT = ("machine", "posture")
-# What one run may vary on purpose: each value makes a number of its own.
+# What one run may vary on purpose: each value makes a number of its own. (It may vary CPUs and
+# memory, too; but these must be equal for two numbers to stand side by side.)
 CROSSED = ("caches", "parallel", "io")
 
 
@@ -83,11 +85,41 @@ def failures(rows: Iterable[Observation]) -> list[Observation]:
     return [row for row in rows if row.status == "failed"]
 
 
+def series(rows: Sequence[Observation]) -> Sequence[Observation]:
+    """Make what differs between rows, of what a run may vary, part of their subjects' names and
+    titles: "vm (cold)", "libvirt VM, cold". So each combination is a line of its own wherever
+    subjects are."""
+    told = variants.differing([row.conditions for row in rows], CROSSED)
+    return [_named(row, variants.label(row.conditions, told)) for row in rows] if told else rows
+
+
+def _named(row: Observation, label: str) -> Observation:
+    titled = f"{row.conditions.get('title', row.subject)}, {label}"
+    return replace(
+        row, subject=f"{row.subject} ({label})", conditions=row.conditions | {"title": titled}
+    )
+
+
+def alike(subject: str, other: str) -> str:
+    """Return the name of `other` under the conditions of `subject`: of "vm (cold)" and "process",
+    "process (cold)"."""
+    _, opened, label = subject.partition(" (")
+    return other + opened + label
+
+
 def subjects(rows: Iterable[Observation]) -> list[str]:
-    """Return the subjects: processes, then containers, then VMs."""
-    order = {"process": 0, "container": 1, "vm": 2}
-    seen = {(order.get(row.conditions.get("kind", ""), 3), row.subject) for row in rows}
-    return [name for _, name in sorted(seen)]
+    """Return the subjects: processes, then containers, then VMs; each as usual before others."""
+    places: dict[str, tuple[Any, ...]] = {}
+    for row in rows:
+        if row.subject not in places:
+            places[row.subject] = _place(row)
+    return sorted(places, key=places.__getitem__)
+
+
+def _place(row: Observation) -> tuple[Any, ...]:
+    kind = {"process": 0, "container": 1, "vm": 2}.get(row.conditions.get("kind", ""), 3)
+    cold, parallel, io = (variants.value(row.conditions, key) for key in CROSSED)
+    return kind, row.subject.partition(" (")[0], cold != "warm", parallel, io or 0, row.subject
 
 
 def title(rows: Iterable[Observation], subject: str) -> str:
@@ -111,7 +143,22 @@ def fair_groups(rows: Sequence[Observation]) -> list[list[Observation]]:
     groups: dict[str, list[Observation]] = {}
     for row in rows:
         groups.setdefault(repr([row.conditions.get(key) for key in FAIR]), []).append(row)
-    return list(groups.values())
+    return sorted(groups.values(), key=_limits)
+
+
+def _limits(group: Sequence[Observation]) -> tuple[float, float]:
+    cpus, memory = (variants.value(group[0].conditions, key) for key in ("cpus", "memory"))
+    return float(cpus), float(memory)
+
+
+def under(group: Sequence[Observation], groups: Sequence[Sequence[Observation]]) -> str:
+    """Say what all rows of a fair group have in common that isn't usual, or that sets it apart from
+    the other groups: "cold, 64 MiB", or ""."""
+    given = [row.conditions for row in group]
+    of_each = [each[0].conditions for each in groups]
+    same = set(variants.USUAL) - set(variants.differing(given, CROSSED))
+    told = variants.unusual(given[0], same) + variants.differing(of_each, FAIR)
+    return variants.label(given[0], dict.fromkeys(told))
 
 
 def check_fair(rows: Iterable[Observation], keys: Iterable[str] = FAIR) -> None:
@@ -122,7 +169,8 @@ def check_fair(rows: Iterable[Observation], keys: Iterable[str] = FAIR) -> None:
     """
     rows = list(rows)
     for key in keys:
-        values = [row.conditions.get(key) for row in rows]
+        usual = variants.USUAL[key] if key in CROSSED else None  # of rows that don't tell
+        values = [row.conditions.get(key, usual) for row in rows]
         if any(value != values[0] for value in values):
             raise Unfair(key, values)
 
@@ -164,7 +212,7 @@ def summarise(rows: Sequence[Observation]) -> Summary:
     Raises:
         Unfair: the rows were taken under different conditions or answer different questions.
     """
-    check_fair(rows)
+    check_fair(rows, (*FAIR, *CROSSED))
     _check_same_question(rows)
     return summary_of(ok(rows), len(failures(rows)), rows[0].unit if rows else "")
 
@@ -323,6 +371,9 @@ def compare(
     import numpy as np
     from scipy.stats import bootstrap, mannwhitneyu
 
+    same = {row.subject.partition(" (")[0] for row in (*a, *b)}
+    for side in (a, b) if len(same) == 1 else ([*a, *b],):  # a subject may differ from itself
+        check_fair(side, CROSSED)
     check_fair([*a, *b], keys)
     _check_same_question([*a, *b])
     values_a, values_b = np.asarray(ok(a)), np.asarray(ok(b))
@@ -470,7 +521,7 @@ def robust_slope(rows: Sequence[Observation]) -> Slope:
 
 
 def _points(rows: Sequence[Observation]) -> list[tuple[int, float]]:
-    check_fair(rows)
+    check_fair(rows, (*FAIR, *CROSSED))
     _check_same_question(rows)
     return [
         (row.conditions["instances"], row.value)

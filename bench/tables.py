@@ -51,8 +51,15 @@ class Table:
 
 def overviews(rows: Sequence[Observation]) -> list[Table]:
     """Return the result at a glance: one table for each set of rows that may be compared."""
-    mine = [row for row in rows if row.experiment in AT_A_GLANCE]
-    return [overview(group) for group in statistics.fair_groups(mine)]
+    mine = statistics.series([row for row in rows if row.experiment in AT_A_GLANCE])
+    groups = statistics.fair_groups(mine)
+    found = []
+    for group in groups:
+        table = overview(group)
+        if under := statistics.under(group, groups):
+            table.title += f" ({under})"
+        found.append(table)
+    return found
 
 
 def overview(rows: Sequence[Observation]) -> Table:
@@ -88,7 +95,8 @@ def failed(rows: Sequence[Observation]) -> Table:
     """What went wrong, how often."""
     table = Table("Failures: counted, never timed", ["", "experiment", "times", "reason"])
     seen = Counter(
-        (statistics.title(rows, row.subject), row.experiment, row.reason) for row in rows
+        (row.conditions.get("title", row.subject), row.experiment, row.reason)
+        for row in statistics.series(rows)
     )
     table.rows = [[subject, e, str(times), reason] for (subject, e, reason), times in seen.items()]
     return table
@@ -138,11 +146,13 @@ def summary(
     )
 
 
-def memory_slope(rows: Sequence[Observation], subject: str) -> Slope | None:
+def memory_slope(
+    rows: Sequence[Observation], subject: str, experiment: str = "memory"
+) -> Slope | None:
     """Return by how much the host's MemAvailable *falls* per instance, or None if unknown."""
     found = statistics.slope(
         statistics.select(
-            rows, subject=subject, experiment="memory", phase="ramp", metric="mem_available"
+            rows, subject=subject, experiment=experiment, phase="ramp", metric="mem_available"
         )
     )
     if found is None:
@@ -161,13 +171,13 @@ def memory_used(rows: Sequence[Observation]) -> list[tuple[int, float]]:
 
 
 def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> list[str]:
-    """Compare every other subject with the container (or with the first, if there is none)."""
+    """Compare every other subject with the container (or with the first, if there is none) under
+    the same conditions; and every subject with itself under the first of them."""
     names = statistics.subjects(rows)
-    base = "labrt" if "labrt" in names else names[0]
     of = {name: statistics.select(rows, subject=name, phase=phase, metric=metric) for name in names}
     said = []
-    for name in names:
-        if name == base or min(len(statistics.ok(of[each])) for each in (name, base)) < 2:
+    for name, base in _pairs(names):
+        if min(len(statistics.ok(of[each])) for each in (name, base)) < 2:
             continue  # the table shows how few there are
         found = statistics.compare(of[name], of[base])
         if found.ratio < 1:
@@ -185,6 +195,17 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
             f"interval {units.digits(found.low)} – {units.digits(found.high)}, {p_text(found.p)})."
         )
     return said
+
+
+def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return who is compared with whom."""
+    found = []
+    for name in names:
+        like = [each for each in names if statistics.alike(each, "") == statistics.alike(name, "")]
+        base = statistics.alike(name, "labrt")
+        mine = [each for each in names if each.split(" (")[0] == name.split(" (")[0]]
+        found += [(name, base if base in names else like[0]), (name, mine[0])]
+    return [(name, base) for name, base in found if name != base]
 
 
 def p_text(value: float) -> str:

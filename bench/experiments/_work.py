@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from bench import meter
 from bench.experiments.base import Experiment, Settings, Trial
-from bench.subjects.base import Workload
+from bench.subjects.base import Kind, Workload
 from bench.work import Part
 
 METHOD = (
@@ -42,6 +42,9 @@ class WorkExperiment(Experiment):
 
     def trials(self, settings: Settings) -> int:
         return settings.n or (5 if settings.quick else 15)
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        return 5.0 if kind == "vm" else 0.5
 
     def value(self, part: Part) -> float:
         """Return what is recorded of a part, in `unit`: seconds per unit of work."""

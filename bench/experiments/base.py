@@ -7,21 +7,30 @@ and the order within a round is random, so a slow minute of the host hits all al
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self, TypeVar
 
-from bench import interrupts, work
+from bench import caches, interrupts, work
 from bench.observations import Observation
-from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Kind, Subject, Workload
+from bench.together import together
+from bench.variants import Variant
 from bench.work import DONE, Work
 
 GIB = 1024**3
 MIB = 1024**2
+
+LONGEST = 180.0  # seconds that instances which share a CPU may take, however many they are
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Settings:
         round_seconds: no round begins later than this after the first, but at least three are
             done. None: all rounds, however long they take.
         count: density adds at most so many instances.
+        scale: scale-out starts so many at once.
         ramp_seconds: density adds none later than this after the first.
         memory_budget: density stops when the host's MemAvailable has fallen by so much.
         work_deadline: after which an instance that works counts as failed.
@@ -43,7 +53,7 @@ class Settings:
         settle: how long the host idles on each rung while its memory is read.
         rest: how long the host idles before a ramp: the kernel takes a moment to account for what
             the one before has freed.
-        quick: the run is meant to be over in 90 s.
+        quick: the run is meant to be over in 90 s, otherwise in 25 minutes.
     """
 
     n: int | None = None
@@ -52,6 +62,7 @@ class Settings:
     work_deadline: float = 60.0
     round_seconds: float | None = 40.0
     count: int = 64
+    scale: int = 8
     ramp_seconds: float = 15.0
     memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
@@ -64,9 +75,10 @@ class Settings:
 
 QUICK = Settings()
 FULL = Settings(
-    round_seconds=None,
-    ramp_seconds=300.0,
+    round_seconds=780.0,
+    ramp_seconds=180.0,
     count=256,
+    scale=16,
     memory_budget=8 * GIB,
     rungs=24,
     rung_seconds=60.0,
@@ -105,6 +117,7 @@ class Trial:
         keep: what becomes of each row (the runner's log).
         conditions: stamped on every row; see `Observation.conditions`.
         waiting: where the bench's own share is counted.
+        variant: the conditions that the run varies.
     """
 
     subject: Subject
@@ -117,6 +130,9 @@ class Trial:
     conditions: dict[str, Any] = field(default_factory=dict)
     instances: list[Instance] = field(default_factory=list)
     waiting: Waiting = field(default_factory=Waiting)
+    variant: Variant = field(default_factory=Variant)
+    _over: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(
         self,
@@ -174,11 +190,21 @@ class Trial:
         Raises:
             InstanceFailed: it could not be started; nothing is left behind.
         """
-        name = f"lab-{self.subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
+        self._cool()
         with interrupts.held():
-            instance = self.subject.start(self.workload, name)
+            return self._begin()
+
+    def _begin(self) -> Instance:
+        """Start one, in whatever thread."""
+        name = f"lab-{self.subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
+        instance = self.subject.start(self.workload, name)
+        with self._lock:
             self.instances.append(instance)
         return instance
+
+    def _cool(self) -> None:
+        if self.variant.caches == "cold":
+            caches.drop()
 
     def start_ready(self) -> Instance:
         """Start one instance and wait for its ready mark.
@@ -190,6 +216,48 @@ class Trial:
         with self.waiting.counted():
             instance.wait_ready(self.settings.start_deadline)
         return instance
+
+    def start_together(self, count: int, at_once: int) -> list[Instance | Exception]:
+        """Start `count`, at most `at_once` at any moment, each until its ready mark; return each,
+        or why it didn't become ready."""
+        self._cool()
+        deadline = shared(self.settings.start_deadline, at_once)
+        return together([lambda: self._begin_ready(deadline)] * count, at_once, self._give_up)
+
+    def _begin_ready(self, deadline: float) -> Instance:
+        if self._over:
+            raise InstanceFailed("interrupted")
+        instance = self._begin()
+        if self._over:
+            raise InstanceFailed("interrupted")
+        instance.wait_ready(deadline)
+        return instance
+
+    def _give_up(self) -> None:
+        """Let whoever waits for a mark wait no longer."""
+        self._over = True
+        with self._lock:
+            for instance in self.instances:
+                with suppress(InstanceFailed):
+                    instance.marks.close()
+
+    def start_ready_variant(self, failed_row: tuple[str, str, str]) -> list[tuple[int, Instance]]:
+        """Start as many at once as the variant says; return those that became ready, each with its
+        sample. The others are failed rows.
+
+        Raises:
+            InstanceFailed: none did.
+        """
+        count = self.variant.parallel or 1
+        if count == 1:
+            return [(self.sample, self.start_ready())]
+        first = self.sample * count
+        ready, failed = apart(self.start_together(count, count))
+        for number, error in failed[not ready :]:  # of none the runner makes the first row
+            self.fail(*failed_row, str(error), first + number)
+        if not ready:
+            raise InstanceFailed(str(failed[0][1]))
+        return [(first + number, instance) for number, instance in ready]
 
     def work(self, instance: Instance) -> Work:
         """Wait until an instance has done its work, and return what it has told.
@@ -212,6 +280,19 @@ class Trial:
         """
         instance.stop(self.settings.stop_deadline)
 
+    def stop_together(self, instances: Sequence[Instance]) -> list[tuple[int, int] | Exception]:
+        """Ask all of them to end, at once; return for each when it was asked and when it was gone
+        (CLOCK_MONOTONIC ns), or why it still was there."""
+        deadline = shared(self.settings.stop_deadline, len(instances))
+
+        def stop(instance: Instance) -> tuple[int, int]:
+            asked = time.monotonic_ns()
+            instance.stop(deadline)
+            return asked, time.monotonic_ns()
+
+        calls = [lambda instance=each: stop(instance) for each in instances]
+        return together(calls, max(1, len(calls)))
+
     def __enter__(self) -> Self:
         return self
 
@@ -232,6 +313,9 @@ class Experiment(ABC):
         limits: what its numbers can't tell, for the report.
         repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
             subject (a ramp repeats by itself).
+        parallels: its instances may start, or stop, in parallel: `--parallel` varies it.
+        spreads: its instances may be spread over several hosts: they fill a fleet and give one
+            curve.
     """
 
     name: ClassVar[str]
@@ -240,6 +324,8 @@ class Experiment(ABC):
     method: ClassVar[str]
     limits: ClassVar[str]
     repeats: ClassVar[bool]
+    parallels: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
         """Return why it can't be asked here, with the remedy, or None if it can."""
@@ -261,6 +347,21 @@ class Experiment(ABC):
         """How many instances a trial that repeats starts: a first guess of its time rests on it."""
         return 1
 
+    def parallel(self, settings: Settings) -> int:
+        """How many start at once where nobody asks for it."""
+        return 1
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        """Return how long one trial may take where no run has told yet: seconds."""
+        return each(kind)
+
+    def variants(self, asked: Sequence[Variant], settings: Settings) -> list[Variant]:
+        """Return those of the variants that differ to this experiment."""
+        usual = self.parallel(settings)
+        chosen = ((each.parallel if self.parallels else 0) or usual for each in asked)
+        pairs = zip(asked, chosen, strict=True)
+        return list(dict.fromkeys(replace(each, parallel=count) for each, count in pairs))
+
     @abstractmethod
     def measure(self, trial: Trial) -> None:
         """Do one trial and record its rows. The trial destroys what was started.
@@ -273,6 +374,26 @@ class Experiment(ABC):
     @abstractmethod
     def failed_row(self) -> tuple[str, str, str]:
         """(phase, metric, unit) of the row that a trial leaves that failed as a whole."""
+
+
+def each(kind: Kind) -> float:
+    """Return what a start and an end take, roughly, with two CPUs and TCG: seconds."""
+    return 2.5 if kind == "vm" else 0.01
+
+
+def shared(deadline: float, count: int) -> float:
+    """Return how long one instance may take while `count` share this host's CPUs, seconds."""
+    cpus = len(os.sched_getaffinity(0))
+    return max(deadline, min(deadline * count / cpus, LONGEST))
+
+
+def apart(
+    outcomes: Sequence[T | Exception],
+) -> tuple[list[tuple[int, T]], list[tuple[int, Exception]]]:
+    """Return what went well, and what went wrong, each with its number."""
+    numbered = list(enumerate(outcomes))
+    bad = [(number, each) for number, each in numbered if isinstance(each, Exception)]
+    return [(n, each) for n, each in numbered if not isinstance(each, Exception)], bad
 
 
 def seconds(start: int | None, end: int | None) -> float:

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import ClassVar
 
-from bench import meminfo
-from bench.experiments.base import Experiment, Settings, Trial, idle, seconds
-from bench.subjects.base import InstanceFailed
+from bench import meminfo, pressure
+from bench.experiments.base import Experiment, Settings, Trial, each, idle, seconds
+from bench.subjects.base import InstanceFailed, Kind
 from bench.units import text
 
 # One start may be slow by chance: other programs run, too. That the fastest of three is, and again
 # the fastest of the next three after a rest, is seldom chance.
 WINDOW = 3
 SLOWER = 2.0
+
+# Of the last ten seconds, so much more than before the ramp: somebody waited for memory (the kernel
+# takes pages back and brings them again); somebody waited for a CPU.
+PRESSURE = {"memory": 0.10, "cpu": 0.60}
 
 
 @dataclass
@@ -29,6 +33,10 @@ class Ramp:
     elapsed: float = 0.0  # seconds since the ramp began
     starts: list[float] = field(default_factory=list)
     doubted: int | None = None  # number of starts when they first looked slow
+    pressure_before: dict[str, float] = field(default_factory=dict)  # bench.pressure
+    pressure: dict[str, float] = field(default_factory=dict)
+    kills: int = 0  # of the whole kernel, for want of memory, when its instances were last asked
+    killed: str = ""  # which of its instances was among them
 
     @property
     def used(self) -> int:
@@ -38,6 +46,8 @@ class Ramp:
     def stop_rule(self) -> tuple[str, str] | None:
         """Return the rule that fires now (name, in words), or None to go on."""
         settings = self.settings
+        if self.killed:
+            return "OOM", f"the kernel killed {self.killed} for want of memory"
         if len(self.starts) >= settings.count:
             return "count", f"{settings.count} instances run"
         if self.used >= settings.memory_budget:
@@ -46,6 +56,14 @@ class Ramp:
         if self.memory_now - self.instance_memory < settings.reserve:
             reserve = text(settings.reserve, "B")
             return "host reserve", f"one more could leave the host less than {reserve}"
+        for resource, now in self.pressure.items():
+            before = self.pressure_before[resource]
+            if now - before >= PRESSURE[resource]:
+                return (
+                    f"{resource} pressure",
+                    f"for {100 * now:.0f} % of the last 10 s something waited for {resource}, "
+                    f"before the first for {100 * before:.0f} %",
+                )
         if self.elapsed >= settings.ramp_seconds:
             return "time", f"the ramp has lasted {text(settings.ramp_seconds, 's')}"
         if self.doubted is not None and len(self.starts) >= self.doubted + WINDOW and self.slow:
@@ -83,19 +101,29 @@ class Density(Experiment):
         "these rules fires: a number of instances or a time is reached; the host's MemAvailable "
         f"has fallen by the memory budget; the fastest of the last {WINDOW} starts took more than "
         f"twice the median of the first {WINDOW}, and so did the next {WINDOW} after a rest; one "
-        "more instance could leave the host less than its reserve; a start fails. The rule that "
-        "fired is part of the result. Then all are taken down."
+        "more instance could leave the host less than its reserve; the kernel kills an instance "
+        "for want of memory (OOM); a start fails; something on the host waits for memory "
+        f"{100 * PRESSURE['memory']:.0f} %, or for a CPU {100 * PRESSURE['cpu']:.0f} % more of the "
+        "time than before the first (pressure stall information, some avg10). The rule that fired "
+        "is part of the result, and so is what one more instance takes of the host's memory. At "
+        "the top the bench's own share of a CPU is read; then all are taken down."
     )
     limits: ClassVar = (
         "The instances are idle, so this is a bound by memory and start-up, not by load. Where the "
         "count is what stopped a ramp, the host could have taken more."
     )
     repeats: ClassVar = False
+    spreads: ClassVar = True
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        return 2 * settings.rest + min(settings.count * each(kind), settings.ramp_seconds)
 
     def measure(self, trial: Trial) -> None:
         idle(trial.settings.rest)
         before = meminfo.available()
         ramp = Ramp(before, trial.workload.memory, trial.settings, memory_now=before)
+        ramp.pressure_before = pressure.now()
+        ramp.kills = meminfo.oom_kills()
         trial.record("ramp", "mem_available", "B", before, sample=0, instances=0)
         began = time.monotonic()
         while (rule := ramp.stop_rule()) is None:
@@ -104,11 +132,15 @@ class Density(Experiment):
             except InstanceFailed as error:
                 number = len(ramp.starts) + 1
                 trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
-                rule = ("failed start", str(error))
+                _look_for_killed(trial, ramp)
+                rule = ramp.stop_rule() if ramp.killed else ("failed start", str(error))
                 break
+            _look_for_killed(trial, ramp)
             ramp.elapsed = time.monotonic() - began
             if ramp.doubt():
                 idle(trial.settings.rest)
+        assert rule is not None, "the loop ended"
+        _watch_itself(trial, len(ramp.starts))
         trial.record(
             "reached",
             "instances",
@@ -120,6 +152,7 @@ class Density(Experiment):
             ramp_seconds=trial.settings.ramp_seconds,
             memory_budget=trial.settings.memory_budget,
             reserve=trial.settings.reserve,
+            pressure=pressure.unavailable() or "watched",
         )
 
     def failed_row(self) -> tuple[str, str, str]:
@@ -133,5 +166,24 @@ def _add(trial: Trial, ramp: Ramp) -> None:
     took = seconds(instance.stamps.t0, instance.stamps.t3)
     ramp.starts.append(took)
     ramp.memory_now = meminfo.available()
+    ramp.pressure = pressure.now()
     trial.record("T0-T3", "time", "s", took, sample=number - 1, instances=number)
     trial.record("ramp", "mem_available", "B", ramp.memory_now, sample=number, instances=number)
+
+
+def _look_for_killed(trial: Trial, ramp: Ramp) -> None:
+    """Note which instance the kernel has killed something of for want of memory. They are asked one
+    by one, and only when it has killed anything since, here or elsewhere."""
+    now = meminfo.oom_kills()
+    if now != ramp.kills:
+        ramp.kills = now
+        ramp.killed = next((one.name for one in trial.instances if one.oom_killed()), "")
+
+
+def _watch_itself(trial: Trial, instances: int) -> None:
+    """Record what the bench takes while all of them idle: of a CPU, and of memory."""
+    cpu, begun = time.process_time(), time.monotonic()
+    idle(trial.settings.rest)
+    share = (time.process_time() - cpu) / max(time.monotonic() - begun, 1e-9)
+    trial.record("bench", "cpu", "1", share, instances=instances)
+    trial.record("bench", "rss", "B", meminfo.own(), instances=instances)

@@ -17,8 +17,8 @@ from statistics import median
 from typing import ClassVar
 
 from bench import meminfo
-from bench.experiments.base import Experiment, Settings, Trial, idle
-from bench.subjects.base import Instance, InstanceFailed
+from bench.experiments.base import Experiment, Settings, Trial, each, idle
+from bench.subjects.base import Instance, InstanceFailed, Kind
 
 LEAST_RUNGS = 3  # up and down again that makes six points for the slope
 PER_RUNG = 8  # the kernel hands out memory in lots; one process more or less doesn't show
@@ -49,6 +49,11 @@ class Memory(Experiment):
         "to cost nothing."
     )
     repeats: ClassVar = False
+
+    def guess(self, kind: Kind, settings: Settings) -> float:
+        rung = max(each(kind), min(PER_RUNG * each(kind), RUNG_STARTS))
+        climb = min(settings.rungs * rung, settings.rung_seconds)
+        return settings.rest + climb + 2 * settings.rungs * settings.settle
 
     def measure(self, trial: Trial) -> None:
         idle(trial.settings.rest)

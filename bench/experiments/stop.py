@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
-from bench.experiments.base import Experiment, Settings, Trial
+from bench.experiments.base import Experiment, Settings, Trial, seconds
 
 
 class Stop(Experiment):
@@ -23,15 +23,24 @@ class Stop(Experiment):
         "Pulling the plug (kill -9, destroy) isn't measured here."
     )
     repeats: ClassVar = True
+    parallels: ClassVar = True
 
     def trials(self, settings: Settings) -> int:
         return settings.n or (6 if settings.quick else 30)
 
     def measure(self, trial: Trial) -> None:
-        instance = trial.start_ready()
-        asked = time.monotonic_ns()
-        trial.stop(instance)
-        trial.record("stop", "time", "s", (time.monotonic_ns() - asked) / 1e9)
+        ready = trial.start_ready_variant(self.failed_row())
+        if len(ready) == 1:
+            asked = time.monotonic_ns()
+            trial.stop(ready[0][1])
+            trial.record("stop", "time", "s", (time.monotonic_ns() - asked) / 1e9, ready[0][0])
+            return
+        outcomes = trial.stop_together([instance for _, instance in ready])
+        for (sample, _), outcome in zip(ready, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                trial.fail(*self.failed_row(), str(outcome), sample)
+            else:
+                trial.record("stop", "time", "s", seconds(*outcome), sample)
 
     def failed_row(self) -> tuple[str, str, str]:
         return "stop", "time", "s"

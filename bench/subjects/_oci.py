@@ -15,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import oci_bundle, oci_cgroups, oci_runtime
+from bench import io_limit, oci_bundle, oci_cgroups, oci_runtime
 from bench.client import ended
 from bench.oci_runtime import Runtime
 from bench.subjects._called import CalledInstance
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.subjects.process import limits
 from labrt import cgroups, paths
 from labrt.cgroups import Cgroup, top
 from labrt.declare import declare
@@ -150,10 +151,12 @@ class Oci(Subject):
     def prepare(self, workload: Workload) -> None:
         """Unpack the layers."""
         layers.unpacked(store.resolve(workload.image))
+        cgroups.refusal(limits(workload))  # asked once, before starts at once would all ask
 
     def start(self, workload: Workload, name: str) -> Instance:
         try:
-            wishes = given(memory=str(workload.memory), cpus=workload.cpus, hostname=name)
+            sizes = {"memory": workload.memory, "cpus": workload.cpus}
+            wishes = given(hostname=name, **sizes, **io_limit.options(workload.io))
             spec = declare(store.resolve(workload.image), workload.command, wishes)
         except LabError as error:
             raise InstanceFailed(str(error)) from error

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from bench import io_limit
 from labrt.cgroups import Cgroup
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Workload:
         digest: its manifest digest, "sha256:…". The fairness check compares this, not the name.
         cpus: CPUs it may use (1.0 = one vCPU = cpu.max "100000 100000").
         memory: bytes (memory.max; guest RAM).
+        io: bytes/s that it may read from its disk, and as many to write; None: no limit.
         name: which workload of the image: "ready" = its entry point (ready mark, then wait).
         command: replaces the image's Cmd; what `bench.qemu.command_line` carries. Empty: its own.
     """
@@ -37,6 +39,7 @@ class Workload:
     digest: str
     cpus: float = 1.0
     memory: int = 256 * 1024 * 1024
+    io: int | None = None
     name: str = "ready"
     command: tuple[str, ...] = ()
 
@@ -100,6 +103,11 @@ class Instance(ABC):
     def cgroup(self) -> Cgroup | None:
         """The cgroup that holds exactly those processes, or None where the host has none for us."""
 
+    def oom_killed(self) -> bool:
+        """Whether the kernel has killed something of it for want of memory, as far as it tells."""
+        cgroup = self.cgroup()
+        return cgroup is not None and cgroup.oom_kills() > 0
+
     def extra_memory(self) -> dict[str, int]:
         """Bytes known only to this kind, by metric name (for VMs: "guest_ram_bytes": what of the
         hypervisor process is guest RAM, "hypervisor_bytes": the rest). Default: nothing."""
@@ -126,6 +134,10 @@ class Subject(ABC):
     @abstractmethod
     def unavailable(self) -> str | None:
         """Return why it can't run here, with the remedy, or None if it can. Starts nothing."""
+
+    def no_io_limit(self) -> str | None:
+        """Return why it can't limit an instance's disk I/O here, or None if it can."""
+        return io_limit.refusal()
 
     @abstractmethod
     def conditions(self) -> dict[str, Any]:
@@ -166,6 +178,7 @@ class Subject(ABC):
         found = [file.lstat() for each in layers.unpacked(packed) for file in each.rglob("*")]
         size = sum(file.st_size for file in found if stat.S_ISREG(file.st_mode))
         return {"kernel": 0, "guest": 0, "files": size}
+
     def variants(self) -> Mapping[str, Subject]:
         """This subject with one thing changed, by what that is ("no seccomp filter"): the rungs of
         the ladder. They share what `prepare` has opened, and only this one is closed."""

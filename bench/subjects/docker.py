@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bench import io_limit
 from bench.engine import LABEL, Engine
 from bench.subjects._engine import EngineInstance
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
@@ -154,7 +155,22 @@ class Docker(Subject):
         self._kept = "config and layers" if loaded["Id"] == config else "layers, by their diff ids"
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return DockerInstance(name, ENGINE, workload, self._images[workload.digest], ())
+        return DockerInstance(
+            name, ENGINE, workload, self._images[workload.digest], self._limits(workload)
+        )
+
+    def _limits(self, workload: Workload) -> list[str]:
+        """Its containers lie where the daemon keeps them."""
+        if workload.io is None:
+            return []
+        return io_limit.words(workload.io, Path(_info()["DockerRootDir"]))
+
+    def no_io_limit(self) -> str | None:
+        try:
+            io_limit.disk(Path(_info()["DockerRootDir"]))
+        except LabError as error:
+            return str(error)
+        return None
 
     def close(self) -> None:
         """Remove the images."""

@@ -13,8 +13,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.process import limits
 from labrt import cgroups
 from labrt.cgroups import Cgroup
 from labrt.client import Container, run
@@ -54,6 +56,7 @@ class LabrtInstance(Instance):
                 workload.command,
                 stdout=theirs,
                 stderr=theirs,
+                **io_limit.options(workload.io),
                 **wishes,
             )
         except BaseException as error:
@@ -99,6 +102,12 @@ class LabrtInstance(Instance):
             took[step.name] = took.get(step.name, 0.0) + step.duration / 1e9
         return took
 
+    def oom_killed(self) -> bool:
+        """The launcher tells of one that has ended: its cgroup may be gone."""
+        return super().oom_killed() or (
+            self._container.wait(0) is not None and self._container.oom_killed
+        )
+
 
 class Labrt(Subject):
     name: ClassVar = "labrt"
@@ -128,6 +137,7 @@ class Labrt(Subject):
         from labrt.images import layers, store
 
         layers.unpacked(store.resolve(workload.image))
+        cgroups.refusal(limits(workload))  # asked once, before starts at once would all ask
         self.open()
 
     def open(self) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bench import io_limit
 from bench.subjects._called import CalledInstance, first
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
 from labrt import cgroups, removal, state
@@ -31,6 +32,7 @@ class LabrtCliInstance(CalledInstance):
             f"--cpus={workload.cpus:g}",
             f"--name={name}",
             f"--hostname={name}",
+            *io_limit.words(workload.io),
         ]
         super().__init__(
             name,
@@ -97,4 +99,5 @@ class LabrtCli(Subject):
         return LabrtCliInstance(name, workload)
 
     def close(self) -> None:
-        """Nothing is shared between instances."""
+        """A command that was killed leaves the lab's own cgroup."""
+        cgroups.remove_top()

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import oci_cgroups
+from bench import io_limit, oci_cgroups
 from bench.client import ended
 from bench.engine import Engine
 from bench.oci_runtime import Runtime, crun, runc
@@ -201,7 +201,13 @@ class Podman(Subject):
             raise LabError(f"copy {workload.image} to Podman", f"it has the digest {digest} there")
 
     def start(self, workload: Workload, name: str) -> Instance:
-        options = ("--detach", "--rm", "--log-driver=passthrough", *_ulimits())
+        options = (
+            "--detach",
+            "--rm",
+            "--log-driver=passthrough",
+            *_ulimits(),
+            *io_limit.words(workload.io),
+        )
         return PodmanInstance(name, workload, self._images[workload.digest], options)
 
     def close(self) -> None:

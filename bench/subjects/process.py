@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
 from labrt import cgroups
@@ -33,7 +34,8 @@ JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; e
 def limits(workload: Workload) -> dict[str, str]:
     """Return the workload's limits as cgroup v2 files."""
     quota = round(workload.cpus * 100_000)
-    return {"memory.max": str(workload.memory), "cpu.max": f"{quota} 100000"}
+    usual = {"memory.max": str(workload.memory), "cpu.max": f"{quota} 100000"}
+    return usual | io_limit.files(workload.io)
 
 
 def _doors(cgroup: Cgroup) -> list[str]:

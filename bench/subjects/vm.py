@@ -78,7 +78,11 @@ class VmInstance(Instance):
     def _start(self, workload: Workload, verdict: Verdict) -> None:
         self._ports = SerialPorts(self._folder, self._host.owner)
         if self._host.embedded and not cgroups.unavailable():
-            self._cgroup = Cgroup.create(f"{top()}/{self.name}")
+            self._cgroup = Cgroup.create(f"{top()}/{self.name}", _part_of_a_cpu(workload.cpus))
+        elif _part_of_a_cpu(workload.cpus):
+            raise InstanceFailed(
+                f"no cgroup holds a VM of {self._host.uri} to {workload.cpus:g} CPU"
+            )
         staged = self._host.stage(self._guest)
         xml = qemu.domain_xml(
             Machine(
@@ -94,6 +98,7 @@ class VmInstance(Instance):
                 accelerator=verdict.accelerator,
                 command=workload.command,
                 setup=self._setup,
+                io=workload.io,
             )
         )
         with born_in(self._cgroup):
@@ -155,6 +160,11 @@ class VmInstance(Instance):
         return {"guest_ram_bytes": found.guest_ram, "hypervisor_bytes": found.hypervisor}
 
 
+def _part_of_a_cpu(cpus: float) -> dict[str, str]:
+    """A whole number of CPUs is the guest's own; a part of one its cgroup must hold it to."""
+    return {} if cpus.is_integer() else {"cpu.max": f"{round(cpus * 100_000)} 100000"}
+
+
 class Vm(Subject):
     """VMs of one libvirt connection.
 
@@ -183,6 +193,11 @@ class Vm(Subject):
         except LabError as error:
             return str(error)
         return hypervisor.no_libvirt()
+
+    def no_io_limit(self) -> str | None:
+        if self.setup.root == "disk":
+            return None
+        return "its guest has the image in RAM and no disk; vm-disk has one"
 
     def conditions(self) -> dict[str, Any]:
         return {

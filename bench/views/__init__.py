@@ -21,6 +21,7 @@ ORDER = (
     "stop",
     "memory",
     "density",
+    "scale-out",
     "image",
     "cpu",
     "bandwidth",
@@ -72,7 +73,7 @@ def sources(name: str) -> list[Table]:
 
 
 def _of(name: str, rows: Rows) -> Rows:
-    return [row for row in rows if row.experiment == name]
+    return statistics.series([row for row in rows if row.experiment == name])
 
 
 def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
@@ -80,9 +81,8 @@ def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
     found = []
     for group in groups:
         table = build(group)
-        if len(groups) > 1:
-            first = group[0].conditions
-            table.title += f" ({first.get('accelerator')}, host {first.get('host')})"
+        if under := statistics.under(group, groups):
+            table.title += f" ({under})"
         found.append(table)
     return found
 

@@ -64,13 +64,14 @@ def table(rows: Rows, title: str) -> Table:
 
 def times(rows: Rows, subject: str, phase: str, metric: str) -> str:
     """Say how many times the plain process's median a subject's is, if both can be compared."""
-    mine, base = (
+    base = statistics.alike(subject, BASE)
+    mine, others = (
         statistics.select(rows, subject=name, phase=phase, metric=metric)
-        for name in (subject, BASE)
+        for name in (subject, base)
     )
-    if subject == BASE or min(len(statistics.ok(mine)), len(statistics.ok(base))) < 2:
+    if subject == base or min(len(statistics.ok(mine)), len(statistics.ok(others))) < 2:
         return tables.NOTHING
-    found = statistics.compare(mine, base)
+    found = statistics.compare(mine, others)
     text = units.digits(found.ratio)
     return text if found.different else f"({text})"
 

@@ -15,8 +15,8 @@ from bench.views.base import Picture, View
 def table(rows: Sequence[Observation]) -> Table:
     """How many, and which rule said stop."""
     shown = Table(
-        "Density: instances until a declared rule fired",
-        ["", "instances", "rule", "first start", "last start", "memory", "failed"],
+        "Density: instances until a declared rule fired; first and last start",
+        ["", "instances", "rule", "first", "last", "one more", "failed"],
     )
     for subject in statistics.subjects(rows):
         mine = [row for row in rows if row.subject == subject]
@@ -30,14 +30,38 @@ def table(rows: Sequence[Observation]) -> Table:
                 str(reached[0].conditions["rule"]) if reached else tables.NOTHING,
                 units.text(starts[0], "s") if starts else tables.NOTHING,
                 units.text(starts[-1], "s") if starts else tables.NOTHING,
-                units.text(used[-1][1], "B") if used else tables.NOTHING,
+                tables.slope_text(tables.memory_slope(rows, subject, "density")),
                 str(len(statistics.failures(mine))),
             ]
         )
+        fell = f"; MemAvailable fell by {units.text(used[-1][1], 'B')}" if used else ""
         shown.notes += [
-            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}." for row in reached
+            f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}{fell}."
+            for row in reached
         ]
+        shown.notes += _bench(mine)
+    shown.notes.append(
+        "one more: by how much the host's MemAvailable falls with one more instance (slope of a "
+        "regression ± half of its 95 % interval)."
+    )
+    told = {str(row.conditions.get("pressure", "watched")) for row in rows}
+    shown.notes += [f"Pressure is no rule here: {why}." for why in sorted(told - {"watched"})]
     return shown
+
+
+def _bench(rows: Sequence[Observation]) -> list[str]:
+    """Say what the bench took while all of them idled."""
+    cpu, rss = (
+        statistics.ok(statistics.select(rows, phase="bench", metric=metric))
+        for metric in ("cpu", "rss")
+    )
+    if not cpu or not rss:
+        return []
+    title = rows[0].conditions.get("title", rows[0].subject)
+    return [
+        f"{title}: while all of them idled, the bench itself took {100 * cpu[0]:.2g} % of one CPU "
+        f"and {units.text(rss[0], 'B')}."
+    ]
 
 
 def ramps(band: Any, rows: Sequence[Observation]) -> None:

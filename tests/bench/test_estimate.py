@@ -45,13 +45,13 @@ def test_a_trial_takes_what_its_like_took(row: Row, tmp_path: Path) -> None:
     run_of(tmp_path, "2026-2", trials(row, 3.0, subject="vm"))
     (tmp_path / "latest").symlink_to("2026-2")
     known = estimate.history(tmp_path, FINGERPRINT, QUICK)
-    assert known == {("startup", "labrt"): 3.0, ("startup", "vm"): 3.0}
+    assert known == {("startup", "labrt", ""): 3.0, ("startup", "vm", ""): 3.0}
 
 
 def test_the_pause_before_a_resumed_run_is_no_trial(row: Row, tmp_path: Path) -> None:
     later = row(at=1e6, order=3, attempt=1)
     run_of(tmp_path, "2026-1", [*trials(row, 2.0, 2.0), later])
-    assert estimate.history(tmp_path, FINGERPRINT, QUICK) == {("startup", "labrt"): 2.0}
+    assert estimate.history(tmp_path, FINGERPRINT, QUICK) == {("startup", "labrt", ""): 2.0}
 
 
 @pytest.mark.parametrize("differs", ["host", "accelerator", "size", "damage"])
@@ -68,14 +68,14 @@ def test_unlike_runs_teach_nothing(row: Row, tmp_path: Path, differs: str) -> No
 
 def test_the_table_says_where_each_estimate_is_from() -> None:
     plan = plan_of([Toy("a"), Toy("b")], [Startup(), Density()])
-    shown = estimate.table(plan, {("startup", "a"): 2.0})
+    shown = estimate.table(plan, {("startup", "a", ""): 2.0})
     assert ["startup", "a", "5", "2 s", "10 s", "earlier runs"] in shown.rows
-    assert ["density", "b", "1", "4 s", "4 s", "a first guess"] in shown.rows
-    assert shown.notes[0] == "About 18.5 s in all, with 4 rounds."
+    assert ["density", "b", "1", "50 ms", "50 ms", "a first guess"] in shown.rows
+    assert shown.notes[0] == "About 10.1 s in all, with 4 rounds."
 
 
 def test_rounds_that_would_begin_too_late_are_not_counted() -> None:
     settings = replace(QUICK, n=50, round_seconds=10.0)
     plan = plan_of([Toy("a")], settings=settings)
-    known = {("startup", "a"): 2.0}
+    known = {("startup", "a", ""): 2.0}
     assert estimate.table(plan, known).notes[0] == "About 12 s in all, with 5 rounds."

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,6 +113,22 @@ def test_experiments_can_be_asked_for_by_name_alone(workload: Workload, tmp_path
     assert not plan["settings"]["quick"]
 
 
+@needs_cgroups
+def test_conditions_are_crossed_and_each_is_a_line_of_its_own(
+    workload: Workload, nothing_left: None, tmp_path: Path
+) -> None:
+    asked = ("startup", "--subjects", "process", "--parallel", "1,2", "--memory", "32m,64m")
+    done = bench(*asked, "--n", "2", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for said in ("(32 MiB)", "(64 MiB)", "one at a time", "2 at once"):
+        assert said in done.stdout
+    rows, _ = read(tmp_path / "latest" / "observations.jsonl")
+    totals = [row.conditions for row in rows if row.phase == "T0-T3" and not row.warmup]
+    counted = Counter((each["memory"] // 2**20, each["parallel"]) for each in totals)
+    assert counted == {(32, 1): 2, (64, 1): 2, (32, 2): 4, (64, 2): 4}
+    assert "32 MiB and 64 MiB" in (tmp_path / "latest" / "report.html").read_text()
+
+
 def test_help_names_the_verbs() -> None:
     shown = bench("--help").stdout
     assert all(name in shown for name in verbs.names())
@@ -134,6 +151,13 @@ def test_help_names_the_verbs() -> None:
         (["--n", "1.5"], 2, "above zero"),
         (["--count", "many"], 2, "above zero"),
         (["--budget", "512m"], 2, "above zero"),
+        (["--parallel", "4,x"], 2, "above zero"),
+        (["--memory", "much"], 2, "'much' is not a size such as 64m"),
+        (["--io", "0"], 2, "not a size"),
+        (["--cpus", "-1"], 2, "not a number of CPUs"),
+        (["--cpus", "5000"], 1, "this host has"),
+        (["--cold", "lukewarm"], 2, "--cold"),
+        (["density", "--parallel", "2"], 1, "ask for startup, stop or scale-out"),
         (["--seed", "x"], 2, "--seed"),
         (["--subjects", ","], 2, "--subjects"),
         (["--quick", "--full"], 2, "not allowed with"),

@@ -24,6 +24,7 @@ from bench.observations import ROWS, Log, Observation, Unwritable, read, read_al
 from bench.run import DEFAULT_SUBJECTS, _request
 from bench.runner import Plan, Runner, schedule
 from bench.subjects.base import Workload
+from bench.variants import crossed
 from labrt.errors import LabError
 from tests.bench.conftest import needs_cgroups
 from tests.bench.test_main import BENCH, bench, one_line
@@ -164,13 +165,25 @@ def test_a_plan_is_shown_and_nothing_is_started(workload: Workload, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_run_varies_is_in_its_plan_and_must_stay(tmp_path: Path) -> None:
+    variants = tuple(crossed(caches=["warm", "cold"], parallel=[2]))
+    plan = replace(plan_of([Toy("a")]), variants=variants)
+    resume.save(tmp_path, plan, None)
+    kept = resume.read(tmp_path)
+    assert tuple(_request(kept, tmp_path / "run").variants) == variants
+    resume.check_same(kept, resume.described(plan, None))
+    warm = replace(plan, variants=variants[:1])
+    with pytest.raises(LabError, match="its (variants|trials) isn't what it was"):
+        resume.check_same(kept, resume.described(warm, None))
+
+
 @pytest.mark.parametrize(
     ("damage", "arguments", "said"),
     [
         (lambda folder: (folder / resume.FILE).unlink(), [], "ENOENT"),
         (lambda folder: (folder / resume.FILE).write_text("{"), [], "plan.json"),
         (lambda folder: (folder / resume.FILE).write_text('{"schema": 9}'), [], "schema 9"),
-        (lambda folder: (folder / resume.FILE).write_text('{"schema": 1}'), [], "damaged"),
+        (lambda folder: (folder / resume.FILE).write_text('{"schema": 2}'), [], "damaged"),
         (lambda folder: None, ["--n", "5"], "--n is given, too"),
         (lambda folder: None, ["--dry-run"], "--dry-run is given, too"),
     ],

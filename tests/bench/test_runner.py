@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +17,8 @@ from bench.experiments.stop import Stop
 from bench.interrupts import Interrupted
 from bench.observations import Log, Observation, Unwritable, read
 from bench.runner import GIVE_UP_AFTER, LEAST_ROUNDS, Plan, Planned, Runner, schedule
-from bench.subjects.base import Instance, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.variants import Variant, crossed
 from tests.bench.toy_subject import Toy, fails_at
 
 SETTINGS = replace(QUICK, n=4, rest=0.0, count=5)
@@ -86,6 +88,63 @@ def test_the_order_is_random_and_the_seed_gives_it_again() -> None:
     orders = [order(plan_of(subjects, [Startup(), Stop()], seed)) for seed in (1, 1, 2)]
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
+
+
+def test_a_round_has_every_variant_in_turns_and_an_experiment_only_those_that_differ_to_it() -> (
+    None
+):
+    plan = replace(
+        plan_of([Toy("a"), Toy("b")], [Startup(), Density()]),
+        variants=tuple(crossed(caches=["warm", "cold"], parallel=[1, 4])),
+    )
+    planned = schedule(plan)
+    warm_ups, first = planned[:2], planned[2:10]
+    assert [(each.subject.name, each.variant.label) for each in warm_ups] == [("a", ""), ("b", "")]
+    assert {each.variant.label for each in first} == {"", "cold", "4 at once", "cold, 4 at once"}
+    assert len({each.key for each in first}) == 8
+    ramps = [each for each in planned if each.experiment.name == "density"]
+    assert sorted(each.variant.label for each in ramps) == ["", "", "cold", "cold"]
+
+
+def test_conditions_and_limits_reach_the_instance_and_its_rows(tmp_path: Path) -> None:
+    class Noting(Toy):
+        def start(self, workload: Workload, name: str) -> Instance:
+            seen.add((workload.cpus, workload.memory, workload.io))
+            return super().start(workload, name)
+
+    seen: set[tuple[float, int, int | None]] = set()
+    variant = Variant(cpus=2.0, memory=2**26, io=2**20)
+    rows, _ = run(replace(plan_of([Noting()]), variants=(variant,)), tmp_path)
+    assert seen == {(2.0, 2**26, 2**20)}
+    for row in rows:
+        given = {key: row.conditions[key] for key in ("cpus", "memory", "io", "caches", "parallel")}
+        assert given == {
+            "cpus": 2.0, "memory": 2**26, "io": 2**20, "caches": "warm", "parallel": 1
+        }  # fmt: skip
+
+
+def test_so_many_start_or_stop_at_once_and_each_is_a_sample(tmp_path: Path) -> None:
+    toy = Toy()
+    plan = replace(plan_of([toy], [Startup(), Stop()]), variants=(Variant(parallel=3),))
+    rows, _ = run(plan, tmp_path)
+    for phase in ("T0-T3", "stop"):
+        samples = [row.sample for row in rows if row.phase == phase and not row.warmup]
+        assert sorted(samples) == list(range(12))
+    assert toy.started == (1 + 4 + 4) * 3
+    assert toy.alive == {}
+
+
+def test_of_those_started_at_once_one_may_fail(tmp_path: Path) -> None:
+    asked = itertools.count()
+
+    def each_third(at: str) -> None:
+        if at == "start" and next(asked) % 3 == 2:
+            raise InstanceFailed("the third")
+
+    plan = replace(plan_of([Toy(fault=each_third)]), variants=(Variant(parallel=3),))
+    rows, _ = run(plan, tmp_path)
+    totals = Counter(row.status for row in rows if row.phase == "T0-T3" and not row.warmup)
+    assert totals == {"ok": 8, "failed": 4}
 
 
 def test_each_subject_is_warmed_up_once_before_anything_counts() -> None:

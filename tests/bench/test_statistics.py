@@ -208,3 +208,49 @@ def test_tcg_and_kvm_never_share_a_group(row: Row) -> None:
     rows = [row(1.0), row(2.0, accelerator="kvm"), row(3.0), row(4.0, accelerator="kvm")]
     groups = fair_groups(rows)
     assert [[each.value for each in group] for group in groups] == [[1.0, 3.0], [2.0, 4.0]]
+
+
+# What a run varies
+
+
+def test_what_differs_becomes_part_of_the_name_and_what_is_the_same_does_not(row: Row) -> None:
+    rows = [row(caches="warm", parallel=4), row(caches="cold", parallel=4)]
+    named = statistics.series(rows)
+    assert statistics.subjects(named) == ["labrt (warm)", "labrt (cold)"]
+    assert statistics.title(named, "labrt (cold)") == "labrt container, cold"
+    assert statistics.under(rows, [rows]) == "4 at once"
+    assert statistics.alike("labrt (cold)", "process") == "process (cold)"
+
+
+def test_a_run_that_varies_nothing_keeps_its_names(row: Row) -> None:
+    rows = [row(caches="warm"), row()]
+    assert statistics.series(rows) == rows
+    assert statistics.under(rows, [rows]) == ""
+
+
+def test_the_usual_comes_first_and_few_before_many(row: Row) -> None:
+    rows = [row(parallel=count) for count in (16, 4, 1)]
+    assert statistics.subjects(statistics.series(rows)) == [
+        "labrt (one at a time)",
+        "labrt (4 at once)",
+        "labrt (16 at once)",
+    ]
+
+
+def test_limits_that_differ_never_stand_side_by_side(row: Row) -> None:
+    groups = fair_groups([row(memory=2**26), row(memory=2**28)])
+    assert [statistics.under(group, groups) for group in groups] == ["64 MiB", "256 MiB"]
+
+
+def test_cold_and_warm_are_never_one_number(row: Row) -> None:
+    with pytest.raises(Unfair, match="caches differs"):
+        summarise([row(caches="cold"), row(caches="warm")])
+
+
+def test_a_subject_is_compared_with_itself_cold_but_not_with_another(row: Row) -> None:
+    warm = rows_of(row, [1.0, 1.1, 1.2])
+    cold = rows_of(row, [2.0, 2.1, 2.2], caches="cold")
+    assert compare(cold, warm).ratio == pytest.approx(2.1 / 1.1)
+    other = rows_of(row, [2.0, 2.1, 2.2], caches="cold", subject="vm")
+    with pytest.raises(Unfair, match="caches differs"):
+        compare(other, warm)

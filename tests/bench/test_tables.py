@@ -111,8 +111,8 @@ def test_density_says_which_rule_stopped_it(row: Row) -> None:
         ),
     ]
     shown = density.table(rows)
-    assert shown.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "954 MiB"]
-    assert shown.notes == ["labrt container: enough."]
+    assert shown.rows[0][1:6] == ["1", "memory budget", "20 ms", "20 ms", "–"]
+    assert shown.notes[0] == "labrt container: enough; MemAvailable fell by 954 MiB."
 
 
 def test_at_a_glance_a_number_nobody_measured_is_a_dash(row: Row) -> None:

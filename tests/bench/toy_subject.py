@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -54,6 +55,7 @@ class Toy(Subject):
         self.alive: dict[str, ToyInstance] = {}
         self.started = 0
         self.closed = False
+        self._lock = threading.Lock()
 
     def unavailable(self) -> str | None:
         return None
@@ -66,7 +68,8 @@ class Toy(Subject):
 
     def start(self, workload: Workload, name: str) -> Instance:
         self.fault("start")
-        self.started += 1
+        with self._lock:
+            self.started += 1
         self.alive[name] = ToyInstance(name, self)
         return self.alive[name]
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from bench import meminfo, subjects
+from bench.born_in import born_in
 from bench.experiments.base import GIB, MIB, QUICK, Settings
 from bench.experiments.density import Density, Ramp
 from bench.subjects.base import Workload
 from tests.bench.conftest import needs_cgroups
 from tests.bench.test_runner import SETTINGS, plan_of, run
-from tests.bench.toy_subject import Toy
+from tests.bench.toy_subject import Toy, ToyInstance
 
 
 def ramp(**given: object) -> Ramp:
@@ -53,6 +60,23 @@ def test_the_host_keeps_its_reserve_even_if_the_next_takes_all_it_may() -> None:
 def test_the_time_stops_it() -> None:
     assert rule(ramp(elapsed=QUICK.ramp_seconds - 0.1)) == ""
     assert rule(ramp(elapsed=QUICK.ramp_seconds)) == "time"
+
+
+@pytest.mark.parametrize(("resource", "share"), [("memory", 0.1), ("cpu", 0.6)])
+def test_waiting_for_a_resource_stops_it_if_it_is_more_than_before(
+    resource: str, share: float
+) -> None:
+    before = {"memory": 0.2, "cpu": 0.3}
+    at_rest = ramp(pressure_before=before, pressure=before)
+    assert rule(at_rest) == ""
+    at_rest.pressure = before | {resource: before[resource] + share - 0.01}
+    assert rule(at_rest) == ""
+    at_rest.pressure = before | {resource: before[resource] + share + 0.01}
+    assert rule(at_rest) == f"{resource} pressure"
+
+
+def test_an_instance_that_was_killed_for_want_of_memory_stops_it() -> None:
+    assert rule(ramp(killed="lab-labrt-1")) == "OOM"
 
 
 def test_one_slow_start_does_not_stop_it() -> None:
@@ -110,6 +134,54 @@ def test_a_start_that_fails_ends_the_ramp_and_is_counted(tmp_path: Path) -> None
     rows, _ = run(plan_of([toy], [Density()]), tmp_path)
     assert [row.reason for row in rows if row.status == "failed"] == ["OSError: no fourth"]
     assert toy.alive == {}
+
+
+def test_a_kill_by_the_kernel_during_a_ramp_is_what_stopped_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = iter((7, 7, 7, 8))  # before the ramp, and after each start
+    monkeypatch.setattr(meminfo, "oom_kills", lambda: next(kills))
+    monkeypatch.setattr(ToyInstance, "oom_killed", lambda self: len(toy.alive) == 3)
+    toy = Toy()
+    assert reached(SETTINGS, toy, tmp_path) == (3, "OOM")
+
+
+def test_a_kill_elsewhere_on_the_host_is_asked_about_once_and_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = itertools.chain((7, 7), itertools.repeat(8))
+    asked: list[str] = []
+    monkeypatch.setattr(meminfo, "oom_kills", lambda: next(kills))
+    monkeypatch.setattr(ToyInstance, "oom_killed", lambda self: asked.append(self.name))
+    assert reached(SETTINGS, Toy(), tmp_path) == (5, "count")
+    assert len(asked) == 2
+
+
+def test_what_the_bench_takes_itself_is_read_with_all_of_them_running(tmp_path: Path) -> None:
+    rows, _ = run(plan_of([Toy()], [Density()]), tmp_path)
+    own = {row.metric: row for row in rows if row.phase == "bench"}
+    assert own["rss"].value is not None and own["rss"].value > 2**20
+    assert {row.conditions["instances"] for row in own.values()} == {5}
+
+
+@needs_cgroups
+@pytest.mark.parametrize("name", ["process", "labrt"])
+def test_the_kernel_tells_who_was_killed_for_want_of_memory(
+    name: str, workload: Workload, nothing_left: None
+) -> None:
+    subject = subjects.make(name)
+    with subject:
+        subject.prepare(workload)
+        with subject.start(workload, f"lab-{name}-oom") as instance:
+            instance.wait_ready(20)
+            assert not instance.oom_killed()
+            before, group = meminfo.oom_kills(), instance.cgroup()
+            assert group is not None
+            with born_in(group):
+                hungry = subprocess.Popen([sys.executable, "-c", "bytearray(2**30)"])
+            hungry.wait(30)
+            assert meminfo.oom_kills() > before
+            assert instance.oom_killed()
 
 
 @needs_cgroups
