@@ -35,4 +35,4 @@ def test_what_the_command_line_cannot_carry_is_refused_by_name(word: str) -> Non
     nowhere = labrt.paths.home()
     machine = Machine("x", nowhere, nowhere, nowhere, nowhere, 1, 1, "tcg", command=(word,))
     with pytest.raises(LabError, match="hand"):
-        qemu.command_line(machine)
+        qemu.command_line(machine.setup, machine.command)
