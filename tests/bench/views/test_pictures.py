@@ -36,9 +36,12 @@ def size(file: Path) -> tuple[int, int]:
 
 def test_every_experiment_has_its_picture_fit_for_a_projector(row: Row, tmp_path: Path) -> None:
     drawn = views.draw_all(all_rows(row), "a host", tmp_path)
-    assert set(drawn) == {"startup", "startup-ecdf", "stop-ecdf", "memory", "density"}
-    for file in drawn.values():
-        assert size(file) == (1920, 1080)
+    measured = {"startup", "startup-ecdf", "stop-ecdf", "memory", "density"}
+    assert set(drawn) == measured | {"published", "published-memory"}
+    for name in measured:
+        assert size(drawn[name]) == (1920, 1080)
+    for name in ("published", "published-memory"):  # as long as its list, and as wide
+        assert size(drawn[name])[0] == 1920
 
 
 def test_many_subjects_get_more_room_and_each_its_own_look(row: Row, tmp_path: Path) -> None:
