@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, cast
 
-import zstandard
-
 from labrt.errors import LabError
 from labrt.images.pieces import Pieces
 from labrt.images.store import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD
@@ -79,6 +77,8 @@ def writing(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
         with gzip.GzipFile("", "wb", _LEVEL, stream, mtime=0) as packed:
             yield cast(BinaryIO, packed)
     elif compression == "zstd":
+        import zstandard
+
         with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packed:
             yield cast(BinaryIO, packed)
     else:
@@ -88,6 +88,8 @@ def writing(stream: IO[bytes], media_type: str) -> Iterator[BinaryIO]:
 def _frames(stream: IO[bytes]) -> Iterator[bytes]:
     """Decompress zstd frames, one after the other. Unlike the library's own reader, it doesn't take
     a frame cut short for the end."""
+    import zstandard
+
     frame, packed = None, b""
     while packed := packed or stream.read(_FEED):
         frame = frame or zstandard.ZstdDecompressor().decompressobj()
