@@ -142,7 +142,7 @@ class Runner:
     progress: Progress
     waiting: Waiting = field(default_factory=Waiting)
     _stamps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    _workloads: dict[str, Workload] = field(default_factory=dict)
+    _workloads: dict[tuple[Any, ...], Workload] = field(default_factory=dict)
     _in_a_row: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _began: float = 0.0
     _round: int = 0
@@ -209,15 +209,19 @@ class Runner:
         """Return what the rows of a subject and experiment are stamped with."""
         if reason := subject.unavailable() or experiment.unavailable():
             raise InstanceFailed(reason)
-        workload = self._workload(experiment)
-        subject.prepare(workload)
+        for variant in experiment.variants(self.plan.variants, self.plan.settings):
+            workload = self._workload(experiment, variant)
+            subject.prepare(workload)
         return conditions(self.plan, subject, workload) | subject.conditions()
 
-    def _workload(self, experiment: Experiment) -> Workload:
+    def _workload(self, experiment: Experiment, variant: Variant) -> Workload:
         """Return what an experiment's instances run; it may have to be built, once."""
-        if experiment.name not in self._workloads:
-            self._workloads[experiment.name] = experiment.workload(self.plan.workload)
-        return self._workloads[experiment.name]
+        sizes = {"cpus": variant.cpus, "memory": variant.memory, "io": variant.io}
+        key = (experiment.name, *sizes.values())
+        if key not in self._workloads:
+            asked = replace(self.plan.workload, **sizes)  # type: ignore[arg-type]
+            self._workloads[key] = experiment.workload(asked)
+        return self._workloads[key]
 
     def _close(self, subject: Subject) -> None:
         with interrupts.held():
@@ -232,7 +236,7 @@ class Runner:
             planned.subject,
             planned.experiment.name,
             planned.sample,
-            self._workload(planned.experiment),
+            self._workload(planned.experiment, planned.variant),
             self._stamps[planned.key[:2]] | {"order": position},
             planned.variant,
         )
@@ -265,7 +269,7 @@ class Runner:
             also["attempt"] = self.plan.attempt
         return Trial(
             subject=subject,
-            workload=replace(workload, cpus=variant.cpus, memory=variant.memory, io=variant.io),
+            workload=workload,
             experiment=experiment,
             sample=sample,
             settings=self.plan.settings,

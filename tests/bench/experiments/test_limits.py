@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import meminfo, subjects
 from bench.experiments.limits import Limits
 from bench.subjects.base import Workload
+from bench.variants import Variant
 from tests.bench.conftest import needs_cgroups
 from tests.bench.test_runner import plan_of, run
 from tests.bench.toy_subject import Toy
@@ -17,10 +18,10 @@ from tests.bench.toy_subject import Toy
 def test_neither_process_nor_container_gets_more_than_its_limit(
     workload: Workload, nothing_left: None, tmp_path: Path
 ) -> None:
-    small = replace(workload, memory=64 * 2**20, cpus=0.5)
+    small = Variant(memory=64 * 2**20, cpus=0.5)
     plan = plan_of([subjects.make("process"), subjects.make("labrt")], [Limits()])
     settings = replace(plan.settings, n=1)
-    rows, _ = run(replace(plan, workload=small, settings=settings), tmp_path)
+    rows, _ = run(replace(plan, workload=workload, variants=(small,), settings=settings), tmp_path)
     assert [row.reason for row in rows if row.status == "failed"] == []
     for name in ("process", "labrt"):
         mine = {row.metric: row for row in rows if row.subject == name and not row.warmup}
