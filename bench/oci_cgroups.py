@@ -14,8 +14,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.client import ended
 from labrt import cgroup_folders as folders
-from labrt.cgroups import Cgroup, top
+from labrt.cgroups import KILL_SECONDS, Cgroup, top
 
 
 def name(instance: str) -> str:
@@ -36,12 +37,23 @@ def remove(pattern: str) -> list[str]:
     Raises:
         LabError: one is still in use.
     """
-    found = [folder for point in _points() for folder in point.glob(pattern)]
+    found = _matching(pattern)
     for outermost in found:
         for folder in folders.tree(outermost):
             _empty(folder)
             folders.remove(folder)
     return sorted({folder.name for folder in found})
+
+
+def empty(pattern: str) -> None:
+    """Kill what is in the cgroups whose names match, and wait until it has ended."""
+    for outermost in _matching(pattern):
+        for folder in folders.tree(outermost):
+            _empty(folder)
+
+
+def _matching(pattern: str) -> list[Path]:
+    return [folder for point in _points() for folder in point.glob(pattern)]
 
 
 def leftovers() -> list[str]:
@@ -50,11 +62,17 @@ def leftovers() -> list[str]:
 
 
 def _empty(folder: Path) -> None:
+    """A process leaves its cgroup a little before it has ended: its end is what is waited for."""
+    killed = []
     for pid in filter(None, folders.processes(folder)):  # to kill(2), 0 means ourselves
         try:
-            os.kill(pid, signal.SIGKILL)
+            killed.append(os.pidfd_open(pid))
+            signal.pidfd_send_signal(killed[-1], signal.SIGKILL)
         except ProcessLookupError:
             pass  # it has ended meanwhile
+    for pidfd in killed:
+        ended(pidfd, KILL_SECONDS)
+        os.close(pidfd)
 
 
 def _points() -> Iterator[Path]:

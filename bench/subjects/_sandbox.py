@@ -89,7 +89,8 @@ class SandboxInstance(CalledInstance):
         self.destroy()
 
     def destroy(self) -> None:
-        self._client.kill()
+        oci_cgroups.empty(self._cgroup.name)
+        self._client.kill()  # which may not have been in it yet
         self._remove()
         self._let_go()
 

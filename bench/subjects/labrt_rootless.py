@@ -108,7 +108,8 @@ class LabrtRootlessInstance(CalledInstance):
         self.destroy()
 
     def destroy(self) -> None:
-        self._client.kill()
+        oci_cgroups.empty(self._cgroup.name)
+        self._client.kill()  # which may not have been in it yet
         oci_cgroups.remove(self._cgroup.name)
         self._let_go()
 

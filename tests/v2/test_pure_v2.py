@@ -32,8 +32,10 @@ ABOUT_CGROUPS = [
     f"tests/labrt/test_{name}.py" for name in ("cgroups", "limits", "usage", "container")
 ]
 # crun refuses a host with both, and Podman takes crun where it may.
-RUN_BY = "(runc)or(crun)or(podman)or(bubblewrap)or(nspawn)"
-SUBJECTS = ["tests/bench/subjects/test_containers.py", "-k", RUN_BY]
+RUN_BY = "(runc)or(crun)or(podman)or(bubblewrap)or(nspawn)or(rootless)"
+# Whom an ordinary user can't run is told by the second file.
+FILES = [f"tests/bench/subjects/test_{name}.py" for name in ("containers", "unavailable")]
+SUBJECTS = [*FILES, "-k", RUN_BY]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
