@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from bench import meter
+from bench import static_image
 from bench.experiments.base import Experiment, Settings, Trial
+from bench.meter import METER
 from bench.subjects.base import Kind, Workload
 from bench.work import Part
 
@@ -32,10 +33,10 @@ class WorkExperiment(Experiment):
     unit: ClassVar[str]
 
     def unavailable(self) -> str | None:
-        return meter.unavailable()
+        return static_image.unavailable()
 
     def workload(self, asked: Workload) -> Workload:
-        image = meter.image()
+        image = METER.image()
         return replace(
             asked, image=image.name, digest=image.digest, name=self.name, command=self.parts
         )

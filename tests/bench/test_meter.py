@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import meter, work
+from bench import static_image, work
 from bench.marks import MarkReader
+from bench.meter import METER
 from bench.subjects.base import Workload
 from labrt.errors import LabError
 
@@ -23,7 +24,7 @@ PARTS = {
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("meter") / "meter"
-    meter._compile(path)
+    METER.compile(path)
     return path
 
 
@@ -50,10 +51,10 @@ def test_the_steps_it_counts_are_the_steps_there_are(program: Path) -> None:
             count += 1
         return count
 
-    source = meter.SOURCE.read_text().replace("COLLATZ = 200000", "COLLATZ = 1000")
+    source = METER.source.read_text().replace("COLLATZ = 200000", "COLLATZ = 1000")
     small = program.with_name("small.c")
     small.write_text(source)
-    subprocess.run([*meter.COMPILER, "-o", program.with_name("small"), small], check=True)
+    subprocess.run([*static_image.COMPILER, "-o", program.with_name("small"), small], check=True)
     with subprocess.Popen([program.with_name("small"), "integers"], stdout=subprocess.PIPE) as one:
         assert one.stdout is not None
         said = [one.stdout.readline().decode() for _ in range(5)]
@@ -68,15 +69,15 @@ def test_an_unknown_part_is_told(program: Path) -> None:
 
 
 def test_the_image_is_built_once(workload: Workload) -> None:
-    first = meter.image()
+    first = METER.image()
     assert first.entrypoint == ("/bin/meter",)
-    assert meter.image().digest == first.digest
+    assert METER.image().digest == first.digest
 
 
 def test_without_a_compiler_it_says_how_to_get_one(
     workload: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert "gcc" in str(meter.unavailable())
+    assert "gcc" in str(static_image.unavailable())
     with pytest.raises(LabError, match="no C compiler"):
-        meter.image()
+        METER.image()
