@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import guest, qemu
 from bench.marks import READY
+from bench.plain_qemu import booting
 from bench.qemu import Accelerator, Machine
-from bench.serial_ports import SerialPorts
 from bench.subjects.base import InstanceFailed
 from labrt import paths
 from labrt.errors import LabError, errno_text
@@ -114,54 +111,19 @@ def boot(
         LabError: there is no guest to boot.
     """
     built = guest.build(base.ensure(IMAGE))
-    with ExitStack() as stack:
-        prefix = "qualify-"
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=paths.run_dir()))
-        )
-        ports = SerialPorts(folder, (os.geteuid(), os.getegid()))
-        stack.callback(ports.close)
-        machine = Machine(
-            name="lab-qualify",
-            kernel=built.kernel.path,
-            initramfs=built.initramfs,
-            console=ports.console_path,
-            stdio=ports.stdio_path,
-            memory=MEMORY,
-            vcpus=1,
-            accelerator=accelerator,
-        )
-        arguments = command(machine)
-        called = time.monotonic_ns()
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        stack.callback(_kill, process)
+    with booting(built, accelerator, MEMORY, arguments=command) as it:
         try:
-            ports.accept(deadline)
-            left = deadline - (time.monotonic_ns() - called) / 1e9
-            return (ports.marks.wait(READY, max(left, 0.0)) - called) / 1e9
+            it.ports.accept(deadline)
+            left = deadline - (time.monotonic_ns() - it.called) / 1e9
+            return (it.ports.marks.wait(READY, max(left, 0.0)) - it.called) / 1e9
         except InstanceFailed as failure:
-            process.kill()
-            told = process.stderr.read().decode(errors="replace") if process.stderr else ""
-            evidence = told.partition("\n")[0][:120] or ports.evidence()
-            raise InstanceFailed(f"{failure} ({evidence})") from None
+            raise InstanceFailed(f"{failure} ({it.evidence()})") from None
 
 
 def module() -> str | None:
     """Return the name of the KVM module that is loaded, as /sys/module tells it."""
     found = sorted(path.name for path in Path("/sys/module").glob("kvm_*"))
     return ",".join(found) or None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    if process.stderr:
-        process.stderr.close()
 
 
 def _overruled(said: str) -> Verdict:

@@ -6,19 +6,12 @@ the command instead of its Cmd, and switches itself off. Host side.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 
-from bench import accelerator, guest, qemu
-from bench.qemu import Machine
-from bench.serial_ports import SerialPorts
+from bench import accelerator, guest
+from bench.plain_qemu import booting
 from bench.subjects.base import InstanceFailed
-from labrt import paths
 from labrt.errors import LabError
 from labrt.images import store
 
@@ -39,35 +32,12 @@ def output(image: str, command: Sequence[str], memory: int = MEMORY, deadline: f
         LabError: there is no guest to boot, or it didn't end in time. Nothing is left running.
     """
     built = guest.build(store.resolve(image))
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vm-", dir=paths.run_dir()))
-        ports = SerialPorts(Path(folder), (os.geteuid(), os.getegid()))
-        stack.callback(ports.close)
-        machine = Machine(
-            name="lab-output",
-            kernel=built.kernel.path,
-            initramfs=built.initramfs,
-            console=ports.console_path,
-            stdio=ports.stdio_path,
-            memory=memory,
-            vcpus=1,
-            accelerator=accelerator.verdict().accelerator,
-            command=tuple(command),
-        )
-        arguments, until = qemu.arguments(machine), time.monotonic() + deadline
-        process = stack.enter_context(_started(arguments))
-        stack.callback(process.kill)
+    until = time.monotonic() + deadline
+    with booting(built, accelerator.verdict().accelerator, memory, tuple(command)) as it:
         try:
-            ports.accept(deadline)
-            ports.marks.wait_end(max(until - time.monotonic(), 0.0))
+            it.ports.accept(deadline)
+            it.ports.marks.wait_end(max(until - time.monotonic(), 0.0))
         except InstanceFailed as failure:
-            said = ports.evidence()
-            raise LabError(
-                f"run {' '.join(command)} in a VM", f"{failure}; it wrote: {said}"
-            ) from None
-        return ports.marks.tail.replace("\r\n", "\n").removeprefix(FIRST)
-
-
-def _started(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(arguments, stdin=quiet, stdout=quiet, stderr=quiet)
+            answer = f"{failure}; it wrote: {it.evidence()}"
+            raise LabError(f"run {' '.join(command)} in a VM", answer) from None
+        return it.ports.marks.tail.replace("\r\n", "\n").removeprefix(FIRST)

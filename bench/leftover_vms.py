@@ -1,7 +1,7 @@
 """Finds and ends the virtual machines of the lab, also those whose bench was killed.
 
-Every VM of the lab has its files in a folder vm-… (libvirt, bench/hypervisor.py) or qualify-…
-(bench/accelerator.py), and QEMU's command line names that folder: /proc tells which processes are
+Every VM of the lab has its files in a folder vm-… (libvirt, bench/hypervisor.py) or qemu-…
+(bench/plain_qemu.py), and QEMU's command line names that folder: /proc tells which processes are
 ours. A folder whose lock can be taken has no owner any more.
 
 Host side; standard library only. VMs of a libvirt daemon are ended by the daemon.
@@ -22,7 +22,7 @@ from labrt.errors import LabError
 from labrt.state import remove_tree, try_lock
 
 LARGE = Path("/var/tmp")  # for what /tmp, which may be in RAM, is too small (hier(7))
-PREFIXES = ("vm-", "qualify-")
+PREFIXES = ("vm-", "qemu-")
 TIMEOUT = 5.0  # seconds a killed QEMU may take to end
 
 

@@ -74,4 +74,4 @@ def test_the_supervisors_word_is_handed_down(home: Path, monkeypatch: pytest.Mon
 
 def test_qemu_alone_boots_the_guest_under_emulation() -> None:
     assert 0 < accelerator.boot("tcg", deadline=60.0) < 60
-    assert not list(paths.run_dir().glob("qualify-*"))
+    assert not list(paths.run_dir().glob("qemu-*"))

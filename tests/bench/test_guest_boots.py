@@ -14,17 +14,15 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
 import labrt
-from bench import accelerator, guest, qemu
+from bench import accelerator, guest
 from bench.guest import Root
-from bench.qemu import Machine
-from bench.serial_ports import SerialPorts
+from bench.plain_qemu import booting
 from labrt import launching, paths
 from labrt.images import base, making
 from labrt.images.store import Image
@@ -96,29 +94,10 @@ def run_and_look(
 ) -> tuple[str, str]:
     """Return what both serial ports have to tell, too."""
     built = guest.build(made, root=root)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=paths.run_dir())))
-        ports = SerialPorts(folder, (os.geteuid(), os.getegid()))
-        stack.callback(ports.close)
-        machine = Machine(
-            name="lab-test",
-            kernel=built.kernel.path,
-            initramfs=built.initramfs,
-            disk=built.disk,
-            console=ports.console_path,
-            stdio=ports.stdio_path,
-            memory=memory,
-            vcpus=1,
-            accelerator=accelerator.verdict().accelerator,
-            command=command,
-        )
-        process = stack.enter_context(
-            subprocess.Popen(qemu.arguments(machine), stdin=subprocess.DEVNULL)
-        )
-        stack.callback(process.kill)
-        ports.accept(DEADLINE)
-        ports.marks.wait_end(DEADLINE)
-        return ports.marks.tail.replace("\r\n", "\n"), ports.evidence()
+    with booting(built, accelerator.verdict().accelerator, memory, command) as it:
+        it.ports.accept(DEADLINE)
+        it.ports.marks.wait_end(DEADLINE)
+        return it.ports.marks.tail.replace("\r\n", "\n"), it.ports.evidence()
 
 
 @pytest.mark.timeout(300)
