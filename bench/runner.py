@@ -192,10 +192,11 @@ class Runner:
         """Make a subject ready for what each experiment runs; a failed row where it can't be."""
         opened.callback(self._close, subject)
         told: set[str] = set()
+        prepared: set[Workload] = set()
         for experiment in experiments:
             key = experiment.name, subject.name
             try:
-                self._stamps[key] = self._prepared(subject, experiment)
+                self._stamps[key] = self._prepared(subject, experiment, prepared)
             except Exception as error:
                 reason = said(error)
                 if reason not in told:  # one that can't run at all is told once
@@ -205,13 +206,21 @@ class Runner:
                     trial.fail("prepare", "time", "s", reason)
                 told.add(reason)
 
-    def _prepared(self, subject: Subject, experiment: Experiment) -> dict[str, Any]:
-        """Return what the rows of a subject and experiment are stamped with."""
+    def _prepared(
+        self, subject: Subject, experiment: Experiment, prepared: set[Workload]
+    ) -> dict[str, Any]:
+        """Return what the rows of a subject and experiment are stamped with.
+
+        Args:
+            prepared: what the subject is ready for by now; added to.
+        """
         if reason := subject.unavailable() or experiment.unavailable():
             raise InstanceFailed(reason)
         for variant in experiment.variants(self.plan.variants, self.plan.settings):
             workload = self._workload(experiment, variant)
-            subject.prepare(workload)
+            if workload not in prepared:
+                subject.prepare(workload)
+                prepared.add(workload)
         return conditions(self.plan, subject, workload) | subject.conditions()
 
     def _workload(self, experiment: Experiment, variant: Variant) -> Workload:

@@ -220,6 +220,17 @@ def test_a_subject_that_breaks_hinders_no_other(tmp_path: Path) -> None:
     assert [row.status for row in sound] == ["ok"] * 5
 
 
+def test_a_subject_is_prepared_once_for_what_several_experiments_run(tmp_path: Path) -> None:
+    asked: list[str] = []
+    toy = Toy(fault=asked.append)
+    variants = (Variant(parallel=1), Variant(parallel=2))
+    run(replace(plan_of([toy], [Startup(), Stop()]), variants=variants), tmp_path)
+    assert asked.count("prepare") == 1
+    (tmp_path / "other").mkdir()
+    run(replace(plan_of([toy]), variants=(*variants, Variant(memory=2**26))), tmp_path / "other")
+    assert asked.count("prepare") == 3
+
+
 def test_a_subject_that_cannot_be_prepared_is_a_row_and_is_closed(tmp_path: Path) -> None:
     broken = Toy("broken", fails_at("prepare", with_=OSError))
     rows, notes = run(plan_of([broken, Toy("sound")]), tmp_path)
