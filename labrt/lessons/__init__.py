@@ -6,6 +6,7 @@
     needs.py       what a lesson needs of this host, found out by trying
     predictions.py predict before anything runs, then see whether it came so
     checks.py      exercises: values drawn per student, checks, hints
+    drawn.py       values for exercises, drawn per student
     observe.py     the kernel's state of processes and containers, seen from the host
     diagrams.py    pictures and tables drawn from that state
     snapshots.py   before and after: what has changed between two looks

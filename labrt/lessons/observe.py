@@ -129,6 +129,13 @@ def processes() -> list[int]:
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
+def strangers(kind: str) -> list[int]:
+    """Return the processes in a namespace of that kind that is neither this one's nor one that a
+    container's first process is in."""
+    known = {namespace(pid, kind) for pid in containers()} | {None, namespace("self", kind)}
+    return [pid for pid in processes() if namespace(pid, kind) not in known]
+
+
 def descendants(pid: int) -> list[int]:
     """Return the pids of a process's children, their children, and so on."""
     found: list[int] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrt.lessons import needs, observe
+from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 
@@ -73,7 +73,7 @@ LESSON = Lesson(
                 "The list holds the program and then its arguments, each a string of its own.",
                 "A container ends when nothing refers to it any more: keep it in a variable.",
             ),
-            draw=lambda number: str(1000 + number % 9000),
+            draw=drawn.number(1000, 9000),
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from labrt.lessons import needs, observe, queues
+from labrt.lessons import drawn, needs, observe, queues
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 ROOMS = ("atlas", "bison", "comet", "dune", "eagle", "flint", "glade", "haven", "iris", "jade")
@@ -98,7 +98,7 @@ LESSON = Lesson(
                 "get into the container's?",
                 "The container must still run while the check looks.",
             ),
-            draw=lambda number: str(4096 + number % 60000),
+            draw=drawn.number(4096, 60000),
         ),
         Check(
             id="ipc-02",
@@ -108,7 +108,7 @@ LESSON = Lesson(
                 "A container can be given a name when it starts, and a second one can refer to it.",
                 "Both must run, and the host name is the one of the uts lesson, not the name.",
             ),
-            draw=lambda number: f"{ROOMS[number % 10]}-{100 + number // 10 % 900}",
+            draw=drawn.name(ROOMS),
         ),
     ),
 )

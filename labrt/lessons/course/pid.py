@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrt.lessons import needs, observe
+from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 
@@ -43,13 +43,8 @@ def _numbered(wanted: str) -> Verdict:
 
 def _by_hand(wanted: str) -> Verdict:
     """pid-02: a process 1 that labrt didn't start, sleeping for the drawn number of seconds."""
-    contained = {observe.namespace(pid, "pid") for pid in observe.containers()}
-    ours = {None, observe.namespace("self", "pid")} | contained
-    found = {
-        pid: observe.command(pid)
-        for pid in observe.processes()
-        if observe.namespace(pid, "pid") not in ours and observe.pids(pid)[-1:] == [1]
-    }
+    first = [pid for pid in observe.strangers("pid") if observe.pids(pid)[-1:] == [1]]
+    found = {pid: observe.command(pid) for pid in first}
     told = "; ".join(f"{' '.join(command)} (host: {pid})" for pid, command in found.items())
     return Verdict(
         passed=["sleep", wanted] in [command[-2:] for command in found.values()],
@@ -103,7 +98,7 @@ LESSON = Lesson(
                 "Every process that is started takes the next number, even one that ends at once.",
                 "A shell's loop can use numbers up: how many are taken before its turn comes?",
             ),
-            draw=lambda number: str(100 + number % 900),
+            draw=drawn.number(100, 900),
         ),
         Check(
             id="pid-02",
@@ -113,7 +108,7 @@ LESSON = Lesson(
                 "The program that unshare starts is process 1 only if unshare forks first.",
                 "Don't wait for the program: subprocess.Popen starts it and returns at once.",
             ),
-            draw=lambda number: str(1000 + number % 9000),
+            draw=drawn.number(1000, 9000),
         ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from labrt.lessons import needs, observe
+from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 WORD = "LAB_WORD"
@@ -118,7 +118,7 @@ LESSON = Lesson(
                 "notebook's own.",
                 "The check looks at processes that still run: does your program last?",
             ),
-            draw=lambda number: f"{WORDS[number % 10]}-{100 + number // 10 % 900}",
+            draw=drawn.name(WORDS),
         ),
         Check(
             id="processes-02",
@@ -128,7 +128,7 @@ LESSON = Lesson(
                 "Start a program that ends at once with that status, and don't ask.",
                 "subprocess.run asks. What starts a program and returns without waiting?",
             ),
-            draw=lambda number: str(50 + number % 70),
+            draw=drawn.number(50, 70),
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labrt.lessons import needs, observe
+from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 DAY = 86400  # seconds
@@ -52,13 +52,7 @@ def _days_ahead(wanted: str) -> Verdict:
 
 def _by_hand(wanted: str) -> Verdict:
     """time-02: a process, not a labrt container, whose monotonic clock is ahead by the seconds."""
-    boxes = {observe.namespace(pid, "time") for pid in observe.containers()}
-    ours = boxes | {None, observe.namespace("self", "time")}
-    found = {
-        pid: offsets(pid).get("monotonic", 0)
-        for pid in observe.processes()
-        if observe.namespace(pid, "time") not in ours
-    }
+    found = {pid: offsets(pid).get("monotonic", 0) for pid in observe.strangers("time")}
     told = ", ".join(f"{seconds} s (pid {pid})" for pid, seconds in found.items())
     return Verdict(
         passed=int(wanted) in found.values(),
@@ -106,7 +100,7 @@ LESSON = Lesson(
                 "The offset is given in seconds. How many are in a day?",
                 "The check looks at the clock that /proc/uptime shows, in a container that runs.",
             ),
-            draw=lambda number: str(100 + number % 9000),
+            draw=drawn.number(100, 9000),
         ),
         Check(
             id="time-02",
@@ -116,7 +110,7 @@ LESSON = Lesson(
                 "Only a process that is born in the new namespace is in it: look for --fork.",
                 "Don't wait for the program: subprocess.Popen starts it and returns at once.",
             ),
-            draw=lambda number: str(100_000 + number % 900_000),
+            draw=drawn.number(100_000, 900_000),
         ),
     ),
 )

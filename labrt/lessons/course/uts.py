@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labrt.lessons import needs, observe
+from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 ANIMALS = (
@@ -96,10 +96,6 @@ def _told(wanted: str, made: dict[str, str | None], named: dict[str, str | None]
     return f"other uts namespaces, without labrt's: {names or 'none'}"
 
 
-def _animal(number: int) -> str:
-    return f"{ANIMALS[number % len(ANIMALS)]}-{100 + number // len(ANIMALS) % 900}"
-
-
 LESSON = Lesson(
     key="uts",
     number=2,
@@ -144,7 +140,7 @@ LESSON = Lesson(
                 "The container must be running while the check looks: does its program last?",
                 "A container ends when nothing refers to it any more: keep it in a variable.",
             ),
-            draw=_animal,
+            draw=drawn.name(ANIMALS),
         ),
         Check(
             id="uts-02",
@@ -155,7 +151,7 @@ LESSON = Lesson(
                 "shell must run something that lasts.",
                 "Don't wait for the program: subprocess.Popen starts it and returns at once.",
             ),
-            draw=_animal,
+            draw=drawn.name(ANIMALS),
         ),
     ),
 )

@@ -48,3 +48,23 @@ def test_descendants_are_children_and_theirs() -> None:
         grandchild = int(shell.stdout.readline())
         assert {shell.pid, grandchild} <= set(observe.descendants(os.getpid()))
         os.kill(grandchild, 9)
+
+
+def test_strangers_are_neither_here_nor_in_a_container() -> None:
+    apart = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--uts",
+        "sh",
+        "-c",
+        "echo ready; exec sleep 60",
+    ]
+    with labrt.run("busybox", ["sleep", "600"]) as box:
+        with subprocess.Popen(apart, stdout=subprocess.PIPE) as stranger:
+            assert stranger.stdout is not None
+            stranger.stdout.readline()
+            found = observe.strangers("uts")
+            stranger.kill()
+        assert stranger.pid in found
+        assert not {box.pid, os.getpid()} & set(found)
