@@ -7,7 +7,7 @@ from typing import Any
 from bench import plots, statistics, tables, units
 from bench.statistics import Summary
 from bench.tables import Table
-from bench.views.base import Picture, Rows, View
+from bench.views.base import Picture, Rows, View, measured
 
 BASE = "process"  # what all others are compared with
 
@@ -24,18 +24,13 @@ def view(name: str, title: str, caption: str) -> View:
         draw(band, rows, f"{title} (logarithmic)")
 
     return View(
-        lambda rows: table(rows, title), pictures={name: Picture(panels, drawable, caption)}
+        lambda rows: table(rows, title), pictures={name: Picture(panels, measured(), caption)}
     )
 
 
 def parts(rows: Rows) -> list[tuple[str, str]]:
     """Return the parts (phase, metric), in the order of their rows."""
     return list(dict.fromkeys((row.phase, row.metric) for row in rows))
-
-
-def drawable(rows: Rows) -> bool:
-    """True if anything was measured."""
-    return bool(statistics.ok(rows))
 
 
 def table(rows: Rows, title: str) -> Table:

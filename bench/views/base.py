@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import statistics
 from bench.observations import Observation
 from bench.tables import Table
 
@@ -44,3 +45,12 @@ class View:
     spread: Callable[[Rows], Table] | None = None
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     sources: Callable[[], Table] | None = None
+
+
+def measured(**wanted: str) -> Callable[[Rows], bool]:
+    """Return what tells whether any row with these attributes has a value (`Picture.drawable`)."""
+
+    def drawable(rows: Rows) -> bool:
+        return bool(statistics.ok(statistics.select(rows, **wanted)))
+
+    return drawable

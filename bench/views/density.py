@@ -9,7 +9,7 @@ from bench import plots, published, statistics, tables, units
 from bench.observations import Observation
 from bench.tables import Table
 from bench.views import _published
-from bench.views.base import Picture, View
+from bench.views.base import Picture, View, measured
 
 
 def table(rows: Sequence[Observation]) -> Table:
@@ -132,16 +132,12 @@ def _budget(axes: Any, size: int) -> None:
     )
 
 
-def _has_starts(rows: Sequence[Observation]) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="T0-T3")))
-
-
 VIEW = View(
     table,
     pictures={
         "density": Picture(
             ramps,
-            _has_starts,
+            measured(phase="T0-T3"),
             "Each curve ends where a rule, declared beforehand, said stop (×).",
         )
     },

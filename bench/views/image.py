@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import plots, statistics, tables, units
 from bench.tables import Table
-from bench.views.base import Picture, Rows, View
+from bench.views.base import Picture, Rows, View, measured
 
 FIRST = "first"
 PHASES = {FIRST: "first version", "update": "one line changed"}
@@ -149,17 +149,13 @@ def _legend() -> tuple[list[Any], list[str]]:
     return patches, [text for *_, text in PARTS + HELD]
 
 
-def _has_arrived(rows: Rows) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase=FIRST, metric="total")))
-
-
 VIEW = View(
     table,
     spread=parts,
     pictures={
         "image": Picture(
             way,
-            _has_arrived,
+            measured(phase=FIRST, metric="total"),
             "Above, the way from source to a ready instance on another host, in its parts, each a "
             "median; left for the first version, right after one line of it has changed. Below, "
             "what was sent each time, and what lies on the other host then.",

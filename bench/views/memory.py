@@ -9,7 +9,7 @@ from bench import plots, published, statistics, tables, units
 from bench.observations import Observation
 from bench.tables import Table
 from bench.views import _published
-from bench.views.base import Picture, View
+from bench.views.base import Picture, View, measured
 
 
 def table(rows: Sequence[Observation]) -> Table:
@@ -175,20 +175,12 @@ def _share(axes: Any, place: int, rows: Sequence[Observation], subject: str) -> 
     )
 
 
-def _has_sizes(rows: Sequence[Observation]) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="idle")))
-
-
-def _has_pss(rows: Sequence[Observation]) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="idle", metric="pss")))
-
-
 VIEW = View(
     table,
     pictures={
         "memory": Picture(
             panels,
-            _has_sizes,
+            measured(phase="idle"),
             "Four ways to count the same instance; none of them is the memory it takes.",
         ),
         "published-memory": _published.picture(
@@ -196,7 +188,7 @@ VIEW = View(
             "idle",
             "pss",
             "PSS of all processes that the host has because of one idle instance",
-            _has_pss,
+            measured(phase="idle", metric="pss"),
         ),
     },
     sources=lambda: _published.table(published.MEMORY, "Memory"),

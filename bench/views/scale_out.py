@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import plots, statistics, tables, units
 from bench.tables import Table
-from bench.views.base import Picture, Rows, View
+from bench.views.base import Picture, Rows, View, measured
 
 WHOLE = ("all ready", "all gone")
 
@@ -104,16 +104,12 @@ def _label(rows: Rows, subject: str) -> str:
     return f"{told} ({_rate(rows, subject)})" + (f", {failed} failed" if failed else "")
 
 
-def _has_curves(rows: Rows) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="out")))
-
-
 VIEW = View(
     table,
     pictures={
         "scale-out": Picture(
             curves,
-            _has_curves,
+            measured(phase="out"),
             "Each step is one instance, each line one trial: started at once, and stopped at once.",
         )
     },

@@ -10,7 +10,7 @@ from bench.observations import Observation
 from bench.tables import Table
 from bench.views import _published
 from bench.views._samples import ecdf, spread
-from bench.views.base import Picture, View
+from bench.views.base import Picture, View, measured
 
 # (phase, colour, hatch, what happens in it)
 PHASES = (
@@ -180,10 +180,6 @@ def _has_whole_starts(rows: Sequence[Observation]) -> bool:
     return any(_marks(rows, subject) for subject in statistics.subjects(rows))
 
 
-def _has_starts(rows: Sequence[Observation]) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="T0-T3")))
-
-
 VIEW = View(
     table,
     spread=lambda rows: spread(rows, "T0-T3"),
@@ -196,7 +192,7 @@ VIEW = View(
         ),
         "startup-ecdf": Picture(
             curves,
-            _has_starts,
+            measured(phase="T0-T3"),
             "Each step is one start: the higher, the more were ready by then. A steep curve is a "
             "steady subject, a long flat end a slow minority; failures keep a curve below 100 %.",
         ),
@@ -205,7 +201,7 @@ VIEW = View(
             "T0-T3",
             "time",
             "from the call to the ready line of the image's program (T0→T3)",
-            _has_starts,
+            measured(phase="T0-T3"),
         ),
     },
     sources=lambda: _published.table(published.STARTS, "Start-up"),

@@ -9,7 +9,7 @@ from bench import statistics, tables
 from bench.observations import Observation
 from bench.tables import Table
 from bench.views._samples import ecdf, spread
-from bench.views.base import Picture, View
+from bench.views.base import Picture, View, measured
 
 
 def table(rows: Sequence[Observation]) -> Table:
@@ -36,17 +36,13 @@ def curves(band: Any, rows: Sequence[Observation]) -> None:
     ecdf(band, rows, "stop", "Which share of the instances was gone by when", "since the request")
 
 
-def _has_stops(rows: Sequence[Observation]) -> bool:
-    return bool(statistics.ok(statistics.select(rows, phase="stop")))
-
-
 VIEW = View(
     table,
     spread=lambda rows: spread(rows, "stop"),
     pictures={
         "stop-ecdf": Picture(
             curves,
-            _has_stops,
+            measured(phase="stop"),
             "Each step is one stop: the higher, the more were gone by then.",
         )
     },
