@@ -314,8 +314,6 @@ class Experiment(ABC):
         repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
             subject (a ramp repeats by itself).
         parallels: its instances may start, or stop, in parallel: `--parallel` varies it.
-        spreads: its instances may be spread over several hosts: they fill a fleet and give one
-            curve.
     """
 
     name: ClassVar[str]
@@ -325,7 +323,6 @@ class Experiment(ABC):
     limits: ClassVar[str]
     repeats: ClassVar[bool]
     parallels: ClassVar[bool] = False
-    spreads: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
         """Return why it can't be asked here, with the remedy, or None if it can."""

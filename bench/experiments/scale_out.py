@@ -35,7 +35,6 @@ class ScaleOut(Experiment):
     )
     repeats: ClassVar = False
     parallels: ClassVar = True
-    spreads: ClassVar = True
 
     def trials(self, settings: Settings) -> int:
         return 1 if settings.quick else 3
