@@ -114,6 +114,8 @@ def _finish(
     except StepFailed:
         go.close_writer()
         _raise_failure(inside, report.read_all())  # the child's own failure may be the cause
+        if _was_killed(context):  # nothing could be done to it any more
+            raise _killed() from None
         raise
     ahead = round(context.spec.time_offsets.get("monotonic", 0) * 10**9)
     return times + _outcome(inside, report.read_all(), ahead)
@@ -209,16 +211,26 @@ def _outcome(steps: list[Step], report: bytes, ahead: int) -> array[int]:
     """
     _raise_failure(steps, report)
     if not report:
-        raise LabError(
-            "start the container",
-            "its first process was killed before it became the program",
-            "out of memory, or memory.max is below what the start itself needs",
-            "raise the memory limit",
-        )
+        raise _killed()
     times = array("q", report.removeprefix(EXEC))
     if ahead:
         times[::2] = array("q", (start - ahead for start in times[::2]))
     return times
+
+
+def _was_killed(context: Context) -> bool:
+    """Whether the child, which has let go of its pipes, ended by a signal. It isn't reaped."""
+    ended = os.waitid(os.P_PIDFD, context.pidfd, os.WEXITED | os.WNOWAIT)
+    return ended is not None and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+
+
+def _killed() -> LabError:
+    return LabError(
+        "start the container",
+        "its first process was killed before it became the program",
+        "out of memory, or memory.max is below what the start itself needs",
+        "raise the memory limit",
+    )
 
 
 def _raise_failure(steps: list[Step], report: bytes) -> None:
