@@ -22,7 +22,7 @@ from labrt.cgroups import Cgroup, MemoryUse
 from labrt.errors import LabError
 from tests.labrt.conftest import needs_cgroups, needs_root
 
-NAME = "labrt/lab-test-cgroups"
+NAME = "lab-test-cgroups"  # below the lab's own
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
@@ -35,7 +35,7 @@ def needs(file: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def group() -> Iterator[Cgroup]:
-    made = Cgroup.create(NAME)
+    made = Cgroup.create(f"{cgroups.top()}/{NAME}")
     yield made
     made.remove()
 
@@ -137,8 +137,8 @@ def test_a_limit_is_what_the_kernel_reads_back(group: Cgroup, file: str, value: 
 @needs_cgroups
 def test_a_refused_value_is_an_error_and_leaves_nothing() -> None:
     with pytest.raises(LabError, match=r"memory\.max.*'plenty'.*EINVAL"):
-        Cgroup.create(NAME, {"memory.max": "plenty"})
-    assert not Cgroup(NAME).exists()
+        Cgroup.create(f"{cgroups.top()}/{NAME}", {"memory.max": "plenty"})
+    assert not Cgroup(f"{cgroups.top()}/{NAME}").exists()
 
 
 @needs_cgroups
@@ -216,7 +216,7 @@ def test_cpu_max_holds_a_busy_process_back(group: Cgroup) -> None:
 @needs("cpu.weight")
 @needs("cpuset.cpus")
 def test_cpu_weight_shares_one_cpu_out(group: Cgroup) -> None:
-    other = Cgroup.create(f"{NAME}-other")
+    other = Cgroup.create(f"{cgroups.top()}/{NAME}-other")
     try:
         for each, weight in ((group, "100"), (other, "800")):
             each.update({"cpuset.cpus": "0", "cpu.weight": weight})
@@ -349,7 +349,7 @@ def test_remove_ends_every_process_in_it(group: Cgroup) -> None:
 
 @needs_cgroups
 def test_cgroups_that_a_container_made_below_its_own_go_with_it(group: Cgroup) -> None:
-    inner = Cgroup.create(f"{NAME}/inner")
+    inner = Cgroup.create(f"{cgroups.top()}/{NAME}/inner")
     for folder in inner._folders():
         (folder / "deeper").mkdir()
     with in_group(inner, WAIT) as process:
@@ -361,7 +361,7 @@ def test_cgroups_that_a_container_made_below_its_own_go_with_it(group: Cgroup) -
 
 @needs_cgroups
 def test_a_process_killed_for_memory_below_it_counts(group: Cgroup) -> None:
-    inner = Cgroup.create(f"{NAME}/inner", {"memory.max": str(16 * MIB)})
+    inner = Cgroup.create(f"{cgroups.top()}/{NAME}/inner", {"memory.max": str(16 * MIB)})
     with in_group(inner, TOUCH) as process:
         assert process.wait(timeout=30) == -9
     assert group.oom_kills() == 1
@@ -376,7 +376,7 @@ from labrt import cgroups
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 """
 REFUSED = f"""{AS_NOBODY}
-try: cgroups.Cgroup.create({NAME!r})
+try: cgroups.Cgroup.create(cgroups.top() + "/{NAME}")
 except cgroups.LabError as error: print(error)
 """
 
@@ -390,7 +390,8 @@ def test_where_a_user_may_make_none_the_reason_is_told() -> None:
 MAKES_ONE = (
     AS_NOBODY
     + """
-inner = cgroups.Cgroup.create("labrt/lab-inner", {"pids.max": "5", "memory.max": "16777216"})
+limits = {"pids.max": "5", "memory.max": "16777216"}
+inner = cgroups.Cgroup.create(cgroups.top() + "/lab-inner", limits)
 inner.add(os.getpid())
 found = [str(folder) for folder in inner._folders() if folder.exists()], inner.processes()
 print(json.dumps(found), flush=True)
@@ -409,7 +410,7 @@ def test_in_a_delegated_cgroup_a_normal_user_makes_some(group: Cgroup) -> None:
     with in_group(group, f"sys.path.insert(0, {str(ROOT)!r}){MAKES_ONE}") as process:
         folders, pids = json.loads(first_line(process))
         assert pids == [process.pid]
-    assert folders == [str(folder / "labrt/lab-inner") for folder in group._folders()]
+    assert folders == [str(folder / cgroups.top() / "lab-inner") for folder in group._folders()]
 
 
 # Another layout of the same host.
@@ -418,13 +419,14 @@ WITHOUT_V2 = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from labrt import cgroups, usage
 import os, subprocess
-group = cgroups.Cgroup.create({NAME!r})
+group = cgroups.Cgroup.create(cgroups.top() + "/{NAME}")
 process = subprocess.Popen(["sleep", "60"])
 group.add(process.pid)
 group.freeze()
 frozen = group.frozen(), usage.read(group).cpu_usec is not None, usage.pressure(group)
 group.kill()
 group.remove()
+cgroups.remove_top()
 print([cgroups.layout().kind, frozen, process.wait()])
 """
 

@@ -43,7 +43,7 @@ def test_no_limit_is_none() -> None:
 
 @pytest.mark.skipif("io" not in cgroups.layout().controllers, reason="no io controller here")
 def test_io_counts_from_nothing() -> None:
-    group = Cgroup.create("labrt/lab-test-usage")
+    group = Cgroup.create(f"{cgroups.top()}/lab-test-usage")
     try:
         use = usage.read(group)
     finally:
@@ -69,4 +69,4 @@ def test_pressure_is_a_share_of_the_time_that_rises_where_cpu_is_short() -> None
 
 def test_what_is_gone_has_no_usage() -> None:
     with pytest.raises(LabError, match="there is none of this name"):
-        usage.read(Cgroup("labrt/lab-test-none"))
+        usage.read(Cgroup(f"{cgroups.top()}/lab-test-none"))

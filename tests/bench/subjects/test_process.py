@@ -12,7 +12,7 @@ import pytest
 
 from bench.subjects.base import Instance, InstanceFailed, Workload
 from bench.subjects.process import Process, Program
-from labrt.cgroups import Cgroup
+from labrt.cgroups import Cgroup, top
 from tests.bench.conftest import needs_cgroups
 
 pytestmark = [needs_cgroups, pytest.mark.usefixtures("nothing_left")]
@@ -121,11 +121,11 @@ def test_a_limit_that_the_kernel_refuses_leaves_nothing(
 ) -> None:
     with pytest.raises(InstanceFailed):
         subject.start(replace(workload, cpus=0.0001), "lab-process-refused")
-    assert not Cgroup("labrt/lab-process-refused").exists()
+    assert not Cgroup(f"{top()}/lab-process-refused").exists()
 
 
 def test_one_that_cannot_be_spawned_leaves_nothing(subject: Process, workload: Workload) -> None:
     let_run(subject, workload, "x", shell="/nonexistent/sh")
     with pytest.raises(InstanceFailed, match="/nonexistent/sh"):
         subject.start(workload, "lab-process-nothing")
-    assert not Cgroup("labrt/lab-process-nothing").exists()
+    assert not Cgroup(f"{top()}/lab-process-nothing").exists()

@@ -85,7 +85,9 @@ def test_asked_politely_it_switches_itself_off_and_leaves_nothing(
         (pid,) = instance.pids()
         instance.stop(DEADLINE)
         assert instance.pids() == []
-    assert "labrt/lab-vm-test-stop" not in [group.name for group in cgroups.all_cgroups()]
+    assert f"{cgroups.top()}/lab-vm-test-stop" not in [
+        group.name for group in cgroups.all_cgroups()
+    ]
     with pytest.raises(FileNotFoundError):
         open(f"/proc/{pid}/comm").close()
 

@@ -70,7 +70,7 @@ def test_it_is_ready_ends_and_leaves_nothing(name: str, workload: Workload) -> N
                 with pytest.raises(InstanceFailed, match="no ACPI, so no power button"):
                     instance.stop(DEADLINE)
     assert not Path(f"/proc/{pid}").exists()
-    assert f"labrt/lab-{name}-test" not in [group.name for group in cgroups.all_cgroups()]
+    assert f"{cgroups.top()}/lab-{name}-test" not in [group.name for group in cgroups.all_cgroups()]
 
 
 @pytest.mark.slow
