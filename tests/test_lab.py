@@ -207,6 +207,12 @@ def test_notebooks_are_served_to_this_machine_with_a_token_only(notebooks: str) 
     assert refused.value.code == 403
 
 
+def test_notebooks_in_a_language_that_there_is_none_in_name_those_there_are() -> None:
+    done = run(ROOT / "lab", "notebooks", "--language", "xx")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("Remedy: there is: ko")
+
+
 @pytest.mark.slow  # downloads everything: minutes, and it needs the network
 @pytest.mark.timeout(1200)
 def test_set_up_from_nothing_survives_being_killed(copy: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from bench import host, own_cost, report, views
 from bench.observations import Observation
-from tests.bench.chromium import BINARY, Browser
 from tests.bench.test_tables import VM
 from tests.bench.views.test_pictures import all_rows
+from tests.chromium import BINARY, Browser
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="the package chromium isn't installed")
 
@@ -42,7 +42,7 @@ def page(row: Row, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_asks_for_nothing_and_nothing_goes_wrong(browser: Browser, page: Path) -> None:
-    browser.open(page, PROJECTOR)
+    browser.open(page.as_uri(), PROJECTOR)
     first, *others = browser.requests()
     assert first == page.as_uri()
     assert others, "the pictures"
@@ -51,7 +51,7 @@ def test_it_asks_for_nothing_and_nothing_goes_wrong(browser: Browser, page: Path
 
 
 def test_every_picture_is_drawn_and_says_what_it_shows(browser: Browser, page: Path) -> None:
-    browser.open(page, PROJECTOR)
+    browser.open(page.as_uri(), PROJECTOR)
     pictures = browser.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt.length])")
     assert len(pictures) == 7
     assert all(width == 1920 and words > 50 for width, words in pictures)
@@ -60,7 +60,7 @@ def test_every_picture_is_drawn_and_says_what_it_shows(browser: Browser, page: P
 @pytest.mark.parametrize("width", [PHONE, PROJECTOR])
 def test_the_page_is_no_wider_than_its_window(browser: Browser, page: Path, width: int) -> None:
     """Wide tables and pictures scroll by themselves; letters are large enough to read."""
-    browser.open(page, width)
+    browser.open(page.as_uri(), width)
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     outside = (
         "[...document.querySelectorAll('h1, h2, h3, p, li, .scroll, figcaption')]"
@@ -75,7 +75,7 @@ def test_the_page_is_no_wider_than_its_window(browser: Browser, page: Path, widt
 
 
 def test_what_is_wider_can_be_scrolled_to_by_keyboard(browser: Browser, page: Path) -> None:
-    browser.open(page, PHONE)
+    browser.open(page.as_uri(), PHONE)
     stuck = (
         "[...document.querySelectorAll('.scroll')]"
         ".filter(e => e.scrollWidth > e.clientWidth + 1 && e.tabIndex < 0)"
@@ -85,7 +85,7 @@ def test_what_is_wider_can_be_scrolled_to_by_keyboard(browser: Browser, page: Pa
 
 
 def test_it_looks_like_something(browser: Browser, page: Path, tmp_path: Path) -> None:
-    browser.open(page, PHONE)
+    browser.open(page.as_uri(), PHONE)
     browser.picture(tmp_path / "seen.png")
     with Image.open(tmp_path / "seen.png") as seen:
         assert seen.width == PHONE

@@ -1,4 +1,5 @@
-"""A browser to look at a page with: headless Chromium in a network namespace without a network.
+"""A browser to look at a page with: headless Chromium, if nothing else is said in a network
+namespace without a network.
 
 It is driven through two pipes (--remote-debugging-pipe), in the Chrome DevTools Protocol: messages
 in JSON, a zero byte after each. https://chromedevtools.github.io/devtools-protocol/
@@ -13,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,18 +37,22 @@ OPTIONS = (
 class Browser:
     """One browser with one page.
 
+    Args:
+        profile: a folder for what it keeps.
+        within: a command that runs another where the network is that it may reach; default: none.
+
     Attributes:
         events: what has happened, as (method, parameters).
     """
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, within: Sequence[str] = ALONE) -> None:
         assert BINARY is not None
         theirs_in, self._orders = os.pipe()
         self._answers, theirs_out = os.pipe()
         pipes = f"3<&{theirs_in} 4>&{theirs_out}"  # Chromium reads from 3 and writes to 4
         options = " ".join([*OPTIONS, f"--user-data-dir={profile}", "about:blank"])
         self._process = subprocess.Popen(
-            [*ALONE, "bash", "-c", f"exec {BINARY} {options} {pipes}"],
+            [*within, "bash", "-c", f"exec {BINARY} {options} {pipes}"],
             pass_fds=(theirs_in, theirs_out),
             env={"HOME": str(profile), "PATH": os.environ["PATH"]},
             stderr=subprocess.DEVNULL,
@@ -94,7 +100,7 @@ class Browser:
         message: dict[str, Any] = json.loads(first)
         return message
 
-    def open(self, file: Path, width: int, height: int = 900) -> None:
+    def open(self, address: str, width: int, height: int = 900) -> None:
         """Load a page into a window of so many CSS pixels, and wait until all of it is there."""
         self.events.clear()
         self.ask(
@@ -104,15 +110,17 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self.ask("Page.navigate", url=file.as_uri())
+        self.ask("Page.navigate", url=address)
         deadline = time.monotonic() + DEADLINE
         while "Page.loadEventFired" not in [name for name, _ in self.events]:
             assert time.monotonic() < deadline
             self.evaluate("document.readyState")
 
     def evaluate(self, expression: str) -> Any:
-        """Return what an expression of JavaScript is."""
-        found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Return what an expression of JavaScript is, or what it promises."""
+        found = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
