@@ -160,6 +160,17 @@ def memory_slope(
     return Slope(-found.per_instance, -found.high, -found.low, found.intercept, found.n, found.unit)
 
 
+def hidden_notes(rows: Sequence[Observation], subject: str, experiment: str) -> list[str]:
+    """Say so if the host's memory grew while instances were added."""
+    line = memory_slope(rows, subject, experiment)
+    if line is None or line.high >= 0:
+        return []
+    return [
+        f"{statistics.title(rows, subject)}: MemAvailable rose while instances were added, so the "
+        "host took back what others had used: what one more takes is hidden by that."
+    ]
+
+
 def memory_used(rows: Sequence[Observation]) -> list[tuple[int, float]]:
     """Return (instances, bytes by which MemAvailable had fallen), from a ramp of one subject."""
     points = [
@@ -228,9 +239,15 @@ def middle(found: Summary) -> str:
 
 
 def slope_text(line: Slope | None) -> str:
-    """Write a slope with half of its interval, which is symmetric: "193 ± 17.0 MiB"."""
+    """Write a slope with half of its interval, which is symmetric: "193 ± 17.0 MiB".
+
+    None takes less than nothing: where it comes out so, the host got memory back meanwhile that
+    something else had used, and that hides what was asked for.
+    """
     if line is None:
         return NOTHING
+    if line.high < 0:
+        return "hidden"
     return units.plus_minus(line.per_instance, line.high - line.per_instance, line.unit)
 
 

@@ -55,7 +55,8 @@ def by_slope(evidence: Evidence) -> Finding | None:
 
 def _slope(evidence: Evidence, kind: str) -> Slope | None:
     name = evidence.subject("memory", kind)
-    return tables.memory_slope(evidence.of("memory"), name) if name else None
+    line = tables.memory_slope(evidence.of("memory"), name) if name else None
+    return None if line is None or line.high < 0 else line  # none takes less than nothing
 
 
 def _per_gib(slope: Slope) -> str:

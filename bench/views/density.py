@@ -39,6 +39,7 @@ def table(rows: Sequence[Observation]) -> Table:
             f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}{fell}."
             for row in reached
         ]
+        shown.notes += tables.hidden_notes(rows, subject, "density")
         shown.notes += _bench(mine)
     shown.notes.append(
         "one more: by how much the host's MemAvailable falls with one more instance (slope of a "

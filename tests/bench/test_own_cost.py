@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import pytest
@@ -43,3 +44,26 @@ def test_cpu_while_waiting_is_told_from_time(busy: bool, least: float, most: flo
         time.sleep(0 if busy else 0.1)
     assert least * waiting.elapsed <= waiting.cpu <= most * waiting.elapsed
     assert waiting.elapsed >= 0.1
+
+
+def test_what_a_subjects_library_computes_in_the_call_is_not_the_benchs() -> None:
+    waiting = Waiting()
+    with waiting.called():
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+    assert waiting.cpu < 0.05
+    assert waiting.elapsed >= 0.1
+
+
+def test_what_other_threads_compute_meanwhile_is_the_benchs() -> None:
+    def compute() -> None:
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+
+    waiting, other = Waiting(), threading.Thread(target=compute)
+    with waiting.called():
+        other.start()
+        other.join()
+    assert waiting.cpu > 0.09

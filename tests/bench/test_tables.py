@@ -94,6 +94,12 @@ def test_memory_is_four_numbers_and_its_slope_is_what_one_more_takes(row: Row) -
     assert line[6] == "4"
 
 
+def test_a_slope_below_nothing_is_no_memory_of_an_instance(row: Row) -> None:
+    table = memory.table(memory_rows(row, -4 * 2**20))
+    assert table.rows[0][5] == "hidden"
+    assert any("MemAvailable rose while instances were added" in note for note in table.notes)
+
+
 def test_density_says_which_rule_stopped_it(row: Row) -> None:
     ramp = {"experiment": "density", "sample": 0}
     rows = [
