@@ -193,7 +193,7 @@ class MountOverlay(Step):
         if error.errno == errno.EINVAL:
             return (
                 "the file system under LAB_HOME can't carry an upper layer (itself an overlay?)",
-                "set LAB_HOME to a folder on ext4, xfs, btrfs or tmpfs",
+                "set LAB_HOME to a folder on ext4, xfs or btrfs (or tmpfs, from Linux 6.6 on)",
             )
         if error.errno == errno.EACCES:
             return (

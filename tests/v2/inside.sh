@@ -32,15 +32,19 @@ cd /mnt || exit 1
 
 # A disk with a partition (a DOS partition table: from sector 8, 2,048 sectors) for tests to name;
 # others make disks of their own.
-modprobe -a loop tun # tun: what pasta makes its interfaces of
+modprobe -a loop tun ext4 # tun: what pasta makes its interfaces of
 truncate -s 2M /run/disk
 printf '\0\0\0\0\203\0\0\0\010\0\0\0\0\010\0\0' | dd of=/run/disk bs=1 seek=446 conv=notrunc status=none
 printf '\125\252' | dd of=/run/disk bs=1 seek=510 conv=notrunc status=none
 losetup --find --partscan /run/disk
 
 # An ordinary file system for LAB_HOME: what overlayfs needs for its upper layer, 9p hasn't got.
+# Nor has tmpfs before Linux 6.6, namely attributes called user.*; so ext4, on a disk in memory.
 mkdir /run/lab-tests
-mount -t tmpfs -o mode=1777 tmpfs /run/lab-tests
+truncate -s 900M /run/ext4
+mkfs.ext4 -q /run/ext4
+mount -o loop /run/ext4 /run/lab-tests
+chmod 1777 /run/lab-tests
 
 # delegate UID: move this shell into a cgroup of that user's, as systemd's user@UID.service is one.
 delegate() {
