@@ -12,6 +12,9 @@
     snapshots.py   before and after: what has changed between two looks
     trees.py       who is whose parent, drawn
     entering.py    programs of the host's in namespaces of another process
+    id_maps.py     which ids inside are which outside, drawn
+    mount_table.py what is mounted where, as a table and drawn
+    small_root.py  a folder that can be a root, for what is done by hand
     queues.py      System V IPC objects of an ipc namespace
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times

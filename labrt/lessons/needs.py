@@ -50,11 +50,20 @@ def limits() -> None:
         raise LabError("limit a container", why, remedy=remedy)
 
 
-def commands() -> None:
-    missing = [name for name in ("nsenter", "unshare", "hostname") if shutil.which(name) is None]
-    if missing:
-        remedy = "install the packages util-linux and hostname"
-        raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
+def programs(purpose: str, packages: str, *names: str) -> Need:
+    """Return the need for programs of the host's.
+
+    Args:
+        packages: what to install for them, "util-linux and hostname".
+    """
+
+    def probe() -> None:
+        missing = [name for name in names if shutil.which(name) is None]
+        if missing:
+            remedy = f"install the packages {packages}"
+            raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
+
+    return Need(", ".join(names), purpose, probe)
 
 
 def vm() -> None:
@@ -74,5 +83,7 @@ def vm() -> None:
 
 CONTAINER = Need("start a container", "the whole lesson", container)
 LIMITS = Need("limit a container", "one cell about memory", limits)
-COMMANDS = Need("nsenter, unshare, hostname", "looking in from outside; exercise uts-02", commands)
+COMMANDS = programs(
+    "looking in from outside; by hand", "util-linux and hostname", "nsenter", "unshare", "hostname"
+)
 VM = Need("boot a virtual machine", "the cell about the other machine", vm)
