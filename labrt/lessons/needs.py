@@ -50,11 +50,21 @@ def limits() -> None:
         raise LabError("limit a container", why, remedy=remedy)
 
 
-def commands() -> None:
-    missing = [name for name in ("nsenter", "unshare", "hostname") if shutil.which(name) is None]
-    if missing:
-        remedy = "install the packages util-linux and hostname"
-        raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
+def installed(*programs: str, packages: str) -> Callable[[], None]:
+    """Return a probe that looks for programs; `packages` names what brings them."""
+
+    def look() -> None:
+        missing = [name for name in programs if shutil.which(name) is None]
+        if missing:
+            remedy = f"install {packages}"
+            raise LabError(f"find {' and '.join(missing)}", "not installed", remedy=remedy)
+
+    return look
+
+
+commands = installed(
+    "nsenter", "unshare", "hostname", packages="the packages util-linux and hostname"
+)
 
 
 def vm() -> None:
