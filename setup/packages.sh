@@ -2,10 +2,11 @@
 # shellcheck disable=SC2034,SC2154 # root, log, lab_home are shared with setup.sh and its other parts
 # The packages of the distribution: the smallest set that gives QEMU and libvirt's QEMU driver, what
 # compiles libvirt's Python binding (it has no wheel), what base images and guests' disks are made
-# with, what containers need of the host: nft, newuidmap, pasta, libseccomp; and what draws the book.
+# with, what containers need of the host: nft, newuidmap, pasta, libseccomp; ip for what a lesson does
+# by hand; and what draws the book.
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
-    busybox-static mmdebstrap debian-archive-keyring squashfs-tools-ng nftables uidmap passt
+    busybox-static mmdebstrap debian-archive-keyring squashfs-tools-ng nftables uidmap passt iproute2
     libseccomp2 graphviz)
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
@@ -17,12 +18,12 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     chromium) # opens the report
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt libseccomp graphviz kmod file
+    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt iproute libseccomp graphviz kmod file
     ShellCheck chromium)
 pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox squashfs-tools-ng nftables shadow passt
-    libseccomp graphviz kmod file shellcheck chromium)
+    iproute2 libseccomp graphviz kmod file shellcheck chromium)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static squashfs-tools-ng nftables shadow passt libseccomp2 graphviz kmod file
+    busybox-static squashfs-tools-ng nftables shadow passt iproute2 libseccomp2 graphviz kmod file
     ShellCheck chromium)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …

@@ -13,6 +13,8 @@
     trees.py       who is whose parent, drawn
     entering.py    programs of the host's in namespaces of another process
     id_maps.py     which ids inside are which outside, drawn
+    interfaces.py  the network interfaces of namespaces, and their cables, drawn
+    ports.py       who listens on which port
     mount_table.py what is mounted where, as a table and drawn
     small_root.py  a folder that can be a root, for what is done by hand
     queues.py      System V IPC objects of an ipc namespace

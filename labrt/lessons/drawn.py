@@ -19,3 +19,8 @@ def name(words: Sequence[str]) -> Callable[[int], str]:
         return f"{words[own % len(words)]}-{100 + own // len(words) % NUMBERS}"
 
     return drawn
+
+
+def address(own: int) -> str:
+    """Draw an IPv4 address for private use: "10.217.31.7" (RFC 1918)."""
+    return f"10.{1 + own % 250}.{1 + own // 250 % 250}.7"

@@ -13,22 +13,24 @@ from labrt.lessons.observe import HasPid
 SECONDS = 10.0
 
 
-def nsenter(process: int | HasPid, kind: str) -> list[str]:
+def nsenter(process: int | HasPid, kind: str, root: bool = False) -> list[str]:
     """Return the words that let a program of the host's run in one namespace of a process.
 
     Args:
         kind: nsenter(1)'s option without its dashes: "ipc", "uts", "net", "time", …
+        root: as root of the process's user namespace, with all capabilities there: the host's own
+            ids may have no number in it, and execve(2) then takes the capabilities away.
     """
     pid = observe.pid_of(process)
     words = ["nsenter", "--target", str(pid), f"--{kind}"]
     if observe.namespace(pid, "user") != observe.namespace("self", "user"):
-        words += ["--user", "--preserve-credentials"]
+        words += ["--user", "--preserve-credentials", *(["--setuid", "0"] if root else [])]
     return words
 
 
-def output(process: int | HasPid, kind: str, *command: str) -> str:
+def output(process: int | HasPid, kind: str, *command: str, root: bool = False) -> str:
     """Return what a program of the host's writes there; "" if it can't be run."""
     done = subprocess.run(
-        [*nsenter(process, kind), *command], capture_output=True, text=True, timeout=SECONDS
+        [*nsenter(process, kind, root), *command], capture_output=True, text=True, timeout=SECONDS
     )
     return done.stdout if done.returncode == 0 else ""

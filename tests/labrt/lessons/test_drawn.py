@@ -18,3 +18,7 @@ def test_a_name_is_a_word_and_three_digits() -> None:
         "otter-101",
         "raven-100",
     ]
+
+
+def test_an_address_is_one_for_private_use() -> None:
+    assert [drawn.address(own) for own in (0, 249, 250)] == ["10.1.1.7", "10.250.1.7", "10.1.2.7"]
