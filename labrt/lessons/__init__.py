@@ -13,6 +13,10 @@
     trees.py       who is whose parent, drawn
     entering.py    programs of the host's in namespaces of another process
     queues.py      System V IPC objects of an ipc namespace
+    limited.py     containers with limits, which some hosts refuse
+    live.py        what a container uses, drawn while it runs
+    groups.py      cgroups: which ones a process is in, what a container's files say
+    by_hand.py     cgroups made by hand: where, which, and their removal
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record

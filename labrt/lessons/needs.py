@@ -74,5 +74,6 @@ def vm() -> None:
 
 CONTAINER = Need("start a container", "the whole lesson", container)
 LIMITS = Need("limit a container", "one cell about memory", limits)
+LIMITED = Need("limit a container", "all but a few cells, which say so", limits)
 COMMANDS = Need("nsenter, unshare, hostname", "looking in from outside; exercise uts-02", commands)
 VM = Need("boot a virtual machine", "the cell about the other machine", vm)
