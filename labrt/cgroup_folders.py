@@ -28,7 +28,7 @@ def make(folder: Path, controllers: Collection[str], exist_ok: bool = False) -> 
         FileExistsError: there is such a cgroup, and `exist_ok` is false.
     """
     try:
-        _hand_down(folder.parent, controllers)
+        hand_down(folder.parent, controllers)
         os.mkdir(folder)
     except FileNotFoundError:
         make(folder.parent, controllers, exist_ok=True)
@@ -38,7 +38,8 @@ def make(folder: Path, controllers: Collection[str], exist_ok: bool = False) -> 
             raise
 
 
-def _hand_down(folder: Path, controllers: Collection[str]) -> None:
+def hand_down(folder: Path, controllers: Collection[str]) -> None:
+    """Let the cgroups below a folder have v2's `controllers` (none in v1, where all have)."""
     control = folder / "cgroup.subtree_control"
     missing = set(controllers) - set(paths.read(control).split() if controllers else ())
     if not missing:

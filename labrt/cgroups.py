@@ -70,7 +70,7 @@ def _missing(files: tuple[str, ...]) -> str | None:
         lacking = (
             f"{file}: this kernel has no {path.name} to write; leave the limit out"
             for file in files
-            for path in cgroup._paths(file)
+            for path in cgroup.paths_of(file)
             if not path.exists() or not path.stat().st_mode & 0o200
         )
         return next(lacking, None)
@@ -185,6 +185,17 @@ class Cgroup:
         if path := self._v2_path(file):
             return path.read_text()
         return self._translation(file).read(_places(self.name))
+
+    def paths_of(self, file: str) -> list[Path]:
+        """Return the files of this host that the v2 `file` is, or is made of.
+
+        Raises:
+            LabError: this host has no controller for it.
+        """
+        if path := self._v2_path(file):
+            return [path]
+        found = self._translation(file)
+        return [layout().v1[found.controller] / self.name / name for name in found.files]
 
     def update(self, limits: Mapping[str, str]) -> None:
         """Change limits while its processes run: all of them, or none.
@@ -347,12 +358,6 @@ class Cgroup:
             )
         return found
 
-    def _paths(self, file: str) -> list[Path]:
-        if path := self._v2_path(file):
-            return [path]
-        found = self._translation(file)
-        return [layout().v1[found.controller] / self.name / name for name in found.files]
-
 
 @lru_cache(maxsize=256)  # a start asks a dozen times, and a path is slow to make
 def _places(name: str) -> dict[str, Path]:
@@ -429,7 +434,7 @@ class SetLimit(Step):
         self.value = value
 
     def describe(self) -> str:
-        where = ", ".join(map(str, self.cgroup._paths(self.file)))
+        where = ", ".join(map(str, self.cgroup.paths_of(self.file)))
         return f"{self.file} = {self.value}, in {where}"
 
     def do(self, context: Context) -> None:

@@ -19,6 +19,7 @@ from labrt.cgroups import Cgroup
 from labrt.images import store
 
 CONTAINER = re.compile(r"lab-[0-9a-f]{8}")
+BY_HAND = "hand-"  # followed by the pid of the notebook that makes cgroups in it by hand
 YOUNG = 3600.0  # seconds; what is younger may still be in the making
 
 
@@ -45,10 +46,17 @@ def collect() -> list[str]:
 
 
 def _cgroups() -> list[Path]:
-    """A container's folder is made before its cgroup, and removed after it."""
     names = [Path(cgroup.name) for cgroup in cgroups.all_cgroups()]
     known = {folder.name for folder in state.folders()}
-    return [path for path in names if CONTAINER.fullmatch(path.name) and path.name not in known]
+    return [path for path in names if _unowned(path.name, known)]
+
+
+def _unowned(cgroup: str, known: set[str]) -> bool:
+    """A container's folder is made before its cgroup, and removed after it."""
+    if CONTAINER.fullmatch(cgroup):
+        return cgroup not in known
+    pid = cgroup.removeprefix(BY_HAND)
+    return cgroup.startswith(BY_HAND) and not Path("/proc", pid).exists()
 
 
 def _remove_cgroup(name: Path) -> None:

@@ -19,6 +19,10 @@
     mount_table.py what is mounted where, as a table and drawn
     small_root.py  a folder that can be a root, for what is done by hand
     queues.py      System V IPC objects of an ipc namespace
+    limited.py     containers with limits, which some hosts refuse
+    live.py        what a container uses, drawn while it runs
+    groups.py      cgroups: which ones a process is in, what a container's files say
+    by_hand.py     cgroups made by hand: where, which, and their removal
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record

@@ -83,6 +83,7 @@ def vm() -> None:
 
 CONTAINER = Need("start a container", "the whole lesson", container)
 LIMITS = Need("limit a container", "one cell about memory", limits)
+LIMITED = Need("limit a container", "all but a few cells, which say so", limits)
 COMMANDS = programs(
     "looking in from outside; by hand", "util-linux and hostname", "nsenter", "unshare", "hostname"
 )

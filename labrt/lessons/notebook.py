@@ -46,9 +46,14 @@ def begin(key: str) -> Shown:
 
 
 def clean_up() -> Shown:
-    """End what this notebook started: its containers, and processes in namespaces of their own."""
+    """End what this notebook started: its containers, processes in namespaces of their own, and
+    cgroups made by hand with the processes in them.
+
+    Raises:
+        LabError: this notebook itself is in such a cgroup.
+    """
     from labrt import launching
-    from labrt.lessons import observe
+    from labrt.lessons import by_hand, observe
 
     started = set(observe.descendants(os.getpid()))
     containers = started & set(observe.containers())
@@ -56,10 +61,12 @@ def clean_up() -> Shown:
     others = _in_own_namespaces()
     for pid in others:
         _kill(pid)
+    removed = by_hand.remove()
     left = sorted(started & set(observe.containers())) + _in_own_namespaces()
     facts = [
         ("containers ended", str(len(containers))),
         ("other processes ended", str(len(others))),
+        *([("cgroups removed", str(removed))] if removed else []),
         ("left", ", ".join(map(str, left)) or "nothing"),
     ]
     return told("Clean-up", facts)

@@ -29,7 +29,7 @@ NOTEBOOK_SECONDS = 60  # each must execute within this time
 LONG_SECONDS = 180  # … and those that start virtual machines within this
 LONG = ("19", "20", "21", "22")
 GONE_SECONDS = 5.0  # what is ending gets this long to be gone
-CONTAINER = re.compile(r"labrt[^/]*/lab-[0-9a-f]{8}")
+LESSONS_OWN = re.compile(r"labrt[^/]*/(lab-[0-9a-f]{8}|hand-\d+)")  # labrt/leftovers.py
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,9 @@ def gone(someone: Student, before: set[str]) -> list[str]:
 
 
 def container_cgroups() -> set[str]:
-    """Return the cgroups of labrt's containers (the bench's own are named otherwise)."""
-    return {group.name for group in cgroups.all_cgroups() if CONTAINER.fullmatch(group.name)}
+    """Return the cgroups of labrt's containers and those that lessons make by hand (the bench's own
+    are named otherwise)."""
+    return {group.name for group in cgroups.all_cgroups() if LESSONS_OWN.fullmatch(group.name)}
 
 
 def allowed(path: Path) -> float:

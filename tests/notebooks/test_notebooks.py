@@ -64,6 +64,13 @@ def assert_no_traceback(executed: NotebookNode) -> None:
             assert all(output.output_type != "error" for output in cell.outputs)
 
 
+def assert_no_refusal(executed: NotebookNode) -> None:
+    """What may be refused elsewhere (labrt/lessons/limited.py) isn't to whom can solve the rest."""
+    for cell in executed.cells:
+        if "raises-exception" in cell.metadata.get("tags", []):
+            assert not any(output.get("name") == "stderr" for output in cell.outputs), text_of(cell)
+
+
 def outcomes(someone: Student) -> list[dict[str, object]]:
     return [entry for entry in someone.ledger() if entry["kind"] == "outcome"]
 
@@ -94,6 +101,7 @@ def test_with_the_solutions_every_check_passes_and_every_prediction_comes_true(
     with student(uid) as someone:
         executed = someone.execute(solved(read(path)), allowed(path))
         assert_no_traceback(executed)
+        assert_no_refusal(executed)
         for identity, told in tagged(executed, "check").items():
             assert told.startswith(f"Check {identity}: passed"), told
         predicted = tagged(executed, "predict")

@@ -1,0 +1,75 @@
+"""Cgroups made by hand: where a lesson may make some, which there are, and their removal.
+
+A lesson's own are below one cgroup, `hand-PID`, of the lab's, named by the notebook's process, so
+that its clean-up takes nobody else's. In it, mkdir(2) makes a cgroup, and a write into cgroup.procs
+moves a process (cgroups(7)).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from labrt import cgroup_folders, cgroups
+from labrt.cgroups import Cgroup
+from labrt.errors import LabError
+from labrt.leftovers import BY_HAND
+
+
+def folder(controller: str) -> Path:
+    """Return the cgroup below which this lesson makes its own with that controller (v2's name).
+
+    Raises:
+        LabError: this user may make none on this host, or it has no such controller.
+    """
+    tried = f"make a cgroup of the controller {controller}"
+    if reason := cgroups.unavailable():
+        raise LabError(tried, reason)
+    found = cgroups.layout()
+    if controller not in found.controllers:
+        raise LabError(tried, "this user has no such controller here", remedy="run as root")
+    own = _own()
+    if not own.exists():
+        own = Cgroup.create(own.name)
+        if found.unified:
+            cgroup_folders.hand_down(found.unified / own.name, found.v2)
+    return found.controllers[controller] / own.name
+
+
+def made(controller: str) -> dict[str, Path]:
+    """Return the cgroups with that controller that this LAB_HOME's lessons have made by hand:
+    name → folder."""
+    base = cgroups.layout().controllers.get(controller)
+    if base is None:
+        return {}
+    parents = (base / cgroups.top()).glob(f"{BY_HAND}*")
+    return {each.name: each for parent in parents for each in _below(parent)}
+
+
+def remove() -> int:
+    """Remove what this process's lesson has made, ending the processes in it; return how many
+    cgroups that were.
+
+    Raises:
+        LabError: one is still in use, or this process itself is in one.
+    """
+    if cgroups.unavailable() or not _own().exists():
+        return 0
+    if os.getpid() in _own().processes():
+        raise LabError(
+            f"end the processes in {_own().name}",
+            "this notebook's own is one of them",
+            remedy="restart the notebook's kernel, then run labrt gc in a terminal",
+        )
+    count = len({each for base in cgroups.layout().folders for each in _below(base / _own().name)})
+    _own().remove()
+    cgroups.remove_top()
+    return count
+
+
+def _own() -> Cgroup:
+    return Cgroup(f"{cgroups.top()}/{BY_HAND}{os.getpid()}")
+
+
+def _below(parent: Path) -> list[Path]:
+    return [inner for inner in cgroup_folders.tree(parent) if inner != parent]
