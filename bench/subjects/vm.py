@@ -44,7 +44,12 @@ CONNECT_TIMEOUT = 5.0  # seconds for QEMU's serial ports and libvirt's events, o
 
 
 class VmInstance(Instance):
-    """One libvirt domain, its two serial ports, its cgroup and its folder."""
+    """One libvirt domain, its two serial ports, its cgroup and its folder.
+
+    Attributes:
+        xml: the domain as libvirt was given it.
+        created: when libvirt had answered, CLOCK_MONOTONIC ns.
+    """
 
     def __init__(
         self,
@@ -84,7 +89,7 @@ class VmInstance(Instance):
                 f"no cgroup holds a VM of {self._host.uri} to {workload.cpus:g} CPU"
             )
         staged = self._host.stage(self._guest)
-        xml = qemu.domain_xml(
+        self.xml = qemu.domain_xml(
             Machine(
                 name=self.name,
                 kernel=staged.kernel.path,
@@ -103,7 +108,7 @@ class VmInstance(Instance):
         )
         with born_in(self._cgroup):
             self.stamps.t0 = time.monotonic_ns()
-            self._domain = self._host.create(self.name, xml)
+            self._domain = self._host.create(self.name, self.xml)
             self.created = time.monotonic_ns()
         # The guest needs far longer to its first mark than we to this line.
         self._pid = self._ports.accept(CONNECT_TIMEOUT)

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from labrt.errors import LabError
 
@@ -79,6 +80,12 @@ def vm() -> None:
             f"no guest kernel in {folder}",
             remedy="run ./lab setup, or name one with LAB_KERNEL",
         )
+
+
+def libvirt() -> None:
+    """Look for its Python library; the bench is to import it first, and sets it up before."""
+    if find_spec("libvirt") is None:
+        raise LabError("use libvirt", "no Python library of it", remedy="run ./lab setup")
 
 
 CONTAINER = Need("start a container", "the whole lesson", container)

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -45,9 +46,21 @@ def begin(key: str) -> Shown:
     return shown + paragraph(kept)
 
 
+_ends: list[tuple[str, Callable[[], int]]] = []
+
+
+def at_clean_up(what: str, end: Callable[[], int]) -> None:
+    """Have `clean_up` call `end`, which ends what the caller has started and returns how many.
+
+    Args:
+        what: how the number is told: "virtual machines ended".
+    """
+    _ends.append((what, end))
+
+
 def clean_up() -> Shown:
     """End what this notebook started: its containers, processes in namespaces of their own, and
-    cgroups made by hand with the processes in them.
+    cgroups made by hand with the processes in them, and what was handed to `at_clean_up`.
 
     Raises:
         LabError: this notebook itself is in such a cgroup.
@@ -58,15 +71,20 @@ def clean_up() -> Shown:
     started = set(observe.descendants(os.getpid()))
     containers = started & set(observe.containers())
     launching.close_launcher()
-    others = _in_own_namespaces()
+    others = _apart()
     for pid in others:
         _kill(pid)
     removed = by_hand.remove()
-    left = sorted(started & set(observe.containers())) + _in_own_namespaces()
+    more = []
+    while _ends:
+        what, end = _ends.pop()
+        more.append((what, str(end())))
+    left = sorted(started & set(observe.containers())) + _apart()
     facts = [
         ("containers ended", str(len(containers))),
         ("other processes ended", str(len(others))),
         *([("cgroups removed", str(removed))] if removed else []),
+        *more,
         ("left", ", ".join(map(str, left)) or "nothing"),
     ]
     return told("Clean-up", facts)
@@ -81,13 +99,18 @@ def _tried(need: Need) -> LabError | None:
     return None
 
 
-def _in_own_namespaces() -> list[int]:
-    """Return this process's descendants that don't share all its namespaces."""
-    from labrt.lessons import observe
+def _apart() -> list[int]:
+    """Return this process's descendants that don't share all its namespaces, and the virtual
+    machines among them, which do."""
+    from labrt.lessons import machines, observe
 
     ours = observe.namespaces_of("self")
     theirs = {pid: observe.namespaces_of(pid) for pid in observe.descendants(os.getpid())}
-    return [pid for pid, its in theirs.items() if its not in (None, ours)]
+    return [
+        pid
+        for pid, its in theirs.items()
+        if its not in (None, ours) or observe.name(pid).startswith(machines.PROGRAM)
+    ]
 
 
 def _kill(pid: int) -> None:

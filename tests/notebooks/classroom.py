@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,10 +123,15 @@ def student(uid: int) -> Iterator[Student]:
 
 
 def _lend_kernels(home: Path, uid: int) -> None:
-    """Give a student the guest's kernel that set-up has fetched, as far as they may read it."""
+    """Give a student the guest's kernel that set-up has fetched: a link, or a copy where it lies
+    behind a folder that only its owner may pass through."""
     home.mkdir()
-    os.chown(home, uid, uid if uid != os.geteuid() else -1)
-    (home / "kernels").symlink_to(paths.home() / "kernels")
+    if uid == os.geteuid():
+        (home / "kernels").symlink_to(paths.home() / "kernels")
+        return
+    shutil.copytree(paths.home() / "kernels" / "cloud", home / "kernels" / "cloud")
+    for path in (home, *home.rglob("*")):
+        os.chown(path, uid, uid)
 
 
 @cache

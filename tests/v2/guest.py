@@ -75,6 +75,7 @@ def run(
     shared: Path,
     deadline: float,
     on_line: Callable[[str], None] = lambda line: None,
+    processor: str = "",
 ) -> Outcome:
     """Boot a guest, run a command in it as root, and switch it off.
 
@@ -84,13 +85,14 @@ def run(
             has no blanks (it goes through the kernel's command line) and is the same inside.
         deadline: seconds from start to end, after which the guest is killed.
         on_line: called with each line of the command's output as it comes.
+        processor: for QEMU's -cpu, "" for virtme-ng's choice.
     """
     output = shared / "output"
     output.touch()
     _lay_out(shared)
     inside = f"{shlex.join(command)} >{output} 2>&1 </dev/null; echo $? >{shared}/status"
     started = time.monotonic()
-    with _Terminal(_command(shared, inside), _path(shared / "bin")) as terminal:
+    with _Terminal(_command(shared, inside, processor), _path(shared / "bin")) as terminal:
         seen = 0
         while terminal.running() and time.monotonic() - started < deadline:
             time.sleep(0.1)  # the guest's output is a file: nothing is measured here
@@ -119,7 +121,7 @@ def _lay_out(shared: Path) -> None:
     virtme_run.chmod(0o755)
 
 
-def _command(shared: Path, inside: str) -> list[str]:
+def _command(shared: Path, inside: str, processor: str) -> list[str]:
     image = kernel()
     assert image is not None, "asked by unavailable()"
     return [
@@ -130,7 +132,7 @@ def _command(shared: Path, inside: str) -> list[str]:
         "--disable-microvm",
         "--force-9p",
         *("--cpus", str(CPUS), "--memory", MEMORY, "--user", "root"),
-        *(f"--qemu-opt={word}" for word in CACHED),
+        *(f"--qemu-opt={word}" for word in (*CACHED, *(("-cpu", processor) if processor else ()))),
         *(f"--append={word}" for word in KERNEL_OPTIONS),
         f"--rwdir={shared}",
         "--verbose",  # the kernel's messages, into the console's text
