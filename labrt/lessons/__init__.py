@@ -16,6 +16,7 @@
     interfaces.py  the network interfaces of namespaces, and their cables, drawn
     ports.py       who listens on which port
     cgroup_names.py what a process's cgroups are called from here and from inside, drawn
+    rights.py      capabilities and system call filters of processes, drawn
     mount_table.py what is mounted where, as a table and drawn
     small_root.py  a folder that can be a root, for what is done by hand
     queues.py      System V IPC objects of an ipc namespace

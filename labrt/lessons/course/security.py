@@ -1,0 +1,153 @@
+"""Lesson "security": capabilities and seccomp (notebook 16, capabilities(7), seccomp(2))."""
+
+from __future__ import annotations
+
+from labrt.capabilities import NAMES
+from labrt.lessons import needs, observe, rights
+from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
+
+# Drawn ones: of all kernels that run containers, and with a meaning that the manual explains well.
+PIECES = (
+    "CAP_CHOWN",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_NICE",
+    "CAP_MKNOD",
+)
+SIGSYS = 128 + 31  # what a shell makes of a program that signal 31 has ended (signal(7))
+
+
+def _read(said: str) -> str:
+    """Judge security-p1. What came of reading a file of mode 000 without CAP_DAC_OVERRIDE."""
+    return "b" if "ermission denied" in said else "a"
+
+
+def _unshare(said: str) -> str:
+    """Judge security-p2. What came of making a user namespace in the container."""
+    if "not permitted" in said:
+        return "b"
+    return "c" if "Bad system call" in said else "a"
+
+
+def _killed(said: str) -> str:
+    """Judge security-p3. What the shell tells of mkdir under a filter that kills: "status N"."""
+    status = int(said.rpartition("status ")[2])
+    if status == SIGSYS:
+        return "c"
+    return "b" if status else "a"
+
+
+def _piece(own: int) -> str:
+    return PIECES[own % len(PIECES)]
+
+
+def _only(wanted: str) -> Verdict:
+    """security-01: a container whose root has the drawn capability and no other."""
+    found = {pid: rights.capabilities(pid) for pid in observe.containers()}
+    told = "; ".join(f"pid {pid}: {_few(held)}" for pid, held in found.items())
+    return Verdict(
+        passed=(wanted,) in found.values(),
+        expected=f"a running container with the capability {wanted} and no other",
+        saw=told or "no running container",
+    )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if 0 < len(names) <= 3 else f"{len(names)} capabilities"
+
+
+def _by_hand(wanted: str) -> Verdict:
+    """security-02: a process that can never win the drawn one, nor any by a setuid program."""
+    found = {}
+    for pid in observe.strangers("user"):
+        bound = rights.capabilities(pid, "CapBnd")
+        if bound and wanted not in bound:
+            found[pid] = (len(bound) >= len(_known()) - 1, rights.no_new_privileges(pid))
+    told = "; ".join(
+        f"pid {pid}: without it, {'all others' if rest else 'others missing, too'}, "
+        f"no_new_privs {'set' if kept else 'not set'}"
+        for pid, (rest, kept) in found.items()
+    )
+    return Verdict(
+        passed=(True, True) in found.values(),
+        expected=f"a process that labrt didn't start, with no_new_privs, and {wanted} alone "
+        "missing from its bounding set",
+        saw=told or f"in other user namespaces no process without {wanted} in its bounding set",
+    )
+
+
+def _known() -> tuple[str, ...]:
+    """Return all capabilities that this kernel has: a new user namespace's first process has them
+    in its bounding set (user_namespaces(7))."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return NAMES[: int(file.read()) + 1]
+
+
+LESSON = Lesson(
+    key="security",
+    number=16,
+    title="capabilities and seccomp",
+    claims=("C04",),
+    needs=(
+        needs.CONTAINER,
+        needs.programs("by hand; exercise security-02", "util-linux", "unshare", "setpriv"),
+        needs.VM,
+    ),
+    predictions=(
+        Prediction(
+            id="security-p1",
+            choices={
+                "a": "it reads the file: root reads everything",
+                "b": "it doesn't: permission denied",
+            },
+            judge=_read,
+        ),
+        Prediction(
+            id="security-p2",
+            choices={
+                "a": "that works, as on the host",
+                "b": "the kernel refuses: operation not permitted",
+                "c": "the program is killed",
+            },
+            judge=_unshare,
+        ),
+        Prediction(
+            id="security-p3",
+            choices={
+                "a": "makes the folder: it is root and has every capability",
+                "b": "reports an error and ends",
+                "c": "is killed before it can report anything",
+            },
+            judge=_killed,
+        ),
+    ),
+    checks=(
+        Check(
+            id="security-01",
+            observe=_only,
+            hints=(
+                "Section 3 takes one capability away. What takes all of them? (man 7 "
+                "capabilities has the names, labrt/options.py the words)",
+                "What is added counts after what is dropped, in whatever order you write it.",
+                "Both options take several names: give each a tuple, even of one.",
+            ),
+            draw=_piece,
+        ),
+        Check(
+            id="security-02",
+            observe=_by_hand,
+            hints=(
+                "setpriv of the cell above has an option for the bounding set. A minus sign "
+                "before a name takes it away; the name has no CAP_ and is in small letters.",
+                "The other thing is an option without a value.",
+                "Don't wait for the program: subprocess.Popen starts it and returns at once.",
+            ),
+            draw=_piece,
+        ),
+    ),
+)
