@@ -17,6 +17,8 @@
     ports.py       who listens on which port
     cgroup_names.py what a process's cgroups are called from here and from inside, drawn
     rights.py      capabilities and system call filters of processes, drawn
+    layer_stack.py the folders that a container's root is made of, drawn
+    linked.py      a program and its libraries, each as the tree of one layer
     mount_table.py what is mounted where, as a table and drawn
     small_root.py  a folder that can be a root, for what is done by hand
     queues.py      System V IPC objects of an ipc namespace

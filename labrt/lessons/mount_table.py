@@ -24,6 +24,7 @@ class Mounted:
         root: the folder of that file system that is seen here, "/" for all of it.
         point: where it is mounted, seen from the process's root.
         kind: the type of its file system, "overlay".
+        settings: what the file system itself was mounted with, "lowerdir=…".
     """
 
     number: int
@@ -33,6 +34,7 @@ class Mounted:
     point: str
     options: tuple[str, ...]
     kind: str
+    settings: tuple[str, ...] = ()
 
 
 def mounted(process: int | HasPid | str) -> list[Mounted]:
@@ -53,6 +55,7 @@ def mounted(process: int | HasPid | str) -> list[Mounted]:
 def _parsed(line: str) -> Mounted:
     before, _, after = line.partition(" - ")
     number, parent, device, root, point, options = before.split()[:6]
+    kind, *_source, settings = after.split()
     return Mounted(
         int(number),
         int(parent),
@@ -60,7 +63,8 @@ def _parsed(line: str) -> Mounted:
         _plain(root),
         _plain(point),
         tuple(options.split(",")),
-        after.split()[0],
+        kind,
+        tuple(map(_plain, settings.split(","))),
     )
 
 

@@ -15,6 +15,7 @@ def test_a_containers_mounts_are_read_from_the_host() -> None:
         found = {each.point: each for each in mounted(box)}
         assert found["/a place"].kind == "tmpfs"
         assert (found["/"].kind, found["/"].root) == ("overlay", "/")
+        assert "upperdir=upper" in found["/"].settings
         assert "ro" in found["/"].options and "rw" in found["/a place"].options
         assert found["/a place"].parent == found["/"].number
     assert mounted(box) == []
