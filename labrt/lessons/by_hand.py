@@ -36,6 +36,29 @@ def folder(controller: str) -> Path:
     return found.controllers[controller] / own.name
 
 
+def make(name: str) -> Cgroup:
+    """Make a cgroup of this lesson's in every hierarchy, if it isn't there yet, and return it.
+
+    Raises:
+        LabError: this user may make none on this host.
+    """
+    folder(next(iter(cgroups.layout().controllers), "any"))
+    cgroup = Cgroup(f"{_own().name}/{name}")
+    return cgroup if cgroup.exists() else Cgroup.create(cgroup.name)
+
+
+def echo(cgroup: Cgroup, file: str, value: str) -> None:
+    """Write a v2 file as a shell would on this host, and print each of those lines.
+
+    Raises:
+        LabError: this host has no controller for it.
+        OSError: the kernel refused it.
+    """
+    for path, text in cgroup.files(file, value).items():
+        print(f"echo {text} > {path}")
+        path.write_text(text)
+
+
 def made(controller: str) -> dict[str, Path]:
     """Return the cgroups with that controller that this LAB_HOME's lessons have made by hand:
     name → folder."""
@@ -61,10 +84,11 @@ def remove() -> int:
             "this notebook's own is one of them",
             remedy="restart the notebook's kernel, then run labrt gc in a terminal",
         )
-    count = len({each for base in cgroups.layout().folders for each in _below(base / _own().name)})
+    own = [base / _own().name for base in cgroups.layout().folders]
+    names = {inner.relative_to(folder) for folder in own for inner in _below(folder)}
     _own().remove()
     cgroups.remove_top()
-    return count
+    return len(names)
 
 
 def _own() -> Cgroup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from labrt import cgroups, handle
+from labrt import cgroups, handle, usage
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.lessons import observe
@@ -72,6 +72,29 @@ def diagram(process: int | HasPid) -> Shown:
     return Graph(title, words or "none", nodes, edges).shown() + shown
 
 
+def siblings(*files: str) -> Shown:
+    """Draw the running containers' cgroups below the lab's own, each with what those v2 files say;
+    the table holds the same."""
+    found = [each for each in handle.containers() if each.cgroup is not None]
+    rows = [(each.spec.life.name, *(_told(of(each), file)[1] for file in files)) for each in found]
+    if not rows:
+        return paragraph("No running container has a cgroup.")
+    labels = [
+        "\n".join([name, *(f"{file}: {text}" for file, text in zip(files, told, strict=True))])
+        for name, *told in rows
+    ]
+    picture = Graph(
+        f"the cgroups of {len(rows)} containers below the lab's own",
+        "; ".join(label.replace("\n", ", ") for label in labels),
+        [
+            Node("top", f"the lab's own\n{cgroups.top()}", "round"),
+            *(Node(f"c{number}", label, "round") for number, label in enumerate(labels)),
+        ],
+        [Edge("top", f"c{number}") for number in range(len(rows))],
+    )
+    return picture.shown() + table(("container", *files), rows)
+
+
 def _titled(name: str) -> str:
     return "v2" if name == UNIFIED else name
 
@@ -85,6 +108,27 @@ def files(container: handle.Handle, *names: str) -> Shown:
     group = of(container)
     rows = [(name, *_told(group, name)) for name in names]
     return table(("cgroup v2", "on this host", "says"), rows)
+
+
+def pressure(container: handle.Handle) -> Shown:
+    """Return how long processes of a container had to wait for each resource (PSI), or that this
+    host doesn't tell it for cgroups.
+
+    Raises:
+        LabError: it has no cgroup, with the reason.
+    """
+    found = usage.pressure(of(container))
+    rows = [
+        (name, kind, f"{stall.avg10:g} %", f"{stall.total / 1000:.0f} ms")
+        for name, each in found.items()
+        for kind, stall in (("some", each.some), ("full", each.full))
+        if stall is not None
+    ]
+    if not rows:
+        return paragraph(
+            "This host keeps no pressure for cgroups: it needs v2, and PSI switched on."
+        )
+    return table(("waiting for", "who", "of the last 10 seconds", "in all"), rows)
 
 
 def of(container: handle.Handle) -> Cgroup:

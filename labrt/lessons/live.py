@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from labrt import usage
+from labrt.cgroups import Cgroup
+from labrt.errors import LabError
 from labrt.handle import Handle
 from labrt.usage import Usage
 
@@ -31,34 +34,43 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A kind of chart: what its marks mean, and its line for two looks, one after the other."""
+    """A kind of chart.
+
+    Attributes:
+        legend: what its marks mean.
+        unit: of a full line.
+        line: from two looks, one after the other, and what a full line means.
+    """
 
     legend: str
+    unit: str
     line: Callable[[Usage, Usage, float], Line]
 
 
 def watch(
-    container: Handle, kind: str, seconds: float, full: float, every: float = 0.25
+    container: Handle | Cgroup, kind: str, seconds: float, full: float, every: float = 0.25
 ) -> list[Usage]:
     """Print a line for each look, as it comes; return the looks.
 
     Args:
+        container: a container, or a cgroup.
         kind: "cpu", "memory", "pids" or "io".
-        seconds: how long.
-        full: what a full line means: CPUs, MiB, tasks, MiB a second.
+        seconds: how long, or until it ends.
+        full: what a full line means, in the chart's unit.
         every: seconds between two looks.
 
     Raises:
         LabError: the container doesn't run, or has no cgroup.
     """
     chart = CHARTS[kind]
-    print(f"seconds  {chart.legend}; a full line is {full:g}")
+    print(f"seconds  {chart.legend}; a full line is {full:g} {chart.unit}", flush=True)
     looks = []
     for look in _looks(container, seconds, every):
         looks.append(look)
         if len(looks) > 1:
             line = chart.line(looks[-2], look, full)
-            print(f"{look.time - looks[0].time:7.2f}  {line.text:>12}  |{bar(line.parts)}|")
+            passed = look.time - looks[0].time
+            print(f"{passed:7.2f}  {line.text:>12}  |{bar(line.parts)}|", flush=True)
     return looks
 
 
@@ -70,13 +82,20 @@ def bar(parts: dict[str, float], width: int = WIDTH) -> str:
     return text[:width].ljust(width)
 
 
-def _looks(container: Handle, seconds: float, every: float) -> Iterator[Usage]:
-    """Look at once, and then at fixed times, until so many seconds have passed."""
-    first = container.usage()
+def _looks(container: Handle | Cgroup, seconds: float, every: float) -> Iterator[Usage]:
+    """Look at once, and then at fixed times, until so many seconds have passed or it is gone."""
+    first = _look(container)
     yield first
     for number in range(1, round(seconds / every) + 1):
         time.sleep(max(0.0, first.time + number * every - time.monotonic()))
-        yield container.usage()
+        try:
+            yield _look(container)
+        except LabError:
+            return  # it ended
+
+
+def _look(container: Handle | Cgroup) -> Usage:
+    return usage.read(container) if isinstance(container, Cgroup) else container.usage()
 
 
 def _cpu(before: Usage, now: Usage, full: float) -> Line:
@@ -107,8 +126,8 @@ def _more(before: int | None, now: int | None) -> int:
 
 
 CHARTS = {
-    "cpu": Chart("█ it ran, ░ it was held back", _cpu),
-    "memory": Chart("█ its own memory, ▒ cached files", _memory),
-    "pids": Chart("█ processes and threads", _pids),
-    "io": Chart("█ written, ▒ read", _io),
+    "cpu": Chart("█ it ran, ░ it was held back", "CPU", _cpu),
+    "memory": Chart("█ its own memory, ▒ cached files", "MiB", _memory),
+    "pids": Chart("█ processes and threads", "tasks", _pids),
+    "io": Chart("█ written, ▒ read", "MiB a second", _io),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import cgroups, leftovers
+from labrt import cgroups, leftovers, usage
 from labrt.cgroups import Cgroup
 from labrt.lessons import by_hand, groups
 from labrt.lessons.limited import Refused, limited
@@ -58,6 +58,44 @@ def test_a_containers_files_have_a_place_and_a_text_on_this_host() -> None:
         assert f"/{box.id}" in drawn.text
         assert "p0 --> c0x0" in drawn.markdown
         assert "p1 --> c0x1" in drawn.markdown
+
+
+@needs_cgroups
+def test_siblings_are_drawn_below_the_labs_own_with_what_their_files_say() -> None:
+    assert groups.siblings("pids.max").text == "No running container has a cgroup."
+    with (
+        labrt.run("busybox", ["sleep", "600"], pids_limit=7, name="one"),
+        labrt.run("busybox", ["sleep", "600"], pids_limit=8, name="two"),
+    ):
+        shown = groups.siblings("pids.max")
+    assert {"one  7", "two  8"} <= {
+        " ".join(r.split()).replace(" ", "  ", 1) for r in shown.text.splitlines()
+    }
+    assert "top --> c1" in shown.markdown
+    assert "pids.max: 8" in shown.markdown
+
+
+@needs_cgroups
+def test_pressure_is_told_or_that_this_host_has_none() -> None:
+    with labrt.run("busybox", ["sleep", "600"]) as box:
+        told = groups.pressure(box).text
+        kept = usage.pressure(groups.of(box))
+    assert ("keeps no pressure" in told) == (not kept)
+    for name in kept:
+        assert any(line.split()[:2] == [name, "some"] for line in told.splitlines() if line)
+
+
+@needs_cgroups
+def test_what_is_made_and_written_by_hand_is_told_as_a_shell_would(
+    hand: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = by_hand.make("one")
+    assert by_hand.make("one") == one
+    by_hand.echo(one, "cpu.max", "20000 100000")
+    assert one.read("cpu.max").strip() == "20000 100000"
+    written = capsys.readouterr().out.splitlines()
+    files = one.files("cpu.max", "20000 100000")
+    assert written == [f"echo {text} > {path}" for path, text in files.items()]
 
 
 @needs_cgroups

@@ -6,7 +6,7 @@ import pytest
 
 import labrt
 from labrt import cgroups
-from labrt.lessons import live
+from labrt.lessons import groups, live
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -36,6 +36,7 @@ def test_each_kind_draws_a_line_for_each_look_but_the_first(
         looks = live.watch(box, kind, seconds=0.2, full=1, every=0.1)
     header, *lines = capsys.readouterr().out.splitlines()
     assert live.CHARTS[kind].legend in header
+    assert header.endswith(f"a full line is 1 {live.CHARTS[kind].unit}")
     assert len(looks) == 3
     assert len(lines) == 2
     assert all(line.endswith("|") and line.count("|") == 2 for line in lines)
@@ -45,9 +46,16 @@ def test_each_kind_draws_a_line_for_each_look_but_the_first(
 def test_what_is_held_back_is_drawn_beside_what_ran(capsys: pytest.CaptureFixture[str]) -> None:
     busy = ["sh", "-c", "while :; do :; done"]
     with labrt.run("busybox", busy, cpus=0.05) as box:
-        looks = live.watch(box, "cpu", seconds=1.0, full=1)
+        looks = live.watch(groups.of(box), "cpu", seconds=1.0, full=1)
     assert (looks[-1].throttled_usec or 0) > (looks[0].throttled_usec or 0)
     assert "░" in capsys.readouterr().out.partition("\n")[2]
+
+
+@pytest.mark.skipif(cgroups.unavailable() is not None, reason=f"{cgroups.unavailable()}")
+def test_a_chart_ends_with_its_container() -> None:
+    with labrt.run("busybox", ["sleep", "0.3"]) as box:
+        assert len(live.watch(box, "pids", seconds=60, full=1, every=0.1)) < 600
+        assert box.wait(0) == 0
 
 
 def test_who_has_no_cgroup_is_refused() -> None:
