@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import frame, hypervisor, statistics, units
+from bench import claims, frame, hypervisor, statistics, units
+from bench.claims import told
+from bench.claims.verdict import Verdict
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, Observation, read
 from bench.run import Request, prepare
@@ -224,6 +226,39 @@ def try_measure(*subjects: str, experiments: Sequence[str], **options: Any) -> M
     except LabError as error:
         print(error)
         return None
+
+
+def verdict(rows: Sequence[Observation], claim: str) -> Verdict:
+    """Return what rows say of one claim, "C23"."""
+    return next(each.verdict for each in claims.judge(rows) if each.claim.id == claim)
+
+
+def verdicts(rows: Sequence[Observation]) -> Shown:
+    """Draw which claims the experiments' rows have decided, with a table beside it."""
+    judged = [each for each in claims.judge(rows) if each.measured]
+    asked = sorted({row.experiment for row in rows})
+    picture = Graph(
+        f"{len(judged)} claims judged by {', '.join(asked)}",
+        "; ".join(f"{each.claim.id}: {each.verdict.verdict}" for each in judged),
+        [
+            *(Node(f"e{at}", name, "round") for at, name in enumerate(asked)),
+            *(
+                Node(each.claim.id, f"{each.claim.id}\n{each.verdict.verdict}", "box", "claims")
+                for each in judged
+            ),
+        ],
+        [
+            Edge(f"e{asked.index(name)}", each.claim.id)
+            for each in judged
+            for name in each.claim.experiments
+            if name in asked
+        ],
+    )
+    table_of = [
+        (each.claim.id, each.claim.text, each.verdict.verdict, told.samples(each))
+        for each in judged
+    ]
+    return picture.shown() + table(("", "claim", "verdict", "samples"), table_of)
 
 
 class _Told:
