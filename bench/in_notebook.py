@@ -4,25 +4,31 @@ ends what is left of them (`labrt.clean_up`). Host side.
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import frame, hypervisor
+from bench import claims, frame, hypervisor, statistics, units
+from bench.claims import told
+from bench.claims.verdict import Verdict
 from bench.experiments.base import Settings
-from bench.observations import ROWS, Log
+from bench.observations import ROWS, Log, Observation, read
 from bench.run import Request, prepare
 from bench.runner import Planned, Runner
 from bench.subjects.base import InstanceFailed, Workload
 from bench.subjects.vm import Vm, VmInstance
+from bench.variants import Variant
 from labrt import limits, paths
 from labrt.errors import LabError
 from labrt.images import base
-from labrt.lessons import notebook
+from labrt.lessons import notebook, observe
 from labrt.lessons.graph import Edge, Graph, Node
+from labrt.lessons.observe import HasPid
 from labrt.lessons.shown import Shown, table
 
 DEADLINE = 60.0  # seconds for a guest to boot, on a machine with much else to do
@@ -120,14 +126,84 @@ def phases(*instances: VmInstance) -> Shown:
     return picture.shown() + table([*header, "all, ms"], numbered)
 
 
+def side_by_side(container: HasPid, machine: VmInstance) -> Shown:
+    """Draw what the host has for a container and for a virtual machine, and what each weighs (PSS
+    of /proc/PID/smaps_rollup, proc_pid_smaps(5))."""
+    (qemu,) = machine.pids()
+    parts = machine.extra_memory()
+    weights = {pid: pss(pid) for pid in (container.pid, qemu)}
+    host = f"the host's kernel: Linux {os.uname().release}"
+    labels = {pid: units.text(weight, "B") for pid, weight in weights.items()}
+    picture = Graph(
+        "A container and a virtual machine on one host",
+        f"the container's process weighs {labels[container.pid]}, QEMU {labels[qemu]}",
+        [
+            Node("box", _labelled(container.pid, labels), "box", host),
+            Node("qemu", _labelled(qemu, labels), "box", host),
+            Node("program", f"{IMAGE}'s program", "box", "the guest's kernel, in QEMU's memory"),
+        ],
+        [Edge("qemu", "program", "runs a kernel that runs")],
+    )
+    rows = [
+        ("container: its process", str(container.pid), labels[container.pid]),
+        ("virtual machine: QEMU", str(qemu), labels[qemu]),
+        ("of that, guest RAM", "", units.text(parts["guest_ram_bytes"], "B")),
+        ("of that, the hypervisor's own", "", units.text(parts["hypervisor_bytes"], "B")),
+    ]
+    return picture.shown() + table(("what the host has", "pid", "PSS"), rows)
+
+
+def _labelled(pid: int, labels: dict[int, str]) -> str:
+    return f"{observe.name(pid)}\npid {pid}, {labels[pid]}"
+
+
+def pss(pid: int) -> int:
+    """Return what a process weighs where shared pages are shared out among their users, bytes."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A small run's rows, failures included.
+
+    Attributes:
+        rows: as judges and statistics take them.
+        frame: the same as a pandas.DataFrame.
+    """
+
+    rows: list[Observation]
+    frame: Any
+
+    def medians(self, experiment: str, metric: str = "time") -> Any:
+        """Return the medians of one metric, a line for each subject and a column for each phase;
+        warm-ups and failures left out."""
+        frame = self.frame
+        kept = frame[(frame.experiment == experiment) & (frame.metric == metric) & ~frame.warmup]
+        return kept.pivot_table(index="subject", columns="phase", values="value", aggfunc="median")
+
+    def of(self, subject: str, experiment: str, phase: str, metric: str = "time") -> list[float]:
+        """Return one number's values."""
+        mine = statistics.select(
+            self.rows, subject=subject, experiment=experiment, phase=phase, metric=metric
+        )
+        return statistics.ok([row for row in mine if not row.warmup])
+
+
 def measure(
-    subjects: Sequence[str], experiments: Sequence[str], n: int = 3, **settings: Any
-) -> Any:
-    """Do a small run of the bench and return its rows as a pandas.DataFrame, failures included.
+    subjects: Sequence[str],
+    experiments: Sequence[str],
+    n: int = 3,
+    variants: Sequence[Variant] = (Variant(),),
+    **settings: Any,
+) -> Measured:
+    """Do a small run of the bench; nothing of it is kept.
 
     Args:
         subjects, experiments: as ./lab bench names them.
         n: trials of each.
+        variants: conditions to vary.
         settings: others of `bench.experiments.base.Settings`.
 
     Raises:
@@ -136,11 +212,53 @@ def measure(
     base.ensure(IMAGE)
     asked = Settings(n=n, round_seconds=None, start_deadline=DEADLINE, **settings)
     with tempfile.TemporaryDirectory(prefix="run-", dir=paths.run_dir()) as folder:
-        request = Request(subjects, experiments, IMAGE, None, asked, None, Path(folder))
+        request = Request(subjects, experiments, IMAGE, None, asked, None, Path(folder), variants)
         plan, _ = prepare(request)
         with Log(Path(folder) / ROWS) as log:
             Runner(plan, log, _Told()).run()
-        return frame.load(folder)
+        return Measured(read(Path(folder) / ROWS)[0], frame.load(folder))
+
+
+def try_measure(*subjects: str, experiments: Sequence[str], **options: Any) -> Measured | None:
+    """As `measure`; where it can't be done, print why and return None."""
+    try:
+        return measure(subjects, experiments, **options)
+    except LabError as error:
+        print(error)
+        return None
+
+
+def verdict(rows: Sequence[Observation], claim: str) -> Verdict:
+    """Return what rows say of one claim, "C23"."""
+    return next(each.verdict for each in claims.judge(rows) if each.claim.id == claim)
+
+
+def verdicts(rows: Sequence[Observation]) -> Shown:
+    """Draw which claims the experiments' rows have decided, with a table beside it."""
+    judged = [each for each in claims.judge(rows) if each.measured]
+    asked = sorted({row.experiment for row in rows})
+    picture = Graph(
+        f"{len(judged)} claims judged by {', '.join(asked)}",
+        "; ".join(f"{each.claim.id}: {each.verdict.verdict}" for each in judged),
+        [
+            *(Node(f"e{at}", name, "round") for at, name in enumerate(asked)),
+            *(
+                Node(each.claim.id, f"{each.claim.id}\n{each.verdict.verdict}", "box", "claims")
+                for each in judged
+            ),
+        ],
+        [
+            Edge(f"e{asked.index(name)}", each.claim.id)
+            for each in judged
+            for name in each.claim.experiments
+            if name in asked
+        ],
+    )
+    table_of = [
+        (each.claim.id, each.claim.text, each.verdict.verdict, told.samples(each))
+        for each in judged
+    ]
+    return picture.shown() + table(("", "claim", "verdict", "samples"), table_of)
 
 
 class _Told:

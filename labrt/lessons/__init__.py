@@ -27,6 +27,8 @@
     groups.py      cgroups: which ones a process is in, what a container's files say
     by_hand.py     cgroups made by hand: where, which, and their removal
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
+    machines.py    virtual machines: QEMU processes, drawn
+    ablation.py    a recipe with one step left out at a time
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record
     shown.py       text for people, plain and as Markdown

@@ -6,6 +6,7 @@ import pytest
 
 import labrt
 from bench import in_notebook
+from bench.observations import Observation
 from labrt import limits
 from labrt.errors import LabError
 from labrt.lessons import observe
@@ -36,12 +37,48 @@ def test_one_that_cannot_start_is_told_in_one_line(capsys: pytest.CaptureFixture
 @needs_cgroups
 @pytest.mark.usefixtures("workload")
 def test_a_small_run_gives_the_rows_of_all_trials() -> None:
-    rows = in_notebook.measure(["process", "labrt"], ["startup", "stop"], n=2)
-    kept = rows[~rows.warmup]
+    found = in_notebook.measure(["process", "labrt"], ["startup", "stop"], n=2)
+    kept = found.frame[~found.frame.warmup]
     assert (kept.status == "ok").all()
     assert kept.groupby(["subject", "experiment"])["sample"].nunique().eq(2).all()
+    assert len(found.rows) == len(found.frame)
+    assert list(found.medians("stop").index) == ["labrt", "process"]
+    assert len(found.of("labrt", "startup", "T0-T3")) == 2
 
 
-def test_a_subject_that_is_none_is_refused() -> None:
+def test_a_subject_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(LabError, match="nosuch"):
         in_notebook.measure(["nosuch"], ["startup"])
+    assert in_notebook.try_measure("nosuch", experiments=["startup"]) is None
+    assert "nosuch" in capsys.readouterr().out
+
+
+def test_a_container_and_a_machine_are_weighed_side_by_side() -> None:
+    machine = in_notebook.start("128m")
+    with labrt.run("busybox", ["sleep", "600"]) as box:
+        told = in_notebook.side_by_side(box, machine)
+        assert in_notebook.pss(box.pid) < in_notebook.pss(*machine.pids())
+    assert "of that, guest RAM" in told.text
+    labrt.clean_up()
+
+
+def test_verdicts_are_drawn_of_what_the_rows_can_decide() -> None:
+    rows = startup_rows("labrt", "container", 0.01) + startup_rows("vm", "vm", 1.0)
+    assert in_notebook.verdict(rows, "C23").verdict == "holds"
+    assert in_notebook.verdict(rows, "C04").verdict == "not measured"
+    told = in_notebook.verdicts(rows)
+    assert "C23" in told.text
+    assert "C04" not in told.text
+
+
+def startup_rows(subject: str, kind: str, seconds: float) -> list[Observation]:
+    like = {"digest": "sha256:x", "cpus": 1.0, "memory": 1, "workload": "ready", "host": "h"}
+    conditions = like | {"kind": kind, "title": subject, "accelerator": "kvm"}
+    return [
+        Observation(
+            *("run", subject, "startup", n, "T0-T3", "time", "s"),
+            value=seconds + n / 1000,
+            conditions=conditions,
+        )
+        for n in range(6)
+    ]
