@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from bench.runner import Planned
+from bench.plan import Planned
 
 
 class TimeLeft:

@@ -22,7 +22,8 @@ from typing import Any
 from bench import interrupts, own_cost, resume, statistics, subjects, variant_checks
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, read, read_all
-from bench.runner import Plan, Runner
+from bench.plan import Plan
+from bench.runner import Runner
 from bench.subjects.base import Subject, Workload
 from bench.variants import Variant
 from labrt import paths
