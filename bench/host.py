@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,24 @@ def guest_kernel() -> str | None:
     return _text(str(paths.home() / "kernels" / "cloud" / "release"))
 
 
+def each(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fingerprints of a run's hosts: of one, or of all of a fleet."""
+    hosts: list[dict[str, Any]] = found.get("hosts", [found])
+    return hosts
+
+
+def describe_each(found: dict[str, Any]) -> dict[str, str]:
+    """Return `describe` of each of a run's hosts, by its id."""
+    return {host["id"]: describe(host) for host in each(found)}
+
+
 def describe(found: dict[str, Any]) -> str:
-    """Return one line for pictures: processor, memory, distribution, kernel."""
+    """Return one line for pictures: processor, memory, distribution, kernel; of a fleet, of each
+    kind of host, with how many there are."""
+    if "hosts" in found:
+        counts = Counter(host["id"] for host in found["hosts"])
+        kinds = describe_each(found)
+        return "; ".join(f"{n} of host {id}: {kinds[id]}" for id, n in counts.items())
     gib = found["memory"]["total"] / 2**30
     where = "virtual machine, " if found["kernel"]["virtual_machine"] else ""
     return (

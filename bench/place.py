@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from bench import interrupts
-from bench.experiments.base import Experiment, Trial, Waiting
+from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Observation, Unwritable
 from bench.plan import Plan, Planned
 from bench.subjects.base import InstanceFailed, Subject, Workload
@@ -59,12 +59,19 @@ class Place:
         """True if a trial's subject can be measured here."""
         return trial.key[:2] in self._stamps
 
-    def do(self, planned: Planned, position: int, **also: Any) -> Observation | None:
+    def stamps(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return what rows are stamped with, by experiment and subject that can be measured."""
+        return self._stamps
+
+    def do(
+        self, planned: Planned, position: int, settings: Settings | None = None, **also: Any
+    ) -> Observation | None:
         """Do one trial. Return the failed row of one that failed as a whole: who keeps it knows
         what follows from it.
 
         Args:
             position: of the trial in the run.
+            settings: this host's share of them; None: the plan's.
             also: stamped on its rows.
 
         Raises:
@@ -77,6 +84,7 @@ class Place:
             self._workload(planned.experiment, planned.variant),
             self._stamps[planned.key[:2]] | {"order": position} | also,
             planned.variant,
+            settings,
         )
         try:
             with trial:
@@ -153,6 +161,7 @@ class Place:
         workload: Workload,
         stamps: dict[str, Any],
         variant: Variant = USUALLY,
+        settings: Settings | None = None,
     ) -> Trial:
         varied: dict[str, Any] = asdict(variant) | ({"warmup": True} if sample < 0 else {})
         if self.plan.attempt:
@@ -162,7 +171,7 @@ class Place:
             workload=workload,
             experiment=experiment,
             sample=sample,
-            settings=self.plan.settings,
+            settings=settings or self.plan.settings,
             run=self.plan.run,
             keep=self.keep,
             conditions=stamps | varied | self.also,

@@ -63,9 +63,9 @@ def test_shell_scripts() -> None:
 
 
 def test_nothing_is_pinned_twice_and_everything_once() -> None:
-    """requirements.txt and constraints.txt hold exact versions, and never the same package."""
+    """They hold exact versions, and never the same package."""
     names = []
-    for file in ("requirements.txt", "constraints.txt"):
+    for file in ("requirements.txt", "constraints.txt", "requirements-cluster.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if requirement := line.partition("#")[0].strip():
                 name, equals, version = requirement.partition("==")

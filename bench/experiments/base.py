@@ -331,6 +331,7 @@ class Experiment(ABC):
         repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
             subject (a ramp repeats by itself).
         parallels: its instances may start, or stop, in parallel: `--parallel` varies it.
+        fleet: over several hosts it fills all of them at once, instead of being done by each.
     """
 
     name: ClassVar[str]
@@ -340,6 +341,7 @@ class Experiment(ABC):
     limits: ClassVar[str]
     repeats: ClassVar[bool]
     parallels: ClassVar[bool] = False
+    fleet: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
         """Return why it can't be asked here, with the remedy, or None if it can."""
@@ -364,6 +366,15 @@ class Experiment(ABC):
     def parallel(self, settings: Settings) -> int:
         """How many start at once where nobody asks for it."""
         return 1
+
+    def shares(self, settings: Settings, cores: Sequence[float]) -> Sequence[Settings | None]:
+        """Return what each host does of one trial that fills several: None if nothing. Here: as a
+        host alone would.
+
+        Args:
+            cores: of each host.
+        """
+        return [settings] * len(cores)
 
     def guess(self, kind: Kind, settings: Settings) -> float:
         """Return how long one trial may take where no run has told yet: seconds."""
