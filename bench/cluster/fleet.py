@@ -13,12 +13,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from bench.cluster import placement, task
+from bench.cluster import logs, placement, task
 from bench.cluster.access import Access
 from bench.plan import Planned
 from labrt.errors import LabError
 
-ANSWER = 60.0  # seconds for a host to tell of itself, or to close what it has opened
+CONNECT = 5.0  # seconds for the scheduler to answer
 LOOK = 2.0  # seconds between two looks at who is still there
 TRIES = 5  # at a host's clock
 LOCK = "vm-container-lab"
@@ -176,10 +176,10 @@ class Fleet:
     def _connected(self) -> Any:
         from distributed import Client
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell it ourselves
+        logs.only(logging.CRITICAL)
         where = self._access
         try:
-            return Client(where.address, security=where.security("client"), timeout=10)
+            return Client(where.address, security=where.security("client"), timeout=CONNECT)
         except (OSError, TimeoutError) as error:
             raise LabError(
                 f"reach the scheduler at {where.address}",

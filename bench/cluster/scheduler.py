@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 
-from bench.cluster import access, ending
+from bench.cluster import access, ending, logs
 from bench.cluster.access import Access
 from labrt.errors import LabError, errno_text
 
@@ -42,7 +42,7 @@ async def serve(where: Access) -> int:
     """
     from distributed import Scheduler
 
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    logs.only(logging.CRITICAL)
     async with ending.asked() as ended:
         try:
             scheduler = await Scheduler(

@@ -12,7 +12,7 @@ import logging
 import sys
 
 from bench import host
-from bench.cluster import access, ending, placement, task
+from bench.cluster import access, ending, logs, placement, task
 from bench.cluster.access import Access
 from labrt import paths
 from labrt.errors import LabError
@@ -48,7 +48,7 @@ async def serve(where: Access, name: str | None) -> int:
     own = access.own_address(where.host)
     listening = where.with_host(own)
     listening.check_listener("let a worker listen on")
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    logs.only(logging.CRITICAL)
     fingerprint = task.introduce(name)
     worker = Worker(
         where.address,
