@@ -6,6 +6,7 @@ Each is held by its own well-kept tool, configured in pyproject.toml; here they 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,14 @@ def test_shell_scripts() -> None:
     scripts = shell_scripts()
     assert ROOT / "lab" in scripts
     run("shellcheck", "-x", *scripts)
+
+
+def test_dask_is_named_by_the_cluster_alone() -> None:
+    """An optional extra: whoever doesn't ask for a cluster needs nothing of it."""
+    named = re.compile(r"^\s*(import|from) (dask|distributed)\b", re.MULTILINE)
+    ours = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "labrt").rglob("*.py")]
+    found = {file.parent for file in ours if named.search(file.read_text())}
+    assert found == {ROOT / "bench" / "cluster"}
 
 
 def test_nothing_is_pinned_twice_and_everything_once() -> None:

@@ -74,8 +74,9 @@ class Kind:
         left = [step for step in self.hands.pop(host) if step[1].sample >= 0]
         self.hosts.remove(host)
         if self.hosts:
-            again = [under_way] if under_way[1].sample >= 0 else []
-            self.units.appendleft([*again, *left])
+            again = [under_way] if under_way[1].sample >= 0 else []  # others have their own
+            if again or left:
+                self.units.appendleft([*again, *left])
             return []
         left += [step for unit in self.units for step in unit]
         self.units.clear()

@@ -116,6 +116,7 @@ DIFFERENT = {
     "workload": "hash",
     "accelerator": "kvm",
     "host": "another host",
+    "place": "another of the same kind",
 }
 
 
