@@ -71,7 +71,7 @@ def _taken_together(trial: Rows) -> list[Observation]:
         "host": f"{FLEET}{len(hosts)}",
         "hosts": len(hosts),
         "accelerator": accelerators.pop() if len(accelerators) == 1 else "of each host",
-        "skew": max(row.conditions["skew"] + row.conditions["late"] for row in trial),
+        "skew": max(row.conditions["skew"] for row in trial),
     }
     return [
         replace(row, conditions={k: v for k, v in row.conditions.items() if k not in OF_ONE} | also)
@@ -90,7 +90,7 @@ def _filled(hosts: Hosts) -> list[Observation]:
     began = {worker: first.at - first.conditions["late"] for worker, first in left.items()}
     made += [_memory(left.values(), 0)] if left else []
     for number, (worker, row) in enumerate(_starts(hosts, began), start=1):
-        made.append(_numbered(row, number))
+        made.append(replace(_numbered(row, number), sample=number - 1))
         left[worker] = _after(hosts[worker], row)
         made.append(_memory(left.values(), number))
     return [*made, *_reached(hosts)]

@@ -107,7 +107,8 @@ def _foot(rows: Sequence[Observation], host: str) -> str:
         f"{accelerator}; each instance: {cpus} CPU, {memory}, image {first.get('image')} {digest}; "
         f"{varied + '; ' if varied else ''}{_samples(rows)}"
     )
-    return "\n".join([*textwrap.wrap(said, FOOT_WIDTH), f"{day}; {host}"])
+    lines = [*textwrap.wrap(said, FOOT_WIDTH), *textwrap.wrap(f"{day}; {host}", FOOT_WIDTH)]
+    return "\n".join(lines)
 
 
 def _samples(rows: Sequence[Observation]) -> str:

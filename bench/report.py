@@ -134,9 +134,9 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "virtualization. The hypervisor's own memory includes the translated code."
         )
     hosts = host.each(fingerprint)
-    virtual = [each["id"] for each in hosts if each["kernel"]["virtual_machine"]]
+    virtual = {each["id"]: None for each in hosts if each["kernel"]["virtual_machine"]}
     if virtual:
-        which = "The host" if len(hosts) == 1 else f"Host {', '.join(dict.fromkeys(virtual))}"
+        which = "The host" if len(hosts) == 1 else f"Each of these hosts ({', '.join(virtual)})"
         said.append(
             f"{which} is itself a virtual machine: its neighbours can slow it down, and its "
             "clock and memory are what its hypervisor gives it."
@@ -160,8 +160,9 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "into the cache is written back later, with cgroup v1 unlimited. A VM's limit is at "
             "its virtual disk, before the host's cache."
         )
+    where = "one host" if len(hosts) == 1 else "these hosts"
     said.append(
-        "One image, one program, one host: another guest kernel, a distribution's full init or a "
+        f"One image, one program, {where}: another guest kernel, a distribution's full init or a "
         "larger program moves every number."
     )
     if not any(row.experiment == "isolation" for row in rows):

@@ -23,7 +23,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PARTS = ("lab", "setup", "bench", "labrt", "notebooks", "constraints.txt")
 PARTS += ("requirements.txt", "requirements-cluster.txt")
-VERBS = ("setup", "doctor", "bench", "run", "labrt", "notebooks", "test", "clean", "scheduler")
+VERBS = ("setup", "doctor", "bench", "run", "labrt", "notebooks", "test", "clean")
+VERBS += ("scheduler", "worker")
 
 set_up = pytest.mark.skipif(
     not (ROOT / ".venv" / "made-from").exists(),

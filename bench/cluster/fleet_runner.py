@@ -31,7 +31,7 @@ from bench.plan import Plan, Planned, schedule
 from bench.runner import Progress
 from labrt.errors import LabError
 
-LEAD = 0.3  # seconds from when hosts are told to begin together until they do
+LEAD = 0.5  # seconds from when hosts are told to begin together until they do
 
 Step = tuple[int, Planned]  # a trial with its position in the plan
 

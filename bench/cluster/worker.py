@@ -66,13 +66,8 @@ async def serve(where: Access, name: str | None) -> int:
     async with ending.asked() as asked:
         try:
             await worker
-        except (OSError, TimeoutError, RuntimeError) as error:
-            raise LabError(
-                f"reach the scheduler at {where.address}",
-                _line(error),
-                "it isn't there, or doesn't trust this certificate" if where.encrypted else "",
-                "start it with ./lab scheduler",
-            ) from error
+        except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+            raise _refused(where, str(worker.name), error) from error
         print(f"worker {worker.name} ({host.describe(fingerprint)})", flush=True)
         over = asyncio.ensure_future(worker.finished())
         told = asyncio.ensure_future(asked.wait())
@@ -86,8 +81,16 @@ async def serve(where: Access, name: str | None) -> int:
     return 0
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _refused(where: Access, name: str, error: BaseException) -> LabError:
+    """Return why a worker couldn't join; Dask says it in the innermost error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    answer = " ".join(str(error).split()) or type(error).__name__
+    tried = f"join the fleet at {where.address}"
+    if "name taken" in answer:
+        return LabError(tried, f"{name}: name taken", remedy="choose another with --name")
+    cause = "it isn't there, or doesn't trust this certificate" if where.encrypted else ""
+    return LabError(tried, answer, cause, "start its scheduler with ./lab scheduler")
 
 
 if __name__ == "__main__":

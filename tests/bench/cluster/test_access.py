@@ -83,7 +83,17 @@ def test_a_worker_without_a_scheduler_says_how_to_start_one(
     monkeypatch.setenv("LAB_ACCEL", "tcg")
     assert worker.main(["tcp://127.0.0.1:9"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "start it with ./lab scheduler" in line
+    assert "start its scheduler with ./lab scheduler" in line
+
+
+def test_a_name_that_another_worker_has_is_refused(fleet: Fleet) -> None:
+    address = fleet.scheduler("--listen", "127.0.0.1:0").address
+    fleet.worker(address, "a")
+    fleet.is_up()
+    code, said = fleet.worker(address, "a").ended()
+    assert code == 1
+    assert "name taken" in said
+    assert said.count("\n") == 1
 
 
 def test_a_plain_fleet_on_a_network_is_refused_by_name(fleet: Fleet, network: Network) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from bench import statistics, views
 from bench.observations import ROWS, Observation, read
+from labrt import cgroups
 from tests.bench.cluster.conftest import Fleet, Network
 from tests.bench.conftest import needs_cgroups
 from tests.bench.test_main import BENCH, bench, one_line
@@ -89,7 +90,7 @@ def test_hosts_that_are_alike_share_a_plan_and_fill_up_in_one_curve(
 def test_a_host_that_dies_half_way_on_a_network(
     fleet: Fleet, network: Network, tmp_path: Path, alike: bool
 ) -> None:
-    """Two workers in two network namespaces, one of them killed."""
+    """Two workers in two network namespaces, one of them killed; or asked to end."""
     address = fleet.scheduler(
         "--listen", "10.213.0.1:0", "--insecure", inside=network.inside
     ).address
@@ -101,7 +102,11 @@ def test_a_host_that_dies_half_way_on_a_network(
     running = started([*command, "--out", str(tmp_path)])
     file = tmp_path / "latest" / ROWS
     wait_for_rows(running, file, 40, by="a")
-    victim.kill()
+    if alike:
+        victim.kill()
+    else:  # whoever is asked to end takes down what is under way, and goes
+        victim.process.send_signal(signal.SIGTERM)
+        assert victim.ended() == (0, "")
     _, said = running.communicate(timeout=60)
     assert running.returncode == 0, said
     assert "the host a went away" in said
@@ -115,6 +120,7 @@ def test_a_host_that_dies_half_way_on_a_network(
         assert len(lost) == 1
         assert counted(rows) == {(sample,): 1 for sample in range(N)}
         return
+    assert not [each for each in cgroups.all_cgroups() if "/lab-process-" in each.name]
     assert len(lost) == 2
     of_a, of_b = (counted([r for r in rows if r.conditions["worker"] == name]) for name in "ab")
     assert of_b == {(sample,): 1 for sample in range(N)}
