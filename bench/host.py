@@ -21,6 +21,7 @@ from typing import Any
 
 from bench import meminfo
 from labrt import cgroups
+from labrt.errors import LabError
 
 # Parts that make two runs "the same host": a comparison across others is refused.
 IDENTITY = ("kernel", "distribution", "cpu", "memory", "cgroups")
@@ -126,9 +127,11 @@ def lab_version() -> str | None:
 
 def libvirt_version() -> str | None:
     """Return the version of the C library that the bindings load."""
+    from bench import hypervisor
+
     try:
-        import libvirt
-    except ImportError:
+        libvirt = hypervisor.library()
+    except LabError:
         return None
     number = int(libvirt.getVersion())
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"

@@ -14,8 +14,9 @@ from typing import Any
 from bench import frame, hypervisor
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log
+from bench.plan import Planned
 from bench.run import Request, prepare
-from bench.runner import Planned, Runner
+from bench.runner import Runner
 from bench.subjects.base import InstanceFailed, Workload
 from bench.subjects.vm import Vm, VmInstance
 from labrt import limits, paths

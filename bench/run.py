@@ -23,7 +23,7 @@ from bench import accelerator, interrupts, own_cost, resume, statistics, subject
 from bench.experiments.base import Settings, Waiting
 from bench.observations import ROWS, Log, read, read_all
 from bench.plan import Plan
-from bench.runner import Progress, Runner
+from bench.runner import Runner
 from bench.subjects.base import Subject, Workload
 from bench.variants import Variant
 from labrt import paths
@@ -32,6 +32,7 @@ from labrt.errors import LabError, errno_text
 if TYPE_CHECKING:
     from bench.cluster.access import Access
     from bench.experiments.base import Experiment
+    from bench.progress import Reporter
     from labrt.images.store import Image
 
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
@@ -97,7 +98,7 @@ def over_fleet(request: Request, access: Access) -> tuple[Path, interrupts.Inter
         folder = make_folder(request.out, plan.run)
         resume.save(folder, plan, request.connection)
 
-        def measure(log: Log, progress: Progress) -> None:
+        def measure(log: Log, progress: Reporter) -> None:
             FleetRunner(plan, log, progress, fleet, request.connection).run()
 
         return folder, carry_out(fingerprint, folder, measure)
@@ -158,13 +159,13 @@ def _request(kept: dict[str, Any], folder: Path) -> Request:
 
 
 # Does a plan's trials; returns what waiting for instances took of this host, if it was this host.
-Measure = Callable[[Log, Progress], Waiting | None]
+Measure = Callable[[Log, "Reporter"], Waiting | None]
 
 
 def here(plan: Plan) -> Measure:
     """Return what does a plan on this host."""
 
-    def measure(log: Log, progress: Progress) -> Waiting:
+    def measure(log: Log, progress: Reporter) -> Waiting:
         runner = Runner(plan, log, progress)
         runner.run()
         return runner.waiting

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from bench import host as this_host
 from bench import interrupts, resume
@@ -34,6 +34,13 @@ from labrt.errors import LabError
 LEAD = 0.5  # seconds from when hosts are told to begin together until they do
 
 Step = tuple[int, Planned]  # a trial with its position in the plan
+
+
+class FleetProgress(Progress, Protocol):
+    """A progress that knows of trials beside each other."""
+
+    def begin(self, planned: list[Planned], at_once: int = 1) -> None: ...
+    def done(self, trial: Planned, took: float | None = None) -> None: ...
 
 
 @dataclass(eq=False)
@@ -89,7 +96,7 @@ class FleetRunner:
 
     plan: Plan
     log: Log
-    progress: Progress
+    progress: FleetProgress
     fleet: Fleet
     connection: str | None = None
     _hosts: list[Host] = field(default_factory=list)  # that take part
@@ -152,14 +159,19 @@ class FleetRunner:
             if placement.fits(placement.needs(trial, accelerator), host.resources)
         }.values()
         subjects = [each for each in self.plan.subjects if any(t.subject is each for t in fitting)]
-        if elsewhere := [each.name for each in self.plan.subjects if each not in subjects]:
-            names = ", ".join(elsewhere)
-            self.progress.note(f"host {host.name} hasn't what {names} needs: not placed there")
         variants = [
             variant
             for variant in self.plan.variants
-            if placement.fits({"cores": variant.cpus, "memory": variant.memory}, host.resources)
+            if placement.fits(placement.of_variant(variant), host.resources)
         ]
+        elsewhere = [each.name for each in self.plan.subjects if each not in subjects]
+        elsewhere += [
+            each.label or "as usual" for each in self.plan.variants if each not in variants
+        ]
+        for what in elsewhere:
+            self.progress.note(
+                f"host {host.name} hasn't what it takes for {what}: not placed there"
+            )
         return resume.described(self.plan, self.connection) | {
             "lab": this_host.lab_version(),
             "subjects": [each.name for each in subjects],

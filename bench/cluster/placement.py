@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from bench import meminfo
 from bench.plan import Planned
+from bench.variants import Variant
 
 Resources = Mapping[str, float]
 
@@ -30,8 +31,12 @@ def needs(trial: Planned, accelerator: str) -> Resources:
     Args:
         accelerator: with which virtual machines run in this fleet.
     """
-    found: dict[str, float] = {"cores": trial.variant.cpus, "memory": trial.variant.memory}
-    return found | ({accelerator: 1} if trial.subject.kind == "vm" else {})
+    return of_variant(trial.variant) | ({accelerator: 1} if trial.subject.kind == "vm" else {})
+
+
+def of_variant(variant: Variant) -> dict[str, float]:
+    """Return what one instance may use."""
+    return {"cores": variant.cpus, "memory": variant.memory}
 
 
 def fits(needed: Resources, has: Resources) -> bool:
