@@ -74,6 +74,9 @@ def run_or_list(words: Sequence[str]) -> int:
         return remake(options.report)
     if options.resume:
         return resume(options)
+    for name in ("tls_ca_file", "tls_cert", "tls_key", "insecure"):
+        if getattr(options, name) and not options.cluster:
+            made.error(f"--{name.replace('_', '-')}: only with --cluster")
     if options.dry_run and options.cluster:
         made.error("--dry-run: not allowed with --cluster")
     if options.dry_run:

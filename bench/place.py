@@ -42,6 +42,7 @@ class Place:
     _stamps: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     _workloads: dict[tuple[Any, ...], Workload] = field(default_factory=dict)
     _trial: Trial | None = None
+    _over: bool = False
 
     def open(self, trials: Iterable[Planned]) -> None:
         """Make the subjects of these trials ready; of those that can't be, a failed row is kept.
@@ -86,6 +87,8 @@ class Place:
             planned.variant,
             settings,
         )
+        if self._over:
+            trial.give_up()
         try:
             with trial:
                 planned.experiment.measure(trial)
@@ -98,7 +101,8 @@ class Place:
         return None
 
     def give_up(self) -> None:
-        """Make the trial under way end soon; called from another thread."""
+        """Make the trial under way, and any after it, end soon; called from another thread."""
+        self._over = True
         if trial := self._trial:
             trial.give_up()
 

@@ -7,6 +7,7 @@ dies in the middle of a task (KilledWorker), and the scheduler's list when it is
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -54,9 +55,10 @@ class Host:
         """Hosts of one kind are alike: their rows may be taken together."""
         return str(self.fingerprint["id"]), self.accelerator
 
-    def ready(self, trial: Planned) -> bool:
-        """True if the trial's subject can be measured here."""
-        return trial.key[:2] in self.stamps
+    def takes(self, trial: Planned) -> bool:
+        """True if a trial's subject can be measured here, and there is room for its instances."""
+        room = placement.fits(placement.of_variant(trial.variant), self.resources)
+        return room and trial.key[:2] in self.stamps
 
 
 class Fleet:
@@ -114,21 +116,22 @@ class Fleet:
             if gone := [each for each, host in pending.items() if host.address not in there]:
                 return gone
 
-    def answer(self, future: Any, host: Host) -> Any:
+    def answer(self, future: Any, host: Host, patience: float = math.inf) -> Any:
         """Return a host's answer, waiting for it.
 
         Raises:
-            Lost: it went away.
+            Lost: it went away, or `patience` seconds passed.
             LabError: it refuses, or the scheduler went away.
         """
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
+        end = time.monotonic() + patience
         while True:
             try:
                 return future.result(timeout=LOOK)
             except TimeoutError:
-                if host.address not in self._there():
+                if host.address not in self._there() or time.monotonic() > end:
                     future.cancel()
                     raise Lost(host.name) from None
             except KilledWorker:
@@ -137,7 +140,9 @@ class Fleet:
                 self._there()  # tells if it is the scheduler that went away
                 raise Lost(host.name) from None
 
-    def all_answers(self, futures: Mapping[Host, Any]) -> dict[Host, Any]:
+    def all_answers(
+        self, futures: Mapping[Host, Any], patience: float = math.inf
+    ) -> dict[Host, Any]:
         """Return the answers of those hosts that give one.
 
         Raises:
@@ -146,7 +151,7 @@ class Fleet:
         found = {}
         for host, future in futures.items():
             with suppress(Lost):
-                found[host] = self.answer(future, host)
+                found[host] = self.answer(future, host, patience)
         return found
 
     def clocks(self, hosts: Sequence[Host]) -> dict[Host, tuple[float, float]]:

@@ -33,6 +33,8 @@ from labrt.errors import LabError
 
 LEAD = 0.5  # seconds from when hosts are told to begin together until they do
 
+LAST = 180.0  # seconds that a host may take to close what it has opened
+
 Step = tuple[int, Planned]  # a trial with its position in the plan
 
 
@@ -112,7 +114,7 @@ class FleetRunner:
         whole = list(enumerate(schedule(self.plan)))
         try:
             self._begin([trial for _, trial in whole])
-            kinds = [self._kind(hosts, whole) for hosts in self._alike()]
+            kinds = [self._kind(hosts, whole) for hosts in self._alike(whole)]
             together = [step for step in whole if step[1].experiment.fleet]
             planned = [trial for kind in kinds for trial in kind.to_come()]
             self.progress.begin([*planned, *(t for _, t in together)], len(self._hosts))
@@ -139,9 +141,10 @@ class FleetRunner:
             host: self.fleet.ask(host, task.begin, self._told(host, trials, accelerator))
             for host in hosts
         }
-        refused = ""
-        for host, answer in self.fleet.all_answers(asked).items():
-            if refused := answer.get("error", ""):
+        answers = self.fleet.all_answers(asked)
+        for host in hosts:
+            answer = answers.get(host, {"error": "it went away"})
+            if refused := answer.get("error"):
                 self.progress.note(f"host {host.name} can't take part: {refused}")
                 self.log.append(self._refused(host, refused))
                 continue
@@ -149,7 +152,7 @@ class FleetRunner:
             host.stamps = {(name, subject): each for name, subject, each in answer["stamps"]}
             self._hosts.append(host)
         if not self._hosts:
-            raise LabError("measure over the fleet", refused or "every host went away")
+            raise LabError("measure over the fleet", f"the last of its hosts: {refused}")
 
     def _told(self, host: Host, trials: Sequence[Planned], accelerator: str) -> dict[str, Any]:
         """Return what a host is told of the run: as much as fits it."""
@@ -182,31 +185,37 @@ class FleetRunner:
     def _end(self) -> None:
         """Have every host close what it has opened."""
         asked = {host: self.fleet.ask(host, task.end, self.plan.run) for host in self._hosts}
-        for host, answer in self.fleet.all_answers(asked).items():
+        for host, answer in self.fleet.all_answers(asked, LAST).items():
             self._keep(host, answer)
 
     # One trial after the other, on each host
 
-    def _alike(self) -> list[list[Host]]:
+    def _alike(self, whole: Sequence[Step]) -> list[list[Host]]:
         """Return the hosts that take part, by kind. Those that can't measure the same aren't of
         one kind, though they look alike."""
 
         def kind(host: Host) -> str:
-            return repr((host.kind, sorted(host.stamps)))
+            takes = {trial.key for _, trial in whole if host.takes(trial)}
+            return repr((host.kind, sorted(takes)))
 
         return [list(hosts) for _, hosts in groupby(sorted(self._hosts, key=kind), key=kind)]
 
     def _kind(self, hosts: list[Host], whole: Sequence[Step]) -> Kind:
-        mine = [step for step in whole if hosts[0].ready(step[1]) and not step[1].experiment.fleet]
+        mine = [step for step in whole if hosts[0].takes(step[1]) and not step[1].experiment.fleet]
         warm_ups = [step for step in mine if step[1].sample < 0]
         rest = [step for step in mine if step[1].sample >= 0]
         return Kind(
             hosts,
-            Course(self.plan.settings.round_seconds, self.progress.note),
+            Course(self.plan.settings.round_seconds, self._note_of(hosts)),
             deque(list(unit) for _, unit in groupby(rest, key=_unit)),
             {host: deque(warm_ups) for host in hosts},
             self.progress.done,
         )
+
+    def _note_of(self, hosts: Sequence[Host]) -> Callable[[str], None]:
+        """Return what tells the user something of these hosts."""
+        names = ", ".join(host.name for host in hosts)
+        return lambda text: self.progress.note(f"host {names}: {text}")
 
     def _in_turns(self, kinds: Sequence[Kind]) -> None:
         """Keep every host at work until nothing is left."""
@@ -292,7 +301,7 @@ class FleetRunner:
 
     def _shares(self, trial: Planned) -> dict[Host, Settings]:
         """Return what each host is to do of a trial; those that can't, or needn't, aren't there."""
-        able = [host for host in self._hosts if host.ready(trial)]
+        able = [host for host in self._hosts if host.takes(trial)]
         cores = [host.resources["cores"] for host in able]
         shares = trial.experiment.shares(self.plan.settings, cores)
         return {host: share for host, share in zip(able, shares, strict=True) if share}

@@ -47,7 +47,8 @@ def introduce(name: str | None) -> dict[str, Any]:
 
 
 def hello() -> dict[str, Any]:
-    """Return the fingerprint, and what measuring costs here."""
+    """Return the fingerprint as it is now, and what measuring costs here."""
+    introduce(_fingerprint["worker"])
     cost = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5)
     return _fingerprint | {"own_cost": cost}
 

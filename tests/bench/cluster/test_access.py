@@ -86,6 +86,7 @@ def test_a_worker_without_a_scheduler_says_how_to_start_one(
     assert "start its scheduler with ./lab scheduler" in line
 
 
+@pytest.mark.slow
 def test_a_name_that_another_worker_has_is_refused(fleet: Fleet) -> None:
     address = fleet.scheduler("--listen", "127.0.0.1:0").address
     fleet.worker(address, "a")
@@ -125,6 +126,7 @@ def test_with_tls_only_those_with_a_certificate_take_part(
         assert ("doesn't trust this certificate" if wrong else "no ca_file") in one_line(done)
 
 
+@pytest.mark.slow
 def test_a_bench_over_a_plain_network_is_told_what_it_trusts() -> None:
     done = bench(*ONE, "--cluster", "tcp://192.0.2.1:9")
     assert done.returncode == 1

@@ -86,7 +86,7 @@ def test_hosts_that_are_alike_share_a_plan_and_fill_up_in_one_curve(
     assert "over a fleet" in one_line(done)
 
 
-@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("alike", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_host_that_dies_half_way_on_a_network(
     fleet: Fleet, network: Network, tmp_path: Path, alike: bool
 ) -> None:
@@ -133,6 +133,7 @@ def test_a_host_that_dies_half_way_on_a_network(
     assert len(views.of_experiment("startup", rows)) == 2
 
 
+@pytest.mark.slow
 def test_an_image_of_another_digest_is_refused_by_name_and_the_rest_goes_on(
     fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -156,14 +157,11 @@ def test_an_image_of_another_digest_is_refused_by_name_and_the_rest_goes_on(
     assert [row.experiment for row in rows if row.status == "failed"] == ["prepare"]
 
 
-def test_one_bench_at_a_time_until_it_ends_also_by_ctrl_c_and_none_without_a_scheduler(
-    fleet: Fleet, tmp_path: Path
-) -> None:
-    scheduler = fleet.scheduler("--listen", "127.0.0.1:0")
-    worker = fleet.worker(scheduler.address, "a")
+def test_one_bench_at_a_time_until_it_ends_also_by_ctrl_c(fleet: Fleet, tmp_path: Path) -> None:
+    address = fleet.scheduler("--listen", "127.0.0.1:0").address
+    fleet.worker(address, "a")
     fleet.is_up()
-    here = ("--cluster", scheduler.address, "--out", str(tmp_path))
-    file = tmp_path / "latest" / ROWS
+    here = ("--cluster", address, "--out", str(tmp_path))
     first = started([*BENCH, "density", "--subjects", "process", "--count", "5000", *here])
     assert first.stderr is not None
     while "density" not in first.stderr.readline():
@@ -172,14 +170,43 @@ def test_one_bench_at_a_time_until_it_ends_also_by_ctrl_c_and_none_without_a_sch
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130, said
+    assert not [each for each in cgroups.all_cgroups() if "/lab-process-" in each.name]
+    done = bench("startup", "--subjects", "process", "--n", "1", *here)
+    assert done.returncode == 0, done.stderr
 
-    second = started([*BENCH, *LONG, *here])
-    wait_for_rows(second, file, 20, by="a")
+
+@pytest.mark.slow
+def test_without_its_scheduler_a_run_ends_and_its_rows_are_kept(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    scheduler = fleet.scheduler("--listen", "127.0.0.1:0")
+    worker = fleet.worker(scheduler.address, "a")
+    fleet.is_up()
+    here = ("--cluster", scheduler.address, "--out", str(tmp_path))
+    file = tmp_path / "latest" / ROWS
+    running = started([*BENCH, *LONG, *here])
+    wait_for_rows(running, file, 20, by="a")
     scheduler.process.send_signal(signal.SIGTERM)
-    _, said = second.communicate(timeout=60)
-    assert second.returncode == 1
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
     assert "the scheduler went away" in said
     assert "Traceback" not in said, said
     assert worker.ended() == (1, "lab worker: the scheduler went away\n")
     assert read(file)[0]
     assert "start it with ./lab scheduler" in one_line(bench(*LONG, *here))
+
+
+@pytest.mark.slow
+def test_what_a_host_has_no_room_for_is_not_placed_there_and_that_is_said(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    address = fleet.scheduler("--listen", "127.0.0.1:0").address
+    fleet.worker(address, "small", inside=ONE_CPU)
+    fleet.is_up()
+    asked = ("startup", "--subjects", "process", "--n", "2", "--cpus", "1,2")
+    done = bench(*asked, "--cluster", address, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "host small hasn't what it takes for 2 CPUs: not placed there" in done.stderr
+    rows, _ = read(tmp_path / "latest" / ROWS)
+    assert {(row.status, row.conditions["cpus"]) for row in rows} == {("ok", 1.0)}
+    assert counted(rows) == {(0,): 1, (1,): 1}
