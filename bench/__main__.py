@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from bench import verbs
+from bench.cluster import access
 from labrt.errors import LabError, errno_text
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ def run_or_list(words: Sequence[str]) -> int:
         return remake(options.report)
     if options.resume:
         return resume(options)
+    for name in ("tls_ca_file", "tls_cert", "tls_key", "insecure"):
+        if getattr(options, name) and not options.cluster:
+            made.error(f"--{name.replace('_', '-')}: only with --cluster")
+    if options.dry_run and options.cluster:
+        made.error("--dry-run: not allowed with --cluster")
     if options.dry_run:
         return dry_run(options)
     return measure(options)
@@ -153,6 +159,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--dry-run", action="store_true", help="show the plan and its estimated time; start nothing"
     )
+    made.add_argument(
+        "--cluster", metavar="ADDRESS", help="measure on the workers that are met there"
+    )
+    access.arguments(made)
     return made
 
 
@@ -194,6 +204,10 @@ def request(options: argparse.Namespace) -> Request:
     """Return what the user asks for."""
     from bench import run
 
+    cluster = access.asked(options, options.cluster) if options.cluster else None
+    if cluster and cluster.exposed and not cluster.insecure:
+        print(f"lab bench: {cluster.address}: {access.REASON}", file=sys.stderr)
+
     return run.Request(
         subjects=options.subjects,
         experiments=options.experiments,
@@ -203,6 +217,7 @@ def request(options: argparse.Namespace) -> Request:
         seed=options.seed,
         out=options.out,
         variants=varied(options),
+        cluster=cluster,
     )
 
 

@@ -80,6 +80,21 @@ def known() -> Verdict | None:
     return _kept(_key(_no_node()))
 
 
+def told(qualify: bool = True) -> dict[str, Any]:
+    """Return the verdict for a fingerprint; without one (no QEMU here, not known yet), "none" and
+    why.
+
+    Args:
+        qualify: may start a guest to learn whether KVM serves, where that isn't known yet.
+    """
+    try:
+        if found := verdict() if qualify else known():
+            return asdict(found)
+        return {"accelerator": "none", "reason": "not qualified yet", "module": None}
+    except LabError as error:
+        return {"accelerator": "none", "reason": str(error), "module": None}
+
+
 def qualify(deadline: float = DEADLINE) -> Verdict:
     """Boot the lab's guest under KVM, now, and judge.
 

@@ -16,10 +16,11 @@ from statistics import median
 from typing import Any
 
 from bench import units, variants
+from bench.course import LEAST_ROUNDS
 from bench.experiments.base import Settings
 from bench.observations import ROWS, read_all
+from bench.plan import Plan, Planned, schedule
 from bench.progress import TimeLeft
-from bench.runner import LEAST_ROUNDS, Plan, Planned, schedule
 from bench.tables import Table
 from labrt.errors import LabError
 

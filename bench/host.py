@@ -15,11 +15,13 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from bench import meminfo
 from labrt import cgroups
+from labrt.errors import LabError
 
 # Parts that make two runs "the same host": a comparison across others is refused.
 IDENTITY = ("kernel", "distribution", "cpu", "memory", "cgroups")
@@ -125,9 +127,11 @@ def lab_version() -> str | None:
 
 def libvirt_version() -> str | None:
     """Return the version of the C library that the bindings load."""
+    from bench import hypervisor
+
     try:
-        import libvirt
-    except ImportError:
+        libvirt = hypervisor.library()
+    except LabError:
         return None
     number = int(libvirt.getVersion())
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
@@ -142,8 +146,24 @@ def guest_kernel() -> str | None:
     return _text(str(paths.home() / "kernels" / "cloud" / "release"))
 
 
+def each(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fingerprints of a run's hosts: of one, or of all of a fleet."""
+    hosts: list[dict[str, Any]] = found.get("hosts", [found])
+    return hosts
+
+
+def describe_each(found: dict[str, Any]) -> dict[str, str]:
+    """Return `describe` of each of a run's hosts, by its id."""
+    return {host["id"]: describe(host) for host in each(found)}
+
+
 def describe(found: dict[str, Any]) -> str:
-    """Return one line for pictures: processor, memory, distribution, kernel."""
+    """Return one line for pictures: processor, memory, distribution, kernel; of a fleet, of each
+    kind of host, with how many there are."""
+    if "hosts" in found:
+        counts = Counter(host["id"] for host in found["hosts"])
+        kinds = describe_each(found)
+        return "; ".join(f"{n} of host {id}: {kinds[id]}" for id, n in counts.items())
     gib = found["memory"]["total"] / 2**30
     where = "virtual machine, " if found["kernel"]["virtual_machine"] else ""
     return (

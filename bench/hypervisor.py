@@ -149,7 +149,7 @@ class Hypervisor:
     """
 
     def __init__(self, uri: str | None = None) -> None:
-        libvirt = _libvirt()
+        libvirt = library()
         self.uri = uri or EMBED
         self.embedded = self.uri == EMBED
         self._disks: Path | None = None
@@ -306,7 +306,7 @@ class Hypervisor:
 def no_libvirt() -> str | None:
     """Return why libvirt can't be used here at all, with the remedy, or None if it can."""
     try:
-        _libvirt()
+        library()
     except LabError as error:
         return str(error)
     users = {user.pw_name for user in pwd.getpwall()}
@@ -315,7 +315,7 @@ def no_libvirt() -> str | None:
     return None
 
 
-def _libvirt() -> Any:
+def library() -> Any:
     """Import libvirt, its own log switched off: whatever matters is raised as an error."""
     os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
     try:
@@ -387,7 +387,7 @@ def _run_event_loop() -> None:
     global _loop
     with _loop_lock:
         if _loop is None:
-            libvirt = _libvirt()
+            libvirt = library()
             libvirt.registerErrorHandler(lambda context, error: None, None)  # they are raised, too
             libvirt.virEventRegisterDefaultImpl()
             _loop = threading.Thread(target=_serve_events, name="libvirt events", daemon=True)

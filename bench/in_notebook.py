@@ -18,8 +18,9 @@ from bench.claims import told
 from bench.claims.verdict import Verdict
 from bench.experiments.base import Settings
 from bench.observations import ROWS, Log, Observation, read
+from bench.plan import Planned
 from bench.run import Request, prepare
-from bench.runner import Planned, Runner
+from bench.runner import Runner
 from bench.subjects.base import InstanceFailed, Workload
 from bench.subjects.vm import Vm, VmInstance
 from bench.variants import Variant

@@ -45,7 +45,7 @@ FOOT_WIDTH = 190  # characters in a line
 
 def draw(
     groups: Sequence[Sequence[Observation]],
-    host: str,
+    host: str | Sequence[str],
     file: Path,
     draw_band: Callable[[Any, Sequence[Observation]], None],
     height: Callable[[Sequence[Observation]], float] | None = None,
@@ -53,6 +53,7 @@ def draw(
     """Draw one picture: one band of it for each set of rows that may be compared.
 
     Args:
+        host: one line about the machine; of several one for each set.
         height: of a band, in slides; None: as its subjects need.
     """
     import matplotlib
@@ -64,9 +65,10 @@ def draw(
         heights = [SIZE[1] * max(1.0, (height or _crowd)(group)) for group in groups]
         figure = pyplot.figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
         bands = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for band, group in zip(bands, groups, strict=True):
+        hosts = [host] * len(groups) if isinstance(host, str) else host
+        for band, group, of_band in zip(bands, groups, hosts, strict=True):
             draw_band(band, group)
-            band.supxlabel(_foot(group, host), fontsize=9, color=GREY, x=0.01, ha="left")
+            band.supxlabel(_foot(group, of_band), fontsize=9, color=GREY, x=0.01, ha="left")
         figure.savefig(file, dpi=DPI)
         pyplot.close(figure)
 
@@ -105,7 +107,8 @@ def _foot(rows: Sequence[Observation], host: str) -> str:
         f"{accelerator}; each instance: {cpus} CPU, {memory}, image {first.get('image')} {digest}; "
         f"{varied + '; ' if varied else ''}{_samples(rows)}"
     )
-    return "\n".join([*textwrap.wrap(said, FOOT_WIDTH), f"{day}; {host}"])
+    lines = [*textwrap.wrap(said, FOOT_WIDTH), *textwrap.wrap(f"{day}; {host}", FOOT_WIDTH)]
+    return "\n".join(lines)
 
 
 def _samples(rows: Sequence[Observation]) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from bench.runner import Planned
+from bench.plan import Planned
 
 
 class TimeLeft:
@@ -78,9 +78,11 @@ class Reporter:
         self._said: set[str] = set()
         self._done = 0
         self._total = 0
+        self._at_once = 1
 
-    def begin(self, planned: list[Planned]) -> None:
+    def begin(self, planned: list[Planned], at_once: int = 1) -> None:
         self._left = TimeLeft(planned)
+        self._at_once = at_once
         self._total = len(planned)
         self._bar.update(self._task, total=self._total)
         self._show()
@@ -91,10 +93,12 @@ class Reporter:
         self._bar.update(self._task, description=f"{what}: {trial.subject.title}")
         if not self._console.is_terminal and what not in self._said:
             self._said.add(what)
-            self._console.print(f"{what} … {_about(self._left.seconds())}", highlight=False)
+            left = _about(self._left.seconds() / self._at_once)
+            self._console.print(f"{what} … {left}", highlight=False)
 
-    def done(self, trial: Planned) -> None:
-        took = None if self._began is None else time.monotonic() - self._began
+    def done(self, trial: Planned, took: float | None = None) -> None:
+        if took is None and self._began is not None:
+            took = time.monotonic() - self._began
         self._left.took(trial, took)
         self._began = None
         self._done += 1
@@ -112,7 +116,8 @@ class Reporter:
         """Return the estimate at this moment, or None before the run has begun."""
         if self._total == 0:
             return None
-        return self._left.seconds(0.0 if self._began is None else time.monotonic() - self._began)
+        began = 0.0 if self._began is None else time.monotonic() - self._began
+        return self._left.seconds(began) / self._at_once
 
     def __enter__(self) -> Self:
         self._bar.start()

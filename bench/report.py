@@ -84,7 +84,7 @@ def content(
         "run": rows[0].run if rows else fingerprint.get("run", {}).get("name", ""),
         "date": _date(rows),
         "host_line": host.describe(fingerprint),
-        "accelerator_line": _accelerator(fingerprint),
+        "accelerator_line": "; ".join(dict.fromkeys(map(_accelerator, host.each(fingerprint)))),
         "warnings": _warnings(rows, damage, fingerprint),
         "glance": [_plain(table) for table in tables.overviews(rows)],
         "image": first.get("image", ""),
@@ -97,9 +97,10 @@ def content(
         ],
         "claims": told.section(judge(rows)),
         "failures": _plain(failed, texts=True) if failed.rows else None,
-        "own_cost": own_cost(fingerprint),
+        "own_costs": own_costs(fingerprint),
         "cautions": cautions(rows, fingerprint),
         "facts": facts(fingerprint),
+        "fleet": "hosts" in fingerprint,
     }
 
 
@@ -109,10 +110,17 @@ def _all(rows: Sequence[Observation], key: str) -> str:
     return " and ".join(units.text(each, "B" if key == "memory" else "1") for each in values)
 
 
-def own_cost(fingerprint: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the table of what measuring itself costs, if this run knows."""
-    found = fingerprint.get("run", {}).get("own_cost")
-    return _plain(tables.own_cost(found)) if found else None
+def own_costs(fingerprint: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the table of what measuring itself costs, of each host, as far as this run knows."""
+    if found := fingerprint.get("run", {}).get("own_cost"):
+        return [_plain(tables.own_cost(found))]
+    shown = []
+    for each in host.each(fingerprint):
+        if found := each.get("own_cost"):
+            table = tables.own_cost(found)
+            table.title += f" (host {each['id']}, {each['worker']})"
+            shown.append(_plain(table))
+    return shown
 
 
 def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[str]:
@@ -125,10 +133,18 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "So the distance between VM and container here is an upper bound, not the price of "
             "virtualization. The hypervisor's own memory includes the translated code."
         )
-    if fingerprint["kernel"]["virtual_machine"]:
+    hosts = host.each(fingerprint)
+    virtual = {each["id"]: None for each in hosts if each["kernel"]["virtual_machine"]}
+    if virtual:
+        which = "The host" if len(hosts) == 1 else f"Each of these hosts ({', '.join(virtual)})"
         said.append(
-            "The host is itself a virtual machine: its neighbours can slow it down, and its "
+            f"{which} is itself a virtual machine: its neighbours can slow it down, and its "
             "clock and memory are what its hypervisor gives it."
+        )
+    if len(hosts) > 1:
+        said.append(
+            "Hosts that aren't alike have tables of their own: what differs between them may come "
+            "from anything in which they differ. Hosts with the same fingerprint count as one."
         )
     if any(row.conditions.get("caches") == "cold" for row in rows):
         said.append(
@@ -144,8 +160,9 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "into the cache is written back later, with cgroup v1 unlimited. A VM's limit is at "
             "its virtual disk, before the host's cache."
         )
+    where = "one host" if len(hosts) == 1 else "these hosts"
     said.append(
-        "One image, one program, one host: another guest kernel, a distribution's full init or a "
+        f"One image, one program, {where}: another guest kernel, a distribution's full init or a "
         "larger program moves every number."
     )
     if not any(row.experiment == "isolation" for row in rows):
@@ -153,10 +170,11 @@ def cautions(rows: Sequence[Observation], fingerprint: dict[str, Any]) -> list[s
             "Nothing here measures isolation. A VM's slower start buys a kernel of its own; "
             "whether that is worth it isn't a question of time and memory."
         )
-    busy = fingerprint["load"]["average_1_min"] / fingerprint["cpu"]["usable"]
+    busy = max(each["load"]["average_1_min"] / each["cpu"]["usable"] for each in hosts)
     if busy > 0.5:
+        which = "The host" if len(hosts) == 1 else "One of the hosts"
         said.append(
-            f"The host wasn't idle when the run began (load {busy:.1f} per CPU): "
+            f"{which} wasn't idle when the run began (load {busy:.1f} per CPU): "
             "other programs may be in these numbers."
         )
     return said
@@ -170,7 +188,13 @@ def facts(fingerprint: dict[str, Any]) -> list[tuple[str, str]]:
 def _described(fingerprint: dict[str, Any]) -> dict[str, Any]:
     """Leave out what has a table of its own."""
     run = {k: v for k, v in fingerprint.get("run", {}).items() if k != "own_cost"}
-    return fingerprint | {"run": run}
+    if "hosts" not in fingerprint:
+        return fingerprint | {"run": run}
+    hosts = {
+        f"host {each['worker']}": {k: v for k, v in each.items() if k not in ("own_cost", "worker")}
+        for each in fingerprint["hosts"]
+    }
+    return hosts | {"run": run}
 
 
 def _fact(key: str, value: Any) -> str:

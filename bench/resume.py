@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.observations import Observation
-from bench.runner import Plan, schedule
+from bench.plan import Plan, schedule
 from labrt.errors import LabError, errno_text
 
 FILE = "plan.json"

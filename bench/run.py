@@ -17,16 +17,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench import interrupts, own_cost, resume, statistics, subjects, variant_checks
-from bench.experiments.base import Settings
+from bench import accelerator, interrupts, own_cost, resume, statistics, subjects, variant_checks
+from bench.experiments.base import Settings, Waiting
 from bench.observations import ROWS, Log, read, read_all
-from bench.runner import Plan, Runner
+from bench.plan import Plan
+from bench.runner import Runner
 from bench.subjects.base import Subject, Workload
 from bench.variants import Variant
 from labrt import paths
 from labrt.errors import LabError, errno_text
+
+if TYPE_CHECKING:
+    from bench.cluster.access import Access
+    from bench.experiments.base import Experiment
+    from bench.progress import Reporter
+    from labrt.images.store import Image
 
 DEFAULT_SUBJECTS = ("process", "labrt", "vm")
 DEFAULT_EXPERIMENTS = ("startup", "stop", "memory", "density")
@@ -43,6 +50,7 @@ class Request:
         variants: the conditions that it varies.
         seed: of the order of trials; None draws one, which the rows record.
         out: the folder that gets the run's folder.
+        cluster: where the workers of a fleet are met; None: this host measures.
     """
 
     subjects: Sequence[str] | None
@@ -53,6 +61,7 @@ class Request:
     seed: int | None
     out: Path
     variants: Sequence[Variant] = (Variant(),)
+    cluster: Access | None = None
 
 
 def compare(
@@ -67,10 +76,32 @@ def compare(
         LabError: it can't be done here, or the results can't be written.
         bench.interrupts.Interrupted: interrupted before anything was measured.
     """
+    if request.cluster:
+        return over_fleet(request, request.cluster)
     plan, fingerprint = prepare(request, make=make)
     folder = make_folder(request.out, plan.run)
     resume.save(folder, plan, request.connection)
-    return folder, carry_out(plan, fingerprint, folder)
+    return folder, carry_out(fingerprint, folder, here(plan))
+
+
+def over_fleet(request: Request, access: Access) -> tuple[Path, interrupts.Interrupted | None]:
+    """Do a run on the hosts of a fleet; otherwise as `compare`.
+
+    Raises:
+        LabError: no host can take part, or the scheduler isn't there or went away.
+    """
+    from bench.cluster.fleet import Fleet
+    from bench.cluster.fleet_runner import FleetRunner
+
+    with Fleet(access) as fleet:
+        plan, fingerprint = prepare_fleet(request, [host.fingerprint for host in fleet.hosts])
+        folder = make_folder(request.out, plan.run)
+        resume.save(folder, plan, request.connection)
+
+        def measure(log: Log, progress: Reporter) -> None:
+            FleetRunner(plan, log, progress, fleet, request.connection).run()
+
+        return folder, carry_out(fingerprint, folder, measure)
 
 
 def go_on(folder: Path) -> tuple[Path, interrupts.Interrupted | None]:
@@ -81,6 +112,13 @@ def go_on(folder: Path) -> tuple[Path, interrupts.Interrupted | None]:
     """
     folder = folder.resolve()  # "latest" may point elsewhere soon
     kept, fingerprint = resume.read(folder), read_host(folder)
+    if "hosts" in fingerprint:
+        raise LabError(
+            f"resume {folder}",
+            "it was measured over a fleet",
+            "its trials were done beside each other, on hosts that may be others today",
+            "measure anew",
+        )
     plan, now = prepare(_request(kept, folder))
     resume.check_same(kept, resume.described(replace(plan, run=kept["run"]), kept["connection"]))
     rows, _ = read_all(folder / ROWS)
@@ -93,7 +131,7 @@ def go_on(folder: Path) -> tuple[Path, interrupts.Interrupted | None]:
     )
     when = f"{now['taken_at']} by the lab's version {now['versions']['lab']}"
     run["resumed"] = [*run.get("resumed", []), when]
-    return folder, carry_out(plan, fingerprint, folder)
+    return folder, carry_out(fingerprint, folder, here(plan))
 
 
 def _request(kept: dict[str, Any], folder: Path) -> Request:
@@ -120,8 +158,23 @@ def _request(kept: dict[str, Any], folder: Path) -> Request:
         ) from error
 
 
+# Does a plan's trials; returns what waiting for instances took of this host, if it was this host.
+Measure = Callable[[Log, "Reporter"], Waiting | None]
+
+
+def here(plan: Plan) -> Measure:
+    """Return what does a plan on this host."""
+
+    def measure(log: Log, progress: Reporter) -> Waiting:
+        runner = Runner(plan, log, progress)
+        runner.run()
+        return runner.waiting
+
+    return measure
+
+
 def carry_out(
-    plan: Plan, fingerprint: dict[str, Any], folder: Path
+    fingerprint: dict[str, Any], folder: Path, measure: Measure
 ) -> interrupts.Interrupted | None:
     """Do a plan's trials; return the interruption if one ended it early.
 
@@ -139,12 +192,12 @@ def carry_out(
     try:
         with Log(folder / ROWS) as log, Reporter(Console(stderr=True)) as progress:
             save_host(folder, fingerprint)
-            runner = Runner(plan, log, progress)
-            runner.run()
+            waiting = measure(log, progress)
         facts["finished"] = True
-        facts["own_cost"] = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5) | {
-            "run_cpu": runner.waiting.cpu / max(runner.waiting.elapsed, 1e-9)
-        }
+        if waiting is not None:
+            own = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5)
+            share = waiting.cpu / max(waiting.elapsed, 1e-9)
+            facts["own_cost"] = own | {"run_cpu": share}
     except interrupts.Interrupted as interrupted:
         ended = interrupted
         facts["ended_early"] = f"interrupted by {interrupted}"
@@ -166,7 +219,41 @@ def prepare(
     Raises:
         LabError: an unknown subject, experiment or image; a subject that can't run here.
     """
-    from bench import experiments, host
+    from bench import host
+
+    chosen, questions, image = _asked(request, make)
+    for subject in chosen:
+        check_available(subject, asked_for=request.subjects is not None)
+    variant_checks.check(request.variants, chosen, questions)
+    fingerprint = host.fingerprint(accelerator.told(qualify))
+    plan = _plan(request, chosen, questions, image, fingerprint)
+    return plan, fingerprint | {"run": _facts(plan)}
+
+
+def prepare_fleet(
+    request: Request, fingerprints: list[dict[str, Any]]
+) -> tuple[Plan, dict[str, Any]]:
+    """Return the plan of a run over a fleet, and the fleet's fingerprint. Whether a host can do it,
+    its worker says.
+
+    Raises:
+        LabError: an unknown subject, experiment or image.
+    """
+    none = {"accelerator": "none", "reason": "each host has its own", "module": None}
+    fleet = {"id": "fleet", "accelerator": none, "hosts": fingerprints}
+    plan = _plan(request, *_asked(request, subjects.make), fleet)
+    return plan, fleet | {"run": _facts(plan)}
+
+
+def _asked(
+    request: Request, make: Callable[..., Subject]
+) -> tuple[list[Subject], list[Experiment], Image]:
+    """Return subjects, experiments and image.
+
+    Raises:
+        LabError: there is none of that name.
+    """
+    from bench import experiments
     from labrt.images import store
 
     chosen = [
@@ -175,12 +262,17 @@ def prepare(
     quick = request.settings.quick
     named = request.experiments or (DEFAULT_EXPERIMENTS if quick else experiments.names())
     questions = [experiments.make(name) for name in named]
-    image = store.resolve(request.image)
-    for subject in chosen:
-        check_available(subject, asked_for=request.subjects is not None)
-    variant_checks.check(request.variants, chosen, questions)
-    fingerprint = host.fingerprint(accelerator(qualify))
-    plan = Plan(
+    return chosen, questions, store.resolve(request.image)
+
+
+def _plan(
+    request: Request,
+    chosen: list[Subject],
+    questions: list[Experiment],
+    image: Image,
+    fingerprint: dict[str, Any],
+) -> Plan:
+    return Plan(
         run=time.strftime("%Y-%m-%dT%H-%M-%S"),
         subjects=chosen,
         experiments=questions,
@@ -191,16 +283,19 @@ def prepare(
         seed=random.SystemRandom().randrange(2**31) if request.seed is None else request.seed,
         variants=tuple(request.variants),
     )
-    facts = {
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    """Return the run's own facts, for host.json."""
+    return {
         "name": plan.run,
-        "subjects": [subject.name for subject in chosen],
-        "experiments": [experiment.name for experiment in questions],
+        "subjects": [subject.name for subject in plan.subjects],
+        "experiments": [experiment.name for experiment in plan.experiments],
         "seed": plan.seed,
         "warm_up": "one start and stop of each subject, kept in the rows, left out of statistics",
-        "settings": asdict(request.settings),
+        "settings": asdict(plan.settings),
         "varied": [variant.label or "as usual" for variant in plan.variants],
     }
-    return plan, fingerprint | {"run": facts}
 
 
 def check_available(subject: Subject, asked_for: bool) -> None:
@@ -220,18 +315,6 @@ def check_available(subject: Subject, asked_for: bool) -> None:
         reason += "; without a cgroup it would not get the same limits as the VM"
         remedy = "run with sudo"
     raise LabError(f"measure the subject {subject.name}", reason, remedy=remedy)
-
-
-def accelerator(qualify: bool = True) -> dict[str, Any]:
-    """Return the host-wide verdict; without one (no QEMU here, not known yet), "none" and why."""
-    from bench.accelerator import known, verdict
-
-    try:
-        if found := verdict() if qualify else known():
-            return asdict(found)
-        return {"accelerator": "none", "reason": "not qualified yet", "module": None}
-    except LabError as error:
-        return {"accelerator": "none", "reason": str(error), "module": None}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -302,7 +385,8 @@ def conclude(folder: Path) -> list[Path]:
     rows, damage = read(folder / ROWS)
     fingerprint = read_host(folder)
     try:
-        pictures = views.draw_all(rows, host.describe(fingerprint), folder)
+        about, of_each = host.describe(fingerprint), host.describe_each(fingerprint)
+        pictures = views.draw_all(rows, about, folder, of_each)
         report.write(rows, damage, fingerprint, pictures, folder / "report.html")
     except OSError as error:
         raise LabError(

@@ -44,7 +44,8 @@ ALPHA = 0.01
 FLOOR = 0.05
 
 # What must be equal before two numbers may stand side by side.
-FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host")
+# ("place": which of several hosts that are alike filled up, as its ramp and no other's.)
+FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host", "place")
 # What must be equal, besides, where one subject is compared with itself at another time.
 SAME_SUBJECT = ("machine", "posture")
 # What one run may vary on purpose: each value makes a number of its own. (It may vary CPUs and

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench import statistics, units
+from bench import one_curve, statistics, units
 from bench.observations import Observation
 from bench.statistics import Slope, Summary
 
@@ -50,8 +50,11 @@ class Table:
 
 
 def overviews(rows: Sequence[Observation]) -> list[Table]:
-    """Return the result at a glance: one table for each set of rows that may be compared."""
-    mine = statistics.series([row for row in rows if row.experiment in AT_A_GLANCE])
+    """Return the result at a glance: one table for each set of rows that may be compared. Of a
+    fleet, what each of several alike hosts took alone isn't in it."""
+    told = [row for row in rows if row.experiment in AT_A_GLANCE]
+    alone = [row for row in told if "place" not in row.conditions]
+    mine = statistics.series([*alone, *one_curve.of_fleets(told)])
     groups = statistics.fair_groups(mine)
     found = []
     for group in groups:

@@ -72,7 +72,8 @@ def value(conditions: Mapping[str, Any], key: str) -> Any:
 
 def label(conditions: Mapping[str, Any], keys: Iterable[str]) -> str:
     """Say the conditions in words: "cold, 4 at once"."""
-    return ", ".join(_word(key, value(conditions, key)) for key in keys)
+    said = ((key, value(conditions, key)) for key in keys)
+    return ", ".join(_word(key, each) for key, each in said if (key, each) != ("place", None))
 
 
 def _word(key: str, given: Any) -> str:
@@ -84,4 +85,6 @@ def _word(key: str, given: Any) -> str:
         return f"{units.digits(float(given))} CPU" + ("s" if given > 1 else "")
     if key == "memory":
         return units.text(float(given), "B")
-    return f"host {given}" if key == "host" else str(given)
+    if key == "host":
+        return f"{given} hosts" if str(given).startswith("fleet of ") else f"host {given}"
+    return f"on {given}" if key == "place" else str(given)

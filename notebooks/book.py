@@ -30,8 +30,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from bench import host
-from bench.run import accelerator
+from bench import accelerator, host
 from labrt.errors import LabError, errno_text
 from labrt.lessons import ledger
 from labrt.lessons.shown import PICTURES
@@ -162,7 +161,7 @@ def write(pages: Sequence[Page], folder: Path) -> None:
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(PAGE.read_text())
-    about = described(host.fingerprint(accelerator(qualify=False)))
+    about = described(host.fingerprint(accelerator.told(qualify=False)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, page in enumerate(pages):

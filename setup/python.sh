@@ -70,6 +70,21 @@ venv_make() {
     venv_inputs >"$root/.venv/made-from"
 }
 
+# What several hosts need: Dask, on top of .venv.
+cluster_inputs() {
+    { venv_inputs; cat "$root/requirements-cluster.txt"; } | digest
+}
+
+cluster_current() { stamped "$root/.venv/made-for-cluster" "$(cluster_inputs)"; }
+
+cluster_make() {
+    rm -f "$root/.venv/made-for-cluster"
+    cd "$root" || return
+    PIP_CONSTRAINT="constraints.txt requirements.txt" \
+        .venv/bin/python -m pip install --requirement requirements-cluster.txt
+    cluster_inputs >"$root/.venv/made-for-cluster"
+}
+
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     root=$(dirname "$(dirname "$(readlink -f "$0")")")
     if [[ -x $root/.venv/bin/python ]] && python_serves "$root/.venv/bin/python"; then

@@ -3,20 +3,23 @@
 # of what it was made from, written last. An interrupted stage leaves no stamp and older inputs
 # leave another one; both are made again.
 #
-#   setup.sh [--test] [--when-needed]
+#   setup.sh [--test] [--cluster] [--when-needed]
 #     --test         also what only the test suite needs
+#     --cluster      also what several hosts need (docs/cluster.md)
 #     --when-needed  say nothing if nothing is missing (how the other verbs call it)
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 with_tests=no
+with_cluster=no
 quiet=no
 for option in "$@"; do
     case $option in
-        --test) with_tests=yes ;;
+        --test) with_tests=yes with_cluster=yes ;;
+        --cluster) with_cluster=yes ;;
         --when-needed) quiet=yes ;;
         *)
-            echo "usage: ./lab setup [--test]" >&2
+            echo "usage: ./lab setup [--test] [--cluster]" >&2
             exit 2
             ;;
     esac
@@ -39,6 +42,9 @@ home_open
 need "system packages" packages "$with_tests"
 need "user for QEMU" qemu_user
 need "Python packages" venv
+if [[ $with_cluster == yes ]]; then
+    need "Python packages for a cluster" cluster
+fi
 need "guest kernel" kernel cloud
 need "base image" image
 need "accelerator" accelerator

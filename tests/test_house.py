@@ -6,6 +6,7 @@ Each is held by its own well-kept tool, configured in pyproject.toml; here they 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,10 +63,18 @@ def test_shell_scripts() -> None:
     run("shellcheck", "-x", *scripts)
 
 
+def test_dask_is_named_by_the_cluster_alone() -> None:
+    """An optional extra: whoever doesn't ask for a cluster needs nothing of it."""
+    named = re.compile(r"^\s*(import|from) (dask|distributed)\b", re.MULTILINE)
+    ours = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "labrt").rglob("*.py")]
+    found = {file.parent for file in ours if named.search(file.read_text())}
+    assert found == {ROOT / "bench" / "cluster"}
+
+
 def test_nothing_is_pinned_twice_and_everything_once() -> None:
-    """requirements.txt and constraints.txt hold exact versions, and never the same package."""
+    """They hold exact versions, and never the same package."""
     names = []
-    for file in ("requirements.txt", "constraints.txt"):
+    for file in ("requirements.txt", "constraints.txt", "requirements-cluster.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if requirement := line.partition("#")[0].strip():
                 name, equals, version = requirement.partition("==")

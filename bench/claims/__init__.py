@@ -50,7 +50,10 @@ def _judged(claim: Claim, evidence: Evidence) -> Verdict:
     if found.verdict == UNMEASURED:
         return found
     return replace(
-        found, cannot_tell=tuple(filter(None, [claim.cannot_tell, _lacking(claim, evidence)]))
+        found,
+        cannot_tell=tuple(
+            filter(None, [claim.cannot_tell, _lacking(claim, evidence), evidence.alone])
+        ),
     )
 
 

@@ -4,6 +4,7 @@ conditions, each by its kind.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from bench import statistics, tables, units
@@ -24,10 +25,18 @@ CLEARLY = 2.0
 
 
 class Evidence:
-    """The rows of one run."""
+    """The rows of one run; of a fleet's, those of the host that has most."""
 
     def __init__(self, rows: Sequence[Observation]) -> None:
-        self._rows = [row for row in rows if not row.warmup]
+        hosts = Counter(str(row.conditions.get("host")) for row in rows).most_common()
+        self._rows = [
+            row for row in rows if not row.warmup and str(row.conditions.get("host")) == hosts[0][0]
+        ]
+        self.alone = (
+            f"Judged by the host {hosts[0][0]} alone, of {len(hosts)} that aren't alike."
+            if len(hosts) > 1
+            else ""
+        )
 
     def of(self, experiment: str) -> list[Observation]:
         """Return an experiment's rows, as far as they may be compared: of several sets (TCG and

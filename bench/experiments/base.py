@@ -157,7 +157,7 @@ class Trial:
         **also: Any,
     ) -> None:
         """Keep one measured value. `also` is added to this row's conditions."""
-        self._keep(phase, metric, unit, value, "", sample, also)
+        self.keep(self._row(phase, metric, unit, value, "", sample, also))
 
     def fail(
         self,
@@ -169,9 +169,13 @@ class Trial:
         **also: Any,
     ) -> None:
         """Keep one failure to measure, with its reason."""
-        self._keep(phase, metric, unit, None, reason, sample, also)
+        self.keep(self._row(phase, metric, unit, None, reason, sample, also))
 
-    def _keep(
+    def failed_row(self, phase: str, metric: str, unit: str, reason: str) -> Observation:
+        """Return the row of a failure to measure, without keeping it."""
+        return self._row(phase, metric, unit, None, reason, None, {})
+
+    def _row(
         self,
         phase: str,
         metric: str,
@@ -180,21 +184,19 @@ class Trial:
         reason: str,
         sample: int | None,
         also: dict[str, Any],
-    ) -> None:
-        self.keep(
-            Observation(
-                run=self.run,
-                subject=self.subject.name,
-                experiment=self.experiment,
-                sample=self.sample if sample is None else sample,
-                phase=phase,
-                metric=metric,
-                unit=unit,
-                value=value,
-                status="ok" if value is not None else "failed",
-                reason=reason,
-                conditions={**self.conditions, **also},
-            )
+    ) -> Observation:
+        return Observation(
+            run=self.run,
+            subject=self.subject.name,
+            experiment=self.experiment,
+            sample=self.sample if sample is None else sample,
+            phase=phase,
+            metric=metric,
+            unit=unit,
+            value=value,
+            status="ok" if value is not None else "failed",
+            reason=reason,
+            conditions={**self.conditions, **also},
         )
 
     def start(self) -> Instance:
@@ -204,6 +206,8 @@ class Trial:
             InstanceFailed: it could not be started; nothing is left behind.
         """
         self._cool()
+        if self._over:
+            raise InstanceFailed("interrupted")
         with interrupts.held(), self.waiting.called():
             return self._begin()
 
@@ -235,7 +239,7 @@ class Trial:
         or why it didn't become ready."""
         self._cool()
         deadline = shared(self.settings.start_deadline, at_once)
-        return together([lambda: self._begin_ready(deadline)] * count, at_once, self._give_up)
+        return together([lambda: self._begin_ready(deadline)] * count, at_once, self.give_up)
 
     def _begin_ready(self, deadline: float) -> Instance:
         if self._over:
@@ -246,8 +250,8 @@ class Trial:
         instance.wait_ready(deadline)
         return instance
 
-    def _give_up(self) -> None:
-        """Let whoever waits for a mark wait no longer."""
+    def give_up(self) -> None:
+        """Let whoever waits for a mark wait no longer, and start nothing more."""
         self._over = True
         with self._lock:
             for instance in self.instances:
@@ -327,6 +331,7 @@ class Experiment(ABC):
         repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
             subject (a ramp repeats by itself).
         parallels: its instances may start, or stop, in parallel: `--parallel` varies it.
+        fleet: over several hosts it fills all of them at once, instead of being done by each.
     """
 
     name: ClassVar[str]
@@ -336,6 +341,7 @@ class Experiment(ABC):
     limits: ClassVar[str]
     repeats: ClassVar[bool]
     parallels: ClassVar[bool] = False
+    fleet: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
         """Return why it can't be asked here, with the remedy, or None if it can."""
@@ -360,6 +366,15 @@ class Experiment(ABC):
     def parallel(self, settings: Settings) -> int:
         """How many start at once where nobody asks for it."""
         return 1
+
+    def shares(self, settings: Settings, cores: Sequence[float]) -> Sequence[Settings | None]:
+        """Return what each host does of one trial that fills several: None if nothing. Here: as a
+        host alone would.
+
+        Args:
+            cores: of each host.
+        """
+        return [settings] * len(cores)
 
     def guess(self, kind: Kind, settings: Settings) -> float:
         """Return how long one trial may take where no run has told yet: seconds."""

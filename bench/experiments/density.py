@@ -113,6 +113,7 @@ class Density(Experiment):
         "count is what stopped a ramp, the host could have taken more."
     )
     repeats: ClassVar = False
+    fleet: ClassVar = True
 
     def guess(self, kind: Kind, settings: Settings) -> float:
         return 2 * settings.rest + min(settings.count * each(kind), settings.ramp_seconds)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 from bench import meminfo
@@ -35,12 +37,18 @@ class ScaleOut(Experiment):
     )
     repeats: ClassVar = False
     parallels: ClassVar = True
+    fleet: ClassVar = True
 
     def trials(self, settings: Settings) -> int:
         return 1 if settings.quick else 3
 
     def parallel(self, settings: Settings) -> int:
         return settings.scale
+
+    def shares(self, settings: Settings, cores: Sequence[float]) -> Sequence[Settings | None]:
+        """Each host starts its part of them, by its cores."""
+        parts = portions(settings.scale, cores)
+        return [replace(settings, scale=part) if part else None for part in parts]
 
     def guess(self, kind: Kind, settings: Settings) -> float:
         return settings.rest + settings.scale * each(kind)
@@ -57,6 +65,12 @@ class ScaleOut(Experiment):
 
     def failed_row(self) -> tuple[str, str, str]:
         return "all ready", "time", "s"
+
+
+def portions(whole: int, weights: Sequence[float]) -> list[int]:
+    """Split a number in proportion to weights, without a rest."""
+    ends = [round(whole * each / sum(weights)) for each in accumulate(weights)]
+    return [end - begin for begin, end in pairwise([0, *ends])]
 
 
 def room(trial: Trial) -> int:

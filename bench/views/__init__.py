@@ -6,10 +6,11 @@ An experiment without one is shown as a plain table. To add a view, write a file
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import plots, statistics, tables
+from bench import one_curve, plots, statistics, tables
+from bench.observations import Observation
 from bench.registry import names_in
 from bench.tables import Table
 from bench.views import _plain
@@ -73,7 +74,15 @@ def sources(name: str) -> list[Table]:
 
 
 def _of(name: str, rows: Rows) -> Rows:
-    return statistics.series([row for row in rows if row.experiment == name])
+    """Return an experiment's rows, a fleet's one curve before those of its hosts."""
+    mine = [row for row in rows if row.experiment == name]
+    return statistics.series([*one_curve.of_fleets(mine), *mine])
+
+
+def _drawn(rows: Rows, picture: Picture) -> list[list[Observation]]:
+    """Return what gets a panel: where there is a fleet's curve, that one."""
+    groups = [group for group in statistics.fair_groups(rows) if picture.drawable(group)]
+    return [group for group in groups if one_curve.is_fleet(group)] or groups
 
 
 def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
@@ -83,25 +92,29 @@ def _of_groups(rows: Rows, build: Callable[[Rows], Table]) -> list[Table]:
         table = build(group)
         if under := statistics.under(group, groups):
             table.title += f" ({under})"
+        table.notes += one_curve.notes(group)
         found.append(table)
     return found
 
 
-def draw_all(rows: Rows, host: str, folder: Path) -> dict[str, Path]:
+def draw_all(
+    rows: Rows, host: str, folder: Path, of_each: Mapping[str, str] | None = None
+) -> dict[str, Path]:
     """Draw every picture that the rows allow; return name → file.
 
     Args:
         host: one line about the machine, for the foot of each picture.
         folder: where the files go.
+        of_each: the same of each host, by its id, where there are several.
     """
     drawn = {}
     for experiment in experiments(rows):
         mine = _of(experiment, rows)
         for name, picture in find(experiment).pictures.items():
-            groups = [group for group in statistics.fair_groups(mine) if picture.drawable(group)]
-            if groups:
+            if groups := _drawn(mine, picture):
                 drawn[name] = folder / f"{name}.png"
-                plots.draw(groups, host, drawn[name], picture.draw, picture.height)
+                hosts = [(of_each or {}).get(group[0].conditions["host"], host) for group in groups]
+                plots.draw(groups, hosts, drawn[name], picture.draw, picture.height)
     return drawn
 
 

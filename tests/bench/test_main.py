@@ -163,6 +163,8 @@ def test_help_names_the_verbs() -> None:
         (["--quick", "--full"], 2, "not allowed with"),
         (["quick", "full"], 2, "not allowed with"),
         (["startup", "--experiments", "stop"], 2, "not allowed with"),
+        (["--dry-run", "--cluster", "127.0.0.1"], 2, "not allowed with --cluster"),
+        (["--insecure"], 2, "only with --cluster"),
         (["nothing"], 1, "choose from"),
         ([","], 2, "names no one"),
         (["--nonsense"], 2, "--help"),

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from bench.experiments.startup import Startup
+from bench.plan import Planned
 from bench.progress import Reporter, TimeLeft
-from bench.runner import Planned
 from tests.bench.toy_subject import Toy
 
 

@@ -21,8 +21,9 @@ from bench.experiments.startup import Startup
 from bench.experiments.stop import Stop
 from bench.interrupts import Interrupted
 from bench.observations import ROWS, Log, Observation, Unwritable, read, read_all
+from bench.plan import Plan, schedule
 from bench.run import DEFAULT_SUBJECTS, _request
-from bench.runner import Plan, Runner, schedule
+from bench.runner import Runner
 from bench.subjects.base import Workload
 from bench.variants import crossed
 from labrt.errors import LabError

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.course import GIVE_UP_AFTER, LEAST_ROUNDS
 from bench.experiments.base import QUICK, Experiment, Settings
 from bench.experiments.density import Density
 from bench.experiments.startup import Startup
 from bench.experiments.stop import Stop
 from bench.interrupts import Interrupted
 from bench.observations import Log, Observation, Unwritable, read
-from bench.runner import GIVE_UP_AFTER, LEAST_ROUNDS, Plan, Planned, Runner, schedule
+from bench.plan import Plan, Planned, schedule
+from bench.runner import Runner
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
 from bench.variants import Variant, crossed
 from tests.bench.toy_subject import Toy, fails_at

@@ -11,8 +11,8 @@ import pytest
 
 from bench import subjects
 from bench.experiments.ladder import GIVE_UP_AFTER, WHOLE, Ladder
+from bench.plan import Planned
 from bench.progress import TimeLeft
-from bench.runner import Planned
 from bench.subjects.base import Subject, Workload
 from bench.subjects.labrt import VARIANTS
 from bench.views.ladder import WHOLE as WHOLE_SHOWN

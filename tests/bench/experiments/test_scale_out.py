@@ -13,7 +13,7 @@ import pytest
 
 from bench import subjects
 from bench.experiments.base import shared
-from bench.experiments.scale_out import ScaleOut
+from bench.experiments.scale_out import ScaleOut, portions
 from bench.observations import Observation
 from bench.subjects.base import InstanceFailed, Workload
 from bench.variants import Variant
@@ -141,3 +141,18 @@ def test_ctrl_c_amid_many_starts_leaves_nothing(
     assert b"Traceback" not in said
     assert running.returncode == 130
     assert cgroups.all_cgroups() == []
+
+
+def test_over_several_hosts_each_starts_its_part_by_its_cores() -> None:
+    settings = replace(SETTINGS, scale=10)
+    shares = ScaleOut().shares(settings, [2, 16, 2])
+    assert [share and share.scale for share in shares] == [1, 8, 1]
+    few = ScaleOut().shares(replace(SETTINGS, scale=1), [1, 3])
+    assert [share and share.scale for share in few] == [None, 1]
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [3, 5], [0.5, 7, 2, 2]])
+def test_parts_make_up_the_whole(weights: list[float]) -> None:
+    for whole in range(50):
+        assert sum(portions(whole, weights)) == whole
+        assert min(portions(whole, weights)) >= 0
