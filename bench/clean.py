@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import leftover_vms, oci_cgroups, other_host
+from bench import leftover_vms, oci_cgroups, other_host, tap
 from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
@@ -44,6 +44,7 @@ KEPT = (
     "seccomp",
     "setup.lock",
     "stamps",
+    "taps",
     "volumes",
 )
 
@@ -105,6 +106,12 @@ def groups() -> Iterator[str]:
 def rootless_homes() -> Iterator[str]:
     """Remove what a normal user's containers were given for the bench."""
     yield from labrt_rootless.remove_leftovers()
+
+
+def taps() -> Iterator[str]:
+    """Remove the network cards' ends that a killed bench has left on a bridge."""
+    for name in tap.remove_leftovers():
+        yield f"the tap of {name}"
 
 
 def bridges() -> Iterator[str]:
@@ -175,6 +182,7 @@ RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     machines,
     groups,
     rootless_homes,
+    taps,
     bridges,
     run_folder,
 )

@@ -75,12 +75,14 @@ def build(
     kernel: Kernel | None = None,
     root: Root = "initramfs",
     folder: Path | None = None,
+    network: bool = False,
 ) -> Guest:
     """Return the guest of `image`, built on first use and kept.
 
     Args:
         kernel: None for the one that `find_kernel` finds.
         folder: where it is kept; None for LAB_HOME/guests.
+        network: whether it can use a network card.
 
     Raises:
         LabError: the image can't be a guest; there is no kernel, busybox or tar2sqfs; the disk is
@@ -89,13 +91,13 @@ def build(
     guest_entrypoint.check(image)
     kernel = kernel or find_kernel()
     check(root, kernel)
-    place = (folder or paths.home() / "guests") / _key(image, kernel, root)
+    place = (folder or paths.home() / "guests") / _key(image, kernel, root, network)
     initramfs, disk = place.with_suffix(".cpio"), place.with_suffix(".squashfs")
     if not initramfs.exists():  # it is the last to come
         if root == "disk":
-            _build_disk(image, kernel, initramfs, disk)
+            _build_disk(image, kernel, initramfs, disk, network)
         else:
-            _build_initramfs(image, kernel, initramfs)
+            _build_initramfs(image, kernel, initramfs, network)
     return Guest(kernel, initramfs, image.digest, disk if root == "disk" else None)
 
 
@@ -116,22 +118,22 @@ def check(root: Root, kernel: Kernel | None = None) -> None:
             )
 
 
-def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path) -> None:
+def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path, network: bool) -> None:
     nodes = guest_initramfs.image_nodes(flattening.members(image))
     known = {name: nodes[name].data for name in ACCOUNT_FILES if name in nodes}
     user = guest_entrypoint.account(image, known)
-    ours = guest_initramfs.guest_nodes(kernel, user, disk=False)
+    ours = guest_initramfs.guest_nodes(kernel, user, disk=False, network=network)
     # Ours first, so that process 1 is there to tell if the rest doesn't fit into the guest's RAM;
     # the entry point last, so that it isn't there then.
     _write(initramfs, {**ours, **nodes, **ours, **guest_entrypoint.nodes(image, user)})
 
 
-def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path) -> None:
+def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path, network: bool) -> None:
     known: dict[str, bytes] = {}
     with aside(disk) as new:
         guest_disk.write(_noting(flattening.members(image), known), new)
         user = guest_entrypoint.account(image, known)
-    ours = guest_initramfs.guest_nodes(kernel, user, disk=True)
+    ours = guest_initramfs.guest_nodes(kernel, user, disk=True, network=network)
     _write(initramfs, {**ours, **guest_entrypoint.nodes(image, user)})
 
 
@@ -144,12 +146,12 @@ def _noting(found: Iterable[Found], known: dict[str, bytes]) -> Iterator[Found]:
         yield member, contents
 
 
-def _key(image: Image, kernel: Kernel, root: Root) -> str:
+def _key(image: Image, kernel: Kernel, root: Root, network: bool) -> str:
     """Return the name of the guest's files; it stands for all that they are made of."""
     tool = [guest_disk.version(), guest_disk.OPTIONS] if root == "disk" else []
-    key = hashlib.sha256(repr([image.digest, kernel.release, root, *tool]).encode())
+    key = hashlib.sha256(repr([image.digest, kernel.release, root, network, *tool]).encode())
     scripts = [guest_initramfs.INIT, guest_initramfs.DISK_ROOT]
-    modules = [*kernel.power_button, *kernel.disk]
+    modules = [*kernel.power_button, *kernel.disk, *(kernel.network if network else ())]
     for file in (*SOURCES, *scripts, *modules, guest_initramfs.busybox()):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()

@@ -15,10 +15,20 @@ bb=$guest/busybox
 
 load() { # FOLDER
     for module in "$1"/*.ko; do
-        if [ -e "$module" ]; then
+        name=${module##*/??-}
+        if [ -e "$module" ] && ! [ -e "/sys/module/${name%.ko}" ]; then
             $bb insmod "$module"
         fi
     done
+}
+
+# The network card's address, and the way to whom it doesn't know.
+connect() { # ADDRESS/PREFIX,GATEWAY
+    load "$guest/network-modules"
+    $bb ip link set lo up
+    $bb ip address add "${1%,*}" dev eth0
+    $bb ip link set eth0 up
+    $bb ip route add default via "${1#*,}"
 }
 
 $bb mount -t proc proc /proc
@@ -38,6 +48,17 @@ for input in /sys/class/input/event*; do
         exec 4<"$button" # before /dev moves
     fi
 done
+
+# A machine that has a card finds its address on the kernel's command line (bench/qemu.py).
+if [ -e "$guest/network-modules" ]; then
+    read -r line </proc/cmdline
+    for word in $line; do
+        case $word in
+            --) break ;;
+            lab.net=*) connect "${word#lab.net=}" ;;
+        esac
+    done
+fi
 
 if ! [ -e "$guest/entrypoint" ]; then
     echo "lab: the image doesn't fit into this machine's RAM"

@@ -47,8 +47,13 @@ def image_nodes(found: Iterable[Found]) -> dict[str, Node]:
     return nodes
 
 
-def guest_nodes(kernel: Kernel, user: Account, disk: bool) -> dict[str, Node]:
+def guest_nodes(
+    kernel: Kernel, user: Account, disk: bool, network: bool = False
+) -> dict[str, Node]:
     """Return what every guest has: process 1, its tools and its modules.
+
+    Args:
+        disk, network: whether its image is on a disk, and whether it has a network card.
 
     Raises:
         LabError: this host has no busybox.
@@ -72,6 +77,8 @@ def guest_nodes(kernel: Kernel, user: Account, disk: bool) -> dict[str, Node]:
     if disk:
         found[".guest/disk-root"] = Node(PROGRAM, DISK_ROOT.read_bytes())
         found |= _modules(".guest/disk-modules", kernel.disk)
+    if network:
+        found |= _modules(".guest/network-modules", kernel.network)
     return found
 
 

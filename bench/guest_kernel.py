@@ -25,6 +25,8 @@ from labrt.errors import LabError, errno_text
 
 POWER_BUTTON = ("button", "evdev")
 DISK = ("virtio_pci", "virtio_blk", "squashfs", "overlay")
+NETWORK = ("virtio_pci", "virtio_net")
+DEVICES = (POWER_BUTTON, DISK, NETWORK)
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ class Kernel:
     Attributes:
         path: a bzImage.
         release: what `uname -r` says in it.
-        power_button, disk: the modules to load for each, in order; a driver that is built in needs
-            none.
+        power_button, disk, network: the modules to load for each, in order; a driver that is built
+            in needs none.
         no_power_button: why a guest can't be asked to stop, or "" if it can.
         no_disk: why a guest's image can't be on a disk, or "" if it can.
+        no_network: why a guest can't have a network card, or "" if it can.
     """
 
     path: Path
@@ -46,6 +49,8 @@ class Kernel:
     no_power_button: str = ""
     disk: tuple[Path, ...] = ()
     no_disk: str = ""
+    network: tuple[Path, ...] = ()
+    no_network: str = ""
 
 
 def find_kernel() -> Kernel:
@@ -141,7 +146,7 @@ class Modules:
 def keep(tree: Path, folder: Path) -> None:
     """Copy from a kernel's modules those that guests need, as far as they are there."""
     modules = Modules([tree])
-    for drivers in (POWER_BUTTON, DISK):
+    for drivers in DEVICES:
         try:
             for file in modules.needed(drivers):
                 shutil.copy(file, folder)
@@ -153,7 +158,8 @@ def keep(tree: Path, folder: Path) -> None:
 def _kernel(path: Path, folders: Sequence[Path]) -> Kernel:
     version = release(path)  # first: it tells what can't be read, and the remedy
     modules = Modules(folders)
-    return Kernel(path, version, *_drivers(modules, POWER_BUTTON), *_drivers(modules, DISK))
+    found = (each for drivers in DEVICES for each in _drivers(modules, drivers))
+    return Kernel(path, version, *found)
 
 
 def _drivers(modules: Modules, names: Sequence[str]) -> tuple[tuple[Path, ...], str]:

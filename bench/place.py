@@ -136,6 +136,8 @@ class Place:
             raise InstanceFailed(reason)
         for variant in experiment.variants(self.plan.variants, self.plan.settings):
             workload = self._workload(experiment, variant)
+            if workload.network and (reason := subject.no_network()):
+                raise InstanceFailed(reason)
             if workload not in prepared:
                 subject.prepare(workload)
                 prepared.add(workload)

@@ -1,9 +1,9 @@
 """The lab's virtual machine, said twice: as a libvirt domain and as QEMU arguments.
 
 The same under KVM and under TCG (software emulation). Nothing that the guest doesn't use: no
-graphics, USB, balloon or network, and a disk only where it has something on one. Two serial ports:
-the kernel's console (evidence when a boot fails) and the entry point's standard input and output
-(the marks). What may differ besides is in bench/vm_setup.py.
+graphics, USB or balloon, a disk only where it has something on one, a network card only where it
+is asked for. Two serial ports: the kernel's console (evidence when a boot fails) and the entry
+point's standard input and output (the marks). What may differ besides is in bench/vm_setup.py.
 
 https://libvirt.org/formatdomain.html, qemu(1).
 """
@@ -20,6 +20,7 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from bench import vm_setup
+from bench.tap import Tap
 from bench.vm_setup import Setup
 from labrt.errors import LabError
 
@@ -52,6 +53,7 @@ class Machine:
         io: bytes/s that it may read from its disk, and as many to write; None: no limit.
         command: replaces the image's Cmd; see `command_line`.
         boot_disk: what the machine boots from if no kernel is handed to it.
+        tap: the host's end of its network card; None: it has no card.
     """
 
     name: str
@@ -67,17 +69,20 @@ class Machine:
     boot_disk: Path | None = None
     setup: Setup = Setup()
     io: int | None = None
+    tap: Tap | None = None
 
 
-def command_line(setup: Setup, command: tuple[str, ...]) -> str:
+def command_line(setup: Setup, command: tuple[str, ...], tap: Tap | None = None) -> str:
     """Return the kernel's command line. Words after "--" become process 1's arguments, and it hands
-    them on to the entry point (the kernel's Documentation/admin-guide/kernel-parameters.rst).
+    them on to the entry point (the kernel's Documentation/admin-guide/kernel-parameters.rst). The
+    word lab.net is for process 1 itself (bench/guest_init.sh).
 
     Raises:
         LabError: a word that the command line can't carry.
     """
     words = [_word(word) for word in command]
-    return " ".join([setup.command_line, *(("--", *words) if words else ())])
+    card = [f"lab.net={tap.address}/{tap.prefix},{tap.gateway}"] if tap else []
+    return " ".join([setup.command_line, *card, *(("--", *words) if words else ())])
 
 
 def _word(word: str) -> str:
@@ -136,6 +141,7 @@ def domain_xml(machine: Machine) -> str:
     <emulator>{_text(binary())}</emulator>
 {_disk_xml(machine.disk, "vda", rate=machine.io)}\
 {_disk_xml(machine.boot_disk, "vdb", "<boot order='1'/>")}\
+{_card_xml(machine.tap)}\
 {"" if machine.setup.extras else NO_EXTRAS}\
     <serial type='unix'><source mode='connect' path='{_text(machine.console)}'/></serial>
     <serial type='unix'><source mode='connect' path='{_text(machine.stdio)}'/></serial>
@@ -166,7 +172,7 @@ def _kernel_xml(machine: Machine) -> str:
     return f"""\
     <kernel>{_text(machine.kernel)}</kernel>
     <initrd>{_text(machine.initramfs)}</initrd>
-    <cmdline>{_text(command_line(machine.setup, machine.command))}</cmdline>
+    <cmdline>{_text(command_line(machine.setup, machine.command, machine.tap))}</cmdline>
 """
 
 
@@ -190,6 +196,21 @@ def _throttle_xml(rate: int | None) -> str:
     return f"      <iotune>{''.join(each)}</iotune>\n"
 
 
+def _card_xml(tap: Tap | None) -> str:
+    """managed: the tap is the lab's; libvirt opens it and changes nothing. No rom: nobody boots
+    from the network."""
+    if tap is None:
+        return ""
+    return f"""\
+    <interface type='ethernet'>
+      <mac address='{tap.mac}'/>
+      <target dev='{tap.interface}' managed='no'/>
+      <model type='virtio'/>
+      <rom enabled='no'/>
+    </interface>
+"""
+
+
 def arguments(machine: Machine) -> list[str]:
     """Return a QEMU command for the same machine in the default setup, started without libvirt."""
     assert machine.setup == Setup(), "the others are libvirt's alone"
@@ -201,11 +222,17 @@ def arguments(machine: Machine) -> list[str]:
         *("-m", f"size={machine.memory // 1024}k", "-smp", str(machine.vcpus)),
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-kernel", str(machine.kernel), "-initrd", str(machine.initramfs)),
-        *("-append", command_line(machine.setup, machine.command)),
+        *("-append", command_line(machine.setup, machine.command, machine.tap)),
         *("-chardev", f"socket,id=console,path={machine.console}", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=stdio,path={machine.stdio}", "-serial", "chardev:stdio"),
         *(("-drive", _drive(machine.disk, machine.io)) if machine.disk else ()),
+        *(_card(machine.tap) if machine.tap else ()),
     ]
+
+
+def _card(tap: Tap) -> list[str]:
+    host = f"tap,id=card,ifname={tap.interface},script=no,downscript=no"
+    return ["-netdev", host, "-device", f"virtio-net-pci,netdev=card,mac={tap.mac},romfile="]
 
 
 def _drive(disk: Path, io: int | None) -> str:

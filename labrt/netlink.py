@@ -72,6 +72,16 @@ def make_veth(name: str, bridge: str, peer: str, pid: int, mac: str) -> None:
     _tell(_NEWLINK, link, _CREATE | _EXCL)
 
 
+def set_master(name: str, bridge: str) -> None:
+    """Make an interface a port of `bridge` (ip-link(8)).
+
+    Raises:
+        OSError: the kernel's answer.
+    """
+    link = _link(0) + _text(_IFLA_IFNAME, name)
+    _tell(_NEWLINK, link + _number(_IFLA_MASTER, socket.if_nametoindex(bridge)))
+
+
 def delete(name: str) -> None:
     """Delete an interface.
 

@@ -6,7 +6,8 @@
 
 That hosts file is the table of leases: an address in it is taken. It is also what the containers'
 own /etc/hosts repeat, so that they know each other by name without a name server. A lease whose
-container's folder is gone is stale, and free.
+container's folder is gone is stale, and free. (The bench's virtual machines are on these networks,
+too; LAB_HOME/taps is to them what LAB_HOME/containers is to containers.)
 
 Everything here happens under one lock, which all labs of the host share, for they share its routes
 and its ports.
@@ -30,6 +31,8 @@ from labrt.errors import LabError
 
 DEFAULT = "bridge"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+# Where in LAB_HOME a lease's holder has its folder: it is there for as long as that is.
+HOLDERS = ("containers", "taps")
 RESERVED = ("none", "host", "pasta", "default", "container", "ns")
 # As /run/xtables.lock for iptables: root's, and shared by everybody who changes the same things.
 LOCK = "/run/labrt-network.lock"
@@ -186,13 +189,16 @@ def remove_unused() -> list[str]:
 
 
 def leases(network: Network) -> list[Lease]:
-    """Return the leases of containers that are still there."""
+    """Return the leases of those that are still there."""
     try:
         lines = (folder() / network.name / "hosts").read_text().splitlines()
     except FileNotFoundError:
         return []
-    containers = paths.home() / "containers"
-    return [lease for line in lines if (containers / (lease := _lease(line)).holder).exists()]
+    return [lease for line in lines if _is_there((lease := _lease(line)).holder)]
+
+
+def _is_there(holder: str) -> bool:
+    return any((paths.home() / kind / holder).exists() for kind in HOLDERS)
 
 
 def _lease(line: str) -> Lease:

@@ -211,10 +211,28 @@ class Trial:
         with interrupts.held(), self.waiting.called():
             return self._begin()
 
-    def _begin(self) -> Instance:
+    def start_with(self, command: Sequence[str], subject: Subject | None = None) -> Instance:
+        """Start an instance with a command of its own, and wait for its ready mark.
+
+        Args:
+            subject: None for the trial's.
+
+        Raises:
+            InstanceFailed: as `start_ready`. LabError: it can't be made ready for that.
+        """
+        workload, chosen = replace(self.workload, command=tuple(command)), subject or self.subject
+        chosen.prepare(workload)
+        with interrupts.held():
+            instance = self._begin(workload, chosen)
+        with self.waiting.counted():
+            instance.wait_ready(self.settings.start_deadline)
+        return instance
+
+    def _begin(self, workload: Workload | None = None, subject: Subject | None = None) -> Instance:
         """Start one, in whatever thread."""
-        name = f"lab-{self.subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
-        instance = self.subject.start(self.workload, name)
+        subject = subject or self.subject
+        name = f"lab-{subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
+        instance = subject.start(workload or self.workload, name)
         with self._lock:
             self.instances.append(instance)
         return instance

@@ -33,6 +33,7 @@ class Workload:
         io: bytes/s that it may read from its disk, and as many to write; None: no limit.
         name: which workload of the image: "ready" = its entry point (ready mark, then wait).
         command: replaces the image's Cmd; what `bench.qemu.command_line` carries. Empty: its own.
+        network: whether it must be reached by others over IPv4, as `Instance.reach` tells.
     """
 
     image: str
@@ -42,6 +43,22 @@ class Workload:
     io: int | None = None
     name: str = "ready"
     command: tuple[str, ...] = ()
+    network: bool = False
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How an instance of a workload with `network` and the host reach one another.
+
+    Attributes:
+        address: the instance's IPv4 address, for the host and for other instances.
+        host: the host's at the other end of its wire.
+        way: what lies between: "veth pair, bridge".
+    """
+
+    address: str
+    host: str
+    way: str
 
 
 @dataclass
@@ -103,6 +120,14 @@ class Instance(ABC):
     def cgroup(self) -> Cgroup | None:
         """The cgroup that holds exactly those processes, or None where the host has none for us."""
 
+    def reach(self) -> Reach:
+        """Return how others reach it, from the start on.
+
+        Raises:
+            InstanceFailed: they don't.
+        """
+        raise InstanceFailed("it has no address that others reach it by")
+
     def oom_killed(self) -> bool:
         """Whether the kernel has killed something of it for want of memory, as far as it tells."""
         cgroup = self.cgroup()
@@ -130,6 +155,7 @@ class Subject(ABC):
     name: ClassVar[str]  # "labrt", "vm": what users type and tables print
     kind: ClassVar[Kind]
     title: ClassVar[str]  # "labrt container", for pictures
+    listens: ClassVar[str] = "0.0.0.0"  # where a server in an instance listens, and no further
 
     @abstractmethod
     def unavailable(self) -> str | None:
@@ -138,6 +164,10 @@ class Subject(ABC):
     def no_io_limit(self) -> str | None:
         """Return why it can't limit an instance's disk I/O here, or None if it can."""
         return io_limit.refusal()
+
+    def no_network(self) -> str | None:
+        """Return why it can't run a workload with `network` here, or None if it can."""
+        return "it has no network that the lab could measure"
 
     @abstractmethod
     def conditions(self) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from bench import io_limit
+from bench import io_limit, tap
 from bench.marks import INIT, READY, MarkReader
-from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from bench.subjects.process import limits
-from labrt import cgroups
+from labrt import cgroups, networks
 from labrt.cgroups import Cgroup
 from labrt.client import Container, run
 from labrt.errors import LabError
@@ -96,6 +96,13 @@ class LabrtInstance(Instance):
     def cgroup(self) -> Cgroup | None:
         return self._container.cgroup
 
+    def reach(self) -> Reach:
+        network = networks.find(networks.DEFAULT)
+        for lease in networks.leases(network) if network else ():
+            if network and lease.holder == self._container.spec.id:
+                return Reach(lease.address, network.gateway, "veth pair, bridge")
+        return super().reach()
+
     def steps(self) -> dict[str, float]:
         took: dict[str, float] = {}
         for step in self._container.trace:
@@ -117,6 +124,9 @@ class Labrt(Subject):
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
+
+    def no_network(self) -> str | None:
+        return tap.no_bridge()
 
     def conditions(self) -> dict[str, Any]:
         return {
@@ -145,7 +155,8 @@ class Labrt(Subject):
         launcher()
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return LabrtInstance(name, workload, **self.options)
+        bridge = {"network": networks.DEFAULT} if workload.network else {}
+        return LabrtInstance(name, workload, **bridge, **self.options)
 
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from bench import tap
 from bench.subjects.labrt import Labrt
-from labrt import nftables
-from labrt.errors import LabError
 
 
 class LabrtBridge(Labrt):
@@ -18,10 +17,4 @@ class LabrtBridge(Labrt):
     options: Mapping[str, Any] = {"network": "bridge"}
 
     def unavailable(self) -> str | None:
-        if reason := super().unavailable():
-            return reason
-        try:
-            nftables.opened()
-        except LabError as error:
-            return str(error)
-        return None
+        return super().unavailable() or tap.no_bridge()

@@ -19,11 +19,13 @@ from typing import Any, ClassVar
 
 from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
-from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from labrt import cgroups
 from labrt.cgroups import Cgroup, layout, top
 from labrt.errors import LabError
 from labrt.images.base.busybox import is_static
+
+LOOPBACK = "127.0.0.1"
 
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
 # stays charged to the cgroup that it came from. So a shell moves itself ("0" is the writer's own
@@ -145,17 +147,24 @@ class ProcessInstance(Instance):
     def cgroup(self) -> Cgroup | None:
         return self._cgroup
 
+    def reach(self) -> Reach:
+        return Reach(LOOPBACK, LOOPBACK, "loopback")
+
 
 class Process(Subject):
     name: ClassVar = "process"
     kind: ClassVar = "process"
     title: ClassVar = "plain process"
+    listens: ClassVar = LOOPBACK  # not on the host's other addresses
 
     def __init__(self) -> None:
         self._programs: dict[tuple[str, tuple[str, ...]], Program] = {}  # by digest and command
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
+
+    def no_network(self) -> str | None:
+        return None
 
     def conditions(self) -> dict[str, Any]:
         return {"posture": f"uid {os.geteuid()} of the host, no namespaces, cgroup limits only"}

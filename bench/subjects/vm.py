@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from bench import (
@@ -22,6 +24,7 @@ from bench import (
     guest_package,
     hypervisor,
     qemu,
+    tap,
     vm_setup,
 )
 from bench.accelerator import Verdict
@@ -31,7 +34,8 @@ from bench.hypervisor import Domain, Hypervisor
 from bench.marks import INIT, READY, MarkReader
 from bench.qemu import Machine
 from bench.serial_ports import SerialPorts
-from bench.subjects.base import Instance, InstanceFailed, Stamps, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
+from bench.tap import Tap
 from bench.vm_setup import Setup
 from labrt import cgroups
 from labrt.cgroups import Cgroup, top
@@ -69,6 +73,7 @@ class VmInstance(Instance):
         self._domain: Domain | None = None
         self._ports: SerialPorts | None = None
         self._cgroup: Cgroup | None = None
+        self._tap: Tap | None = None
         self._pid = 0
         self._folder = host.make_folder(name)
         try:
@@ -88,6 +93,8 @@ class VmInstance(Instance):
             raise InstanceFailed(
                 f"no cgroup holds a VM of {self._host.uri} to {workload.cpus:g} CPU"
             )
+        if workload.network:
+            self._tap = tap.make(self.name)
         staged = self._host.stage(self._guest)
         self.xml = qemu.domain_xml(
             Machine(
@@ -104,6 +111,7 @@ class VmInstance(Instance):
                 command=workload.command,
                 setup=self._setup,
                 io=workload.io,
+                tap=self._tap,
             )
         )
         with born_in(self._cgroup):
@@ -146,6 +154,9 @@ class VmInstance(Instance):
             self._host.forget(self._domain)
         if self._ports is not None:
             self._ports.close()
+        if self._tap is not None:
+            tap.remove(self._tap)
+            self._tap = None
         if self._cgroup is not None:
             self._cgroup.kill()
             self._cgroup.remove()
@@ -159,6 +170,19 @@ class VmInstance(Instance):
 
     def cgroup(self) -> Cgroup | None:
         return self._cgroup
+
+    def reach(self) -> Reach:
+        if self._tap is None:
+            return super().reach()
+        way = "virtio-net, tap, bridge"
+        return Reach(
+            self._tap.address, self._tap.gateway, way + (", vhost-net" if self._vhost() else "")
+        )
+
+    def _vhost(self) -> bool:
+        """Whether the host's kernel moves the card's packets, instead of QEMU."""
+        open_files = Path(f"/proc/{self._pid}/fd").iterdir()
+        return any(os.readlink(each) == "/dev/vhost-net" for each in open_files)
 
     def extra_memory(self) -> dict[str, int]:
         found = guest_memory.read(self._pid, self._memory)
@@ -204,6 +228,18 @@ class Vm(Subject):
             return None
         return "its guest has the image in RAM and no disk; vm-disk has one"
 
+    def no_network(self) -> str | None:
+        if self.setup.machine == "microvm":
+            return (
+                "a microvm without ACPI names its devices on the kernel's command line, which the "
+                "guest's kernel doesn't read (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES)"
+            )
+        if self.setup.boot == "loader":
+            return "its command line, which would tell it its address, is on its disk"
+        if reason := guest_kernel.find_kernel().no_network:
+            return f"its guest has no driver for a network card ({reason}); run ./lab setup"
+        return tap.unavailable()
+
     def conditions(self) -> dict[str, Any]:
         return {
             "accelerator": accelerator.verdict().accelerator,
@@ -222,6 +258,8 @@ class Vm(Subject):
 
     def prepare(self, workload: Workload) -> None:
         self.setup.applied(workload)  # or it can't be
+        if workload.network:
+            tap.remove_leftovers()
         self._stage(workload)
 
     def _stage(self, workload: Workload) -> None:
@@ -231,9 +269,11 @@ class Vm(Subject):
 
     def _guest(self, workload: Workload) -> Guest:
         """Return what boots, built on first use."""
-        key = (workload.digest, workload.command, self.setup)
+        key = (workload.digest, workload.command, workload.network, self.setup)
         if key not in self._guests:
-            built = guest.build(store.resolve(workload.image), root=self.setup.root)
+            built = guest.build(
+                store.resolve(workload.image), root=self.setup.root, network=workload.network
+            )
             if self.setup.boot == "loader":
                 words = qemu.command_line(self.setup, workload.command)
                 built = replace(built, boot_disk=boot_disk.build(built, words))
@@ -250,7 +290,7 @@ class Vm(Subject):
         return guest_package.pack(guest.build(image, root=self.setup.root), name)
 
     def unpack(self, packed: Image, workload: Workload) -> None:
-        key = (workload.digest, workload.command, self.setup)
+        key = (workload.digest, workload.command, workload.network, self.setup)
         self._guests[key] = guest_package.unpack(packed, workload.digest)
         self._stage(workload)
 

@@ -27,6 +27,7 @@ ORDER = (
     "cpu",
     "bandwidth",
     "latency",
+    "network",
     "ladder",
     "limits",
     "isolation",
