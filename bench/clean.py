@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import leftover_vms, oci_cgroups, other_host, tap
+from bench import bridge_port, leftover_vms, oci_cgroups, other_host
 from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
@@ -41,10 +41,10 @@ KEPT = (
     "names",
     "networks",
     "podman",
+    "ports",
     "seccomp",
     "setup.lock",
     "stamps",
-    "taps",
     "volumes",
 )
 
@@ -108,10 +108,10 @@ def rootless_homes() -> Iterator[str]:
     yield from labrt_rootless.remove_leftovers()
 
 
-def taps() -> Iterator[str]:
-    """Remove the network cards' ends that a killed bench has left on a bridge."""
-    for name in tap.remove_leftovers():
-        yield f"the tap of {name}"
+def ports() -> Iterator[str]:
+    """Remove from labrt's bridge what a killed bench has left there."""
+    for name in bridge_port.remove_leftovers():
+        yield f"the port of {name} on the bridge"
 
 
 def bridges() -> Iterator[str]:
@@ -182,7 +182,7 @@ RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     machines,
     groups,
     rootless_homes,
-    taps,
+    ports,
     bridges,
     run_folder,
 )

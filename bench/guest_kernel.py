@@ -158,8 +158,8 @@ def keep(tree: Path, folder: Path) -> None:
 def _kernel(path: Path, folders: Sequence[Path]) -> Kernel:
     version = release(path)  # first: it tells what can't be read, and the remedy
     modules = Modules(folders)
-    found = (each for drivers in DEVICES for each in _drivers(modules, drivers))
-    return Kernel(path, version, *found)
+    button, disk, network = (_drivers(modules, names) for names in DEVICES)
+    return Kernel(path, version, *button, *disk, *network)
 
 
 def _drivers(modules: Modules, names: Sequence[str]) -> tuple[tuple[Path, ...], str]:

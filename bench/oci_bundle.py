@@ -60,14 +60,17 @@ def mounted(spec: Spec) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def write(spec: Spec, folder: Path) -> None:
+def write(spec: Spec, folder: Path, hooks: Json | None = None) -> None:
     """Write the bundle into an empty folder; its root, the folder rootfs, isn't mounted yet.
+
+    Args:
+        hooks: what the runtime calls on the way (config.md#posix-platform-hooks).
 
     Raises:
         LabError: the spec has what this doesn't know how to say.
     """
     folder.chmod(0o711)
-    (folder / "config.json").write_text(json.dumps(config(spec)))
+    (folder / "config.json").write_text(json.dumps({**config(spec), "hooks": hooks or {}}))
     for name in ("upper", "work", "rootfs"):
         (folder / name).mkdir()
         os.chown(folder / name, spec.uid_mappings[0].host_id, spec.gid_mappings[0].host_id)

@@ -20,7 +20,7 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 from bench import vm_setup
-from bench.tap import Tap
+from bench.bridge_port import Port
 from bench.vm_setup import Setup
 from labrt.errors import LabError
 
@@ -69,10 +69,10 @@ class Machine:
     boot_disk: Path | None = None
     setup: Setup = Setup()
     io: int | None = None
-    tap: Tap | None = None
+    tap: Port | None = None
 
 
-def command_line(setup: Setup, command: tuple[str, ...], tap: Tap | None = None) -> str:
+def command_line(setup: Setup, command: tuple[str, ...], tap: Port | None = None) -> str:
     """Return the kernel's command line. Words after "--" become process 1's arguments, and it hands
     them on to the entry point (the kernel's Documentation/admin-guide/kernel-parameters.rst). The
     word lab.net is for process 1 itself (bench/guest_init.sh).
@@ -196,7 +196,7 @@ def _throttle_xml(rate: int | None) -> str:
     return f"      <iotune>{''.join(each)}</iotune>\n"
 
 
-def _card_xml(tap: Tap | None) -> str:
+def _card_xml(tap: Port | None) -> str:
     """managed: the tap is the lab's; libvirt opens it and changes nothing. No rom: nobody boots
     from the network."""
     if tap is None:
@@ -230,7 +230,7 @@ def arguments(machine: Machine) -> list[str]:
     ]
 
 
-def _card(tap: Tap) -> list[str]:
+def _card(tap: Port) -> list[str]:
     host = f"tap,id=card,ifname={tap.interface},script=no,downscript=no"
     return ["-netdev", host, "-device", f"virtio-net-pci,netdev=card,mac={tap.mac},romfile="]
 

@@ -6,8 +6,8 @@
 
 That hosts file is the table of leases: an address in it is taken. It is also what the containers'
 own /etc/hosts repeat, so that they know each other by name without a name server. A lease whose
-container's folder is gone is stale, and free. (The bench's virtual machines are on these networks,
-too; LAB_HOME/taps is to them what LAB_HOME/containers is to containers.)
+container's folder is gone is stale, and free. (What the bench joins to a network without labrt,
+such as a virtual machine, has a file in LAB_HOME/ports instead.)
 
 Everything here happens under one lock, which all labs of the host share, for they share its routes
 and its ports.
@@ -31,8 +31,8 @@ from labrt.errors import LabError
 
 DEFAULT = "bridge"
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-# Where in LAB_HOME a lease's holder has its folder: it is there for as long as that is.
-HOLDERS = ("containers", "taps")
+# Where in LAB_HOME the holder of a lease is found for as long as there is one.
+HOLDERS = ("containers", "ports")
 RESERVED = ("none", "host", "pasta", "default", "container", "ns")
 # As /run/xtables.lock for iptables: root's, and shared by everybody who changes the same things.
 LOCK = "/run/labrt-network.lock"

@@ -15,11 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import io_limit, oci_bundle, oci_cgroups, oci_runtime
+from bench import bridge_hook, bridge_port, io_limit, oci_bundle, oci_cgroups, oci_runtime
+from bench.bridge_port import Port
 from bench.client import ended
 from bench.oci_runtime import Runtime
 from bench.subjects._called import CalledInstance
-from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Reach, Subject, Workload
+from bench.subjects.labrt import VETH
 from bench.subjects.process import limits
 from labrt import cgroups, paths
 from labrt.cgroups import Cgroup, top
@@ -62,16 +64,20 @@ def remove_leftovers(runtime: Runtime) -> list[str]:
 class OciInstance(CalledInstance):
     """One container. Its bundle is written before the clock starts."""
 
-    def __init__(self, name: str, runtime: Runtime, spec: Spec) -> None:
+    def __init__(self, name: str, runtime: Runtime, spec: Spec, network: bool) -> None:
         self._runtime = runtime
         self._bundle = folder(runtime, name)
         self._cgroup = Cgroup(oci_bundle.cgroup_name(spec))
+        self._port: Port | None = None
         self._pidfd = -1
         target = str(self._bundle / "rootfs")
         options = oci_bundle.root_options(spec, self._bundle)
         try:
             self._bundle.mkdir()
-            oci_bundle.write(spec, self._bundle)
+            if network:
+                self._port = bridge_port.lease(name)
+            hooks = bridge_hook.hooks(self._port) if self._port else None
+            oci_bundle.write(spec, self._bundle, hooks)
             super().__init__(
                 name,
                 ["unshare", "--mount", "busybox", "sh", "-c", MOUNT, "mount", options, target]
@@ -81,6 +87,7 @@ class OciInstance(CalledInstance):
             raise InstanceFailed(f"start {name}: there is one of this name") from None
         except BaseException as error:
             shutil.rmtree(self._bundle)
+            self._leave()
             if isinstance(error, LabError | OSError):
                 raise InstanceFailed(f"start {name}: {error}") from error
             raise
@@ -112,7 +119,13 @@ class OciInstance(CalledInstance):
         self._cgroup.kill()  # delete --force would look for its end every 100 ms
         remove(self._runtime, self._bundle)
         oci_cgroups.remove(self._cgroup.name)  # where the runtime didn't get to it
+        self._leave()
         self._let_go()
+
+    def _leave(self) -> None:
+        if self._port is not None:
+            bridge_port.remove(self._port)
+            self._port = None
 
     def _let_go(self) -> None:
         super()._let_go()
@@ -126,6 +139,11 @@ class OciInstance(CalledInstance):
     def cgroup(self) -> Cgroup | None:
         return self._cgroup
 
+    def reach(self) -> Reach:
+        if self._port is None:
+            return super().reach()
+        return Reach(self._port.address, self._port.gateway, VETH)
+
 
 class Oci(Subject):
     """The containers of one runtime."""
@@ -137,6 +155,9 @@ class Oci(Subject):
         if os.geteuid() != 0:
             return "only root may mount its root for it; run with sudo"
         return self.runtime.unavailable() or cgroups.unavailable()
+
+    def no_network(self) -> str | None:
+        return bridge_port.unavailable()
 
     def conditions(self) -> dict[str, Any]:
         return {
@@ -151,6 +172,8 @@ class Oci(Subject):
     def prepare(self, workload: Workload) -> None:
         """Unpack the layers."""
         layers.unpacked(store.resolve(workload.image))
+        if workload.network:
+            bridge_port.remove_leftovers()
         cgroups.refusal(limits(workload))  # asked once, before starts at once would all ask
 
     def start(self, workload: Workload, name: str) -> Instance:
@@ -160,7 +183,8 @@ class Oci(Subject):
             spec = declare(store.resolve(workload.image), workload.command, wishes)
         except LabError as error:
             raise InstanceFailed(str(error)) from error
-        return OciInstance(name, self.runtime, replace(spec, cgroup=f"{top()}/{name}"))
+        spec = replace(spec, cgroup=f"{top()}/{name}")
+        return OciInstance(name, self.runtime, spec, workload.network)
 
     def close(self) -> None:
         """Nothing is shared between instances."""

@@ -167,7 +167,7 @@ class Subject(ABC):
 
     def no_network(self) -> str | None:
         """Return why it can't run a workload with `network` here, or None if it can."""
-        return "it has no network that the lab could measure"
+        return "the lab joins none of its instances to a network"
 
     @abstractmethod
     def conditions(self) -> dict[str, Any]:

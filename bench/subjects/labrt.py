@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from bench import io_limit, tap
+from bench import bridge_port, io_limit
 from bench.marks import INIT, READY, MarkReader
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from bench.subjects.process import limits
@@ -23,6 +23,7 @@ from labrt.client import Container, run
 from labrt.errors import LabError
 from labrt.launching import launcher
 
+VETH = "veth pair, bridge"  # the way to a container on labrt's bridge
 # One thing of a container left out, as labrt.run() takes it (docs/recipe.md).
 VARIANTS: dict[str, dict[str, Any]] = {
     "no limits": {"skip": ("SetLimit",)},
@@ -97,11 +98,7 @@ class LabrtInstance(Instance):
         return self._container.cgroup
 
     def reach(self) -> Reach:
-        network = networks.find(networks.DEFAULT)
-        for lease in networks.leases(network) if network else ():
-            if network and lease.holder == self._container.spec.id:
-                return Reach(lease.address, network.gateway, "veth pair, bridge")
-        return super().reach()
+        return reach_of(self._container.spec.id) or super().reach()
 
     def steps(self) -> dict[str, float]:
         took: dict[str, float] = {}
@@ -116,6 +113,15 @@ class LabrtInstance(Instance):
         )
 
 
+def reach_of(holder: str) -> Reach | None:
+    """Return how a container on labrt's bridge is reached, by its id; None if it isn't there."""
+    if network := networks.find(networks.DEFAULT):
+        for lease in networks.leases(network):
+            if lease.holder == holder:
+                return Reach(lease.address, network.gateway, VETH)
+    return None
+
+
 class Labrt(Subject):
     name: ClassVar = "labrt"
     kind: ClassVar = "container"
@@ -126,7 +132,7 @@ class Labrt(Subject):
         return cgroups.unavailable()
 
     def no_network(self) -> str | None:
-        return tap.no_bridge()
+        return bridge_port.unavailable()
 
     def conditions(self) -> dict[str, Any]:
         return {
@@ -156,7 +162,7 @@ class Labrt(Subject):
 
     def start(self, workload: Workload, name: str) -> Instance:
         bridge = {"network": networks.DEFAULT} if workload.network else {}
-        return LabrtInstance(name, workload, **bridge, **self.options)
+        return LabrtInstance(name, workload, **{**bridge, **self.options})
 
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""

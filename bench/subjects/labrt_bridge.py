@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from bench import tap
+from bench import bridge_port
 from bench.subjects.labrt import Labrt
 
 
@@ -17,4 +17,4 @@ class LabrtBridge(Labrt):
     options: Mapping[str, Any] = {"network": "bridge"}
 
     def unavailable(self) -> str | None:
-        return super().unavailable() or tap.no_bridge()
+        return super().unavailable() or bridge_port.unavailable()

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench import io_limit
+from bench import bridge_port, io_limit
 from bench.subjects._called import CalledInstance, first
-from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
+from bench.subjects.base import Instance, InstanceFailed, Reach, Subject, Workload
+from bench.subjects.labrt import reach_of
 from labrt import cgroups, removal, state
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
@@ -27,11 +28,13 @@ class LabrtCliInstance(CalledInstance):
 
     def __init__(self, name: str, workload: Workload) -> None:
         self._cgroup: Cgroup | None = None
+        self._id = ""
         options = [
             f"--memory={workload.memory}",
             f"--cpus={workload.cpus:g}",
             f"--name={name}",
             f"--hostname={name}",
+            *(("--network=bridge",) if workload.network else ()),
             *io_limit.words(workload.io),
         ]
         super().__init__(
@@ -51,6 +54,7 @@ class LabrtCliInstance(CalledInstance):
         except LabError as error:
             raise InstanceFailed(f"it ended as soon as it was ready: {error}") from None
         assert record is not None, "its owner lives, and wrote it before the start"
+        self._id = record.spec.id
         self._cgroup = Cgroup(record.spec.cgroup)
         return first(self._cgroup.processes())
 
@@ -74,6 +78,9 @@ class LabrtCliInstance(CalledInstance):
         """The command that waits is outside."""
         return None
 
+    def reach(self) -> Reach:
+        return reach_of(self._id) or super().reach()
+
 
 class LabrtCli(Subject):
     name: ClassVar = "labrt-cli"
@@ -82,6 +89,9 @@ class LabrtCli(Subject):
 
     def unavailable(self) -> str | None:
         return cgroups.unavailable()
+
+    def no_network(self) -> str | None:
+        return bridge_port.unavailable()
 
     def conditions(self) -> dict[str, Any]:
         return {

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from bench import (
     accelerator,
     boot_disk,
+    bridge_port,
     guest,
     guest_kernel,
     guest_memory,
@@ -29,13 +30,13 @@ from bench import (
 )
 from bench.accelerator import Verdict
 from bench.born_in import born_in
+from bench.bridge_port import Port
 from bench.guest import Guest
 from bench.hypervisor import Domain, Hypervisor
 from bench.marks import INIT, READY, MarkReader
 from bench.qemu import Machine
 from bench.serial_ports import SerialPorts
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
-from bench.tap import Tap
 from bench.vm_setup import Setup
 from labrt import cgroups
 from labrt.cgroups import Cgroup, top
@@ -73,7 +74,7 @@ class VmInstance(Instance):
         self._domain: Domain | None = None
         self._ports: SerialPorts | None = None
         self._cgroup: Cgroup | None = None
-        self._tap: Tap | None = None
+        self._tap: Port | None = None
         self._pid = 0
         self._folder = host.make_folder(name)
         try:
@@ -155,7 +156,7 @@ class VmInstance(Instance):
         if self._ports is not None:
             self._ports.close()
         if self._tap is not None:
-            tap.remove(self._tap)
+            bridge_port.remove(self._tap)
             self._tap = None
         if self._cgroup is not None:
             self._cgroup.kill()
@@ -259,7 +260,7 @@ class Vm(Subject):
     def prepare(self, workload: Workload) -> None:
         self.setup.applied(workload)  # or it can't be
         if workload.network:
-            tap.remove_leftovers()
+            bridge_port.remove_leftovers()
         self._stage(workload)
 
     def _stage(self, workload: Workload) -> None:
