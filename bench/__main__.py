@@ -319,15 +319,17 @@ def show_list(connection: str | None) -> int:
 
 
 def _subject_here(name: str, connection: str | None) -> tuple[str, str]:
-    """Return what a subject is, and "available" or why it isn't."""
+    """Return what a subject is, and "available" or what can't be measured of it, and why."""
     from bench import subjects
 
     try:
         subject = subjects.make(name, connection=connection)
     except ImportError as error:
         return "", f"unavailable: {error}; run ./lab setup"
-    reason = subject.unavailable()
-    return subject.title, "available" if reason is None else f"unavailable: {reason}"
+    if reason := subject.unavailable():
+        return subject.title, f"unavailable: {reason}"
+    reason = subject.no_network()
+    return subject.title, f"available, without network: {reason}" if reason else "available"
 
 
 if __name__ == "__main__":

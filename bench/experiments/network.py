@@ -30,7 +30,7 @@ class Network(WorkExperiment):
         "random order. Both are on labrt's bridge, a container by a veth pair, a VM by virtio-net "
         "on a tap device; plain processes use the loopback. One instance asks, by TCP over IPv4, a "
         "server on the host, at the bridge's own address (host), and then one in the other "
-        "instance (pair). roundtrip: a byte there and back, 2,000 times, without Nagle's delay; "
+        "instance (pair). roundtrip: a byte there and back, 5,000 times, without Nagle's delay; "
         "shown is the time of one. send and receive: 256 MiB to the server and from it; a send "
         "ends when the server has said that all of it is there. Between two alike both directions "
         "are the same path. Connecting is in none of these."

@@ -25,7 +25,7 @@
 #include "meter.h"
 
 enum {
-    TRIPS = 2000,
+    TRIPS = 5000,
     BYTES = 256 << 20,
     CHUNK = 64 << 10,
     PATIENCE = 10, /* seconds for a connection */

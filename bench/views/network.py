@@ -6,7 +6,7 @@ from bench.views._work import view
 
 VIEW = view(
     "network",
-    "Network: a message there and back, and bytes a second, to the host and between two alike",
+    "Network: a byte there and back; bytes a second",
     "Each stroke is one pair of instances, each mark a median with its interval. Of a roundtrip, "
     "further left is faster; of the others, further right. Plain processes use the loopback, the "
     "others the lab's bridge.",

@@ -98,6 +98,15 @@ def test_the_disk_form_holds_them_on_a_disk_and_in_the_initramfs_none() -> None:
     assert "lab/ready" not in names
 
 
+def test_only_a_guest_with_a_network_card_has_its_driver() -> None:
+    made = base.ensure("busybox")
+    for root in ROOTS:
+        bare, joined = (guest.build(made, root=root, network=asked) for asked in (False, True))
+        more = listed(joined.initramfs) - listed(bare.initramfs)
+        assert any(name.endswith("-virtio_net.ko") for name in more), root
+        assert all(name.startswith(".guest/network-modules") for name in more), root
+
+
 def test_on_the_disk_files_have_their_owners_modes_and_times_whoever_builds_it() -> None:
     built = guest.build(image(COMMAND, bin_sh=b"program"), root="disk")
     assert built.disk is not None

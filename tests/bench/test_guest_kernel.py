@@ -56,15 +56,15 @@ def test_a_compressed_module_is_read_too(tmp_path: Path) -> None:
 def test_set_up_keeps_what_guests_need_and_no_more(tmp_path: Path) -> None:
     tree, kept = tmp_path / "tree", tmp_path / "kept"
     kept.mkdir()
-    for name in (*guest_kernel.POWER_BUTTON, *guest_kernel.DISK):
+    drivers = [name for names in guest_kernel.DEVICES for name in names]
+    for name in drivers:
         module(tree / "kernel", name, ["shared"])
     module(tree / "kernel", "shared")
     module(tree / "kernel", "sound")
     (tree / "modules.builtin").write_text("")
     guest_kernel.keep(tree, kept)
     names = {file.name.removesuffix(".ko") for file in kept.iterdir()}
-    wanted = {*guest_kernel.POWER_BUTTON, *guest_kernel.DISK, "shared", "modules.builtin"}
-    assert names == wanted
+    assert names == {*drivers, "shared", "modules.builtin"}
 
 
 def test_a_kernel_without_the_modules_says_what_its_guests_cannot_do(
@@ -80,6 +80,7 @@ def test_a_kernel_without_the_modules_says_what_its_guests_cannot_do(
     assert found.release == ours.release
     assert [file.stem for file in found.power_button] == ["button", "evdev"]
     assert "no module virtio_pci" in found.no_disk
+    assert "no module virtio_pci" in found.no_network
 
 
 def test_a_kernel_that_is_none_is_refused_with_the_remedy(

@@ -68,6 +68,6 @@ def test_different_outcomes_are_told(row: Row) -> None:
     assert "different outcomes" in " ".join(_work.table(rows, "title").notes)
 
 
-@pytest.mark.parametrize("name", ["cpu", "bandwidth", "latency"])
+@pytest.mark.parametrize("name", ["cpu", "bandwidth", "latency", "network"])
 def test_each_work_has_its_picture(name: str) -> None:
     assert list(views.pictures(name)) == [name]
