@@ -142,13 +142,12 @@ def test_a_process_in_a_forgotten_cgroup_is_ended(host: Host) -> None:
 @pytest.mark.skipif(tap.unavailable() is not None, reason=str(tap.unavailable()))
 def test_the_network_card_of_a_killed_bench_goes_and_the_bridge_with_it(host: Host) -> None:
     code = (
-        "import sys; from bench import tap; port = tap.make('lab-left')\n"
-        "print(port.interface, port.bridge, flush=True); sys.stdin.read()"
+        "import os; from bench import tap; port = tap.make('lab-left')\n"
+        "print(port.interface, port.bridge, flush=True); os.kill(os.getpid(), 9)"
     )
     owner = host.python("-c", code)
     assert owner.stdout is not None
     interfaces = [Path("/sys/class/net", name) for name in owner.stdout.readline().split()]
-    owner.send_signal(signal.SIGKILL)
     owner.communicate(timeout=10)
     assert [interface.exists() for interface in interfaces] == [True, True]
     assert host.clean() == (0, "removed the port of lab-left on the bridge\n")
