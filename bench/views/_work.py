@@ -99,7 +99,7 @@ def _panel(axes: Any, rows: Rows, phase: str, metric: str) -> None:
     mine = statistics.select(rows, phase=phase, metric=metric)
     values = statistics.ok(mine)
     unit = mine[0].unit
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=4 if unit.startswith("B") else 10)  # 256 MiB/s, 1 GiB/s, …
     axes.set_xlim(min(values) / 3, max(values) * 3)
     for place, subject in enumerate(statistics.subjects(rows)):
         found = tables.summary(rows, subject, phase, metric)
