@@ -59,6 +59,7 @@ def running(program: Path, *words: str) -> Iterator[Work]:
             yield work.read(marks.seen())
         finally:
             process.terminate()
+            marks.wait_end(60)  # what it has forked has ended, too
             marks.close()
 
 
