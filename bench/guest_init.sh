@@ -25,10 +25,10 @@ load() { # FOLDER
 # The network card's address, and the way to whom it doesn't know.
 connect() { # ADDRESS/PREFIX,GATEWAY
     load "$guest/network-modules"
-    $bb ip link set lo up
-    $bb ip address add "${1%,*}" dev eth0
-    $bb ip link set eth0 up
-    $bb ip route add default via "${1#*,}"
+    $bb ip link set lo up &&
+        $bb ip address add "${1%,*}" dev eth0 &&
+        $bb ip link set eth0 up &&
+        $bb ip route add default via "${1#*,}"
 }
 
 $bb mount -t proc proc /proc
@@ -55,7 +55,7 @@ if [ -e "$guest/network-modules" ]; then
     for word in $line; do
         case $word in
             --) break ;;
-            lab.net=*) connect "${word#lab.net=}" ;;
+            lab.net=*) connect "${word#lab.net=}" || $bb poweroff -f ;; # the host sees it end
         esac
     done
 fi

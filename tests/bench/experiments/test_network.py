@@ -158,6 +158,21 @@ def test_a_vm_that_cannot_start_leaves_no_card(
 
 
 @needs_tap
+@pytest.mark.timeout(120)
+def test_a_guest_that_finds_no_card_ends_and_says_so(
+    joined: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_module.qemu, "_card_xml", lambda port: "")
+    with Vm() as subject:
+        subject.prepare(joined)
+        with (
+            subject.start(joined, "lab-vm-network") as instance,
+            pytest.raises(InstanceFailed, match="can't find device 'eth0'"),
+        ):
+            instance.wait_ready(60)
+
+
+@needs_tap
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["vm", "vm-disk", "vm-qboot"])
