@@ -199,8 +199,11 @@ class Trial:
             conditions={**self.conditions, **also},
         )
 
-    def start(self) -> Instance:
+    def start(self, workload: Workload | None = None, subject: Subject | None = None) -> Instance:
         """Start one instance; it lives until the trial ends, or its own `stop` or `destroy`.
+
+        Args:
+            workload, subject: None for the trial's.
 
         Raises:
             InstanceFailed: it could not be started; nothing is left behind.
@@ -209,7 +212,7 @@ class Trial:
         if self._over:
             raise InstanceFailed("interrupted")
         with interrupts.held(), self.waiting.called():
-            return self._begin()
+            return self._begin(workload, subject)
 
     def start_with(self, command: Sequence[str], subject: Subject | None = None) -> Instance:
         """Start an instance with a command of its own, and wait for its ready mark.
@@ -222,11 +225,7 @@ class Trial:
         """
         workload, chosen = replace(self.workload, command=tuple(command)), subject or self.subject
         chosen.prepare(workload)
-        with interrupts.held():
-            instance = self._begin(workload, chosen)
-        with self.waiting.counted():
-            instance.wait_ready(self.settings.start_deadline)
-        return instance
+        return self.start_ready(workload, chosen)
 
     def _begin(self, workload: Workload | None = None, subject: Subject | None = None) -> Instance:
         """Start one, in whatever thread."""
@@ -241,13 +240,15 @@ class Trial:
         if self.variant.caches == "cold":
             caches.drop()
 
-    def start_ready(self) -> Instance:
-        """Start one instance and wait for its ready mark.
+    def start_ready(
+        self, workload: Workload | None = None, subject: Subject | None = None
+    ) -> Instance:
+        """Start one instance, as `start`, and wait for its ready mark.
 
         Raises:
             InstanceFailed: it died first, or the start deadline passed.
         """
-        instance = self.start()
+        instance = self.start(workload, subject)
         with self.waiting.counted():
             instance.wait_ready(self.settings.start_deadline)
         return instance
