@@ -47,7 +47,8 @@ FLOOR = 0.05
 # ("place": which of several hosts that are alike filled up, as its ramp and no other's.)
 FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host", "place")
 # What must be equal, besides, where one subject is compared with itself at another time.
-SAME_SUBJECT = ("machine", "posture")
+# ("through": a worker of a fleet, which waits between two trials, as a bench alone doesn't.)
+SAME_SUBJECT = ("machine", "posture", "through")
 # What one run may vary on purpose: each value makes a number of its own. (It may vary CPUs and
 # memory, too; but these must be equal for two numbers to stand side by side.)
 CROSSED = ("caches", "parallel", "io")

@@ -120,8 +120,9 @@ def asked(options: argparse.Namespace, address: str) -> Access:
     """Return what the options say of an address; without a scheme it is TLS where that is set.
 
     Raises:
-        LabError: it is no address.
+        LabError: it is no address, or Dask isn't installed.
     """
+    _check_installed()
     scheme, there, rest = address.rpartition("://")
     if not there:
         scheme = "tls" if _tls_is_set(options) else "tcp"
@@ -142,11 +143,20 @@ def asked(options: argparse.Namespace, address: str) -> Access:
     )
 
 
+def _check_installed() -> None:
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise LabError(
+            "use a fleet", str(error), "Dask is an optional extra", "./lab setup --cluster"
+        ) from error
+
+
 def _tls_is_set(options: argparse.Namespace) -> bool:
     if options.tls_ca_file:
         return True
     import dask.config
-    import distributed  # noqa: F401 - reads its part of the configuration
+    import distributed  # noqa: F401 - its part of the configuration is read with it
 
     return bool(dask.config.get("distributed.comm.tls.ca-file"))
 

@@ -77,7 +77,7 @@ def begin(run: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
     rows: list[Observation] = []
     notes: list[str] = []
-    also = {"worker": _fingerprint["worker"]}
+    also = {"worker": _fingerprint["worker"], "through": "worker"}
     _serving = Serving(plan, Place(plan, rows.append, notes.append, also=also), rows, notes)
     with _busy:
         _serving.place.open([_planned(plan, each) for each in run["trials"]])

@@ -65,6 +65,7 @@ UNLIKE = {
     "accelerator": "kvm",
     "machine": "microvm",
     "posture": "privileged",
+    "through": "worker",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_tls_may_stand_in_dasks_own_configuration(monkeypatch: pytest.MonkeyPatc
 
     with dask.config.set({"distributed.comm.tls.ca-file": "/etc/lab/ca.pem"}):
         assert asked("10.0.0.1").encrypted
+
+
+def test_without_dask_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(LabError, match="./lab setup --cluster"):
+        asked("127.0.0.1")
 
 
 def test_without_tls_only_the_loopback_is_listened_on() -> None:

@@ -70,6 +70,7 @@ def test_hosts_that_are_alike_share_a_plan_and_fill_up_in_one_curve(
     warm = Counter(row.conditions["worker"] for row in starts(rows) if row.warmup)
     assert warm == {"a": 1, "b": 1}
     (host,) = {row.conditions["host"] for row in rows}
+    assert {row.conditions["through"] for row in rows} == {"worker"}
     found = json.loads((folder / "host.json").read_text())
     assert [(each["worker"], each["id"]) for each in found["hosts"]] == [("a", host), ("b", host)]
 
