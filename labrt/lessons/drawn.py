@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 
 NUMBERS = 900  # of three digits, which follow a word
 
@@ -19,6 +20,12 @@ def name(words: Sequence[str]) -> Callable[[int], str]:
         return f"{words[own % len(words)]}-{100 + own // len(words) % NUMBERS}"
 
     return drawn
+
+
+def some(words: Sequence[str], count: int) -> Callable[[int], str]:
+    """Return what draws so many different ones of the words: "awk tar"."""
+    sets = list(combinations(words, count))
+    return lambda own: " ".join(sets[own % len(sets)])
 
 
 def address(own: int) -> str:

@@ -31,22 +31,28 @@ def _without_library(said: str, library: str) -> str:
 
 
 def _deleted(wanted: str) -> Verdict:
-    """layers-01: a container whose image has the command, but whose root hasn't."""
+    """layers-01: a container whose image has the commands, but whose root has none of them."""
+    commands = wanted.split()
     found = {}
     for box in handle.containers():
         pid = box.status.pid
         made = root_stack(pid, box.folder)
-        if made and any(os.path.lexists(f"{layer}/bin/{wanted}") for layer in made.lower):
-            found[pid] = not os.path.lexists(f"/proc/{pid}/root/bin/{wanted}")
+        if made and all(any(_has(layer, each) for layer in made.lower) for each in commands):
+            found[pid] = [each for each in commands if _has(f"/proc/{pid}/root", each)]
     told = "; ".join(
-        f"pid {pid}: the image has /bin/{wanted}, the root has {'not' if gone else 'it, too'}"
-        for pid, gone in found.items()
+        f"pid {pid}: {', '.join(left)} still there" if left else f"pid {pid}: all are missing"
+        for pid, left in found.items()
     )
     return Verdict(
-        passed=True in found.values(),
-        expected=f"a running container in whose root /bin/{wanted} is missing, unlike in its image",
-        saw=told or f"no running container of an image with /bin/{wanted}",
+        passed=[] in found.values(),
+        expected=f"a running container in whose /bin {' and '.join(commands)} are missing, unlike "
+        "in its image",
+        saw=told or f"no running container of an image with {' and '.join(commands)}",
     )
+
+
+def _has(root: str, command: str) -> bool:
+    return os.path.lexists(f"{root}/bin/{command}")
 
 
 def _by_hand(wanted: str) -> Verdict:
@@ -117,11 +123,11 @@ LESSON = Lesson(
             hints=(
                 "A container's root may delete what its image has brought. What is left of it, and "
                 "where? (section 4)",
-                "The command must be gone from the container's own /bin, and the container must "
+                "Both commands must be gone from the container's own /bin, and the container must "
                 "still run.",
                 "A shell in the container can do one thing after the other.",
             ),
-            draw=lambda own: COMMANDS[own % len(COMMANDS)],
+            draw=drawn.some(COMMANDS, 2),
         ),
         Check(
             id="layers-02",

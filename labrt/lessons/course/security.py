@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labrt.capabilities import NAMES
-from labrt.lessons import needs, observe, rights
+from labrt.lessons import drawn, needs, observe, rights
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 # Drawn ones: of all kernels that run containers, and with a meaning that the manual explains well.
@@ -42,50 +42,45 @@ def _killed(said: str) -> str:
     return "b" if status else "a"
 
 
-def _piece(own: int) -> str:
-    return PIECES[own % len(PIECES)]
-
-
 def _only(wanted: str) -> Verdict:
-    """security-01: a container whose root has the drawn capability and no other."""
-    found = {pid: rights.capabilities(pid) for pid in observe.containers()}
+    """security-01: a container whose root has the drawn capabilities and no other."""
+    found = {pid: set(rights.capabilities(pid)) for pid in observe.containers()}
     told = "; ".join(f"pid {pid}: {_few(held)}" for pid, held in found.items())
     return Verdict(
-        passed=(wanted,) in found.values(),
-        expected=f"a running container with the capability {wanted} and no other",
+        passed=set(wanted.split()) in found.values(),
+        expected=f"a running container with the capabilities {wanted} and no other",
         saw=told or "no running container",
     )
 
 
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if 0 < len(names) <= 3 else f"{len(names)} capabilities"
+def _few(names: set[str]) -> str:
+    return ", ".join(sorted(names)) if 0 < len(names) <= 3 else f"{len(names)} capabilities"
 
 
 def _by_hand(wanted: str) -> Verdict:
-    """security-02: a process that can never win the drawn one, nor any by a setuid program."""
+    """security-02: a process that can never win the drawn ones, nor any by a setuid program."""
     found = {}
     for pid in observe.strangers("user"):
-        bound = rights.capabilities(pid, "CapBnd")
-        if bound and wanted not in bound:
-            found[pid] = (len(bound) >= len(_known()) - 1, rights.no_new_privileges(pid))
+        if bound := set(rights.capabilities(pid, "CapBnd")):
+            found[pid] = (_known() - bound, rights.no_new_privileges(pid))
     told = "; ".join(
-        f"pid {pid}: without it, {'all others' if rest else 'others missing, too'}, "
-        f"no_new_privs {'set' if kept else 'not set'}"
-        for pid, (rest, kept) in found.items()
+        f"pid {pid}: {_few(missing)} missing, no_new_privs {'set' if kept else 'not set'}"
+        for pid, (missing, kept) in found.items()
+        if missing or kept
     )
     return Verdict(
-        passed=(True, True) in found.values(),
-        expected=f"a process that labrt didn't start, with no_new_privs, and {wanted} alone "
+        passed=(set(wanted.split()), True) in found.values(),
+        expected=f"a process that labrt didn't start, with no_new_privs, {wanted} and no others "
         "missing from its bounding set",
-        saw=told or f"in other user namespaces no process without {wanted} in its bounding set",
+        saw=told or "in other user namespaces nobody lacks one, nor has no_new_privs",
     )
 
 
-def _known() -> tuple[str, ...]:
+def _known() -> set[str]:
     """Return all capabilities that this kernel has: a new user namespace's first process has them
     in its bounding set (user_namespaces(7))."""
     with open("/proc/sys/kernel/cap_last_cap") as file:
-        return NAMES[: int(file.read()) + 1]
+        return set(NAMES[: int(file.read()) + 1])
 
 
 LESSON = Lesson(
@@ -134,20 +129,21 @@ LESSON = Lesson(
                 "Section 3 takes one capability away. What takes all of them? (man 7 "
                 "capabilities has the names, labrt/options.py the words)",
                 "What is added counts after what is dropped, in whatever order you write it.",
-                "Both options take several names: give each a tuple, even of one.",
+                "Both options take a tuple of names; what was drawn is one string: split it.",
             ),
-            draw=_piece,
+            draw=drawn.some(PIECES, 2),
         ),
         Check(
             id="security-02",
             observe=_by_hand,
             hints=(
                 "setpriv of the cell above has an option for the bounding set. A minus sign "
-                "before a name takes it away; the name has no CAP_ and is in small letters.",
+                "before a name takes it away; the name has no CAP_ and is in small letters; "
+                "commas part the names.",
                 "The other thing is an option without a value.",
                 "Don't wait for the program: subprocess.Popen starts it and returns at once.",
             ),
-            draw=_piece,
+            draw=drawn.some(PIECES, 2),
         ),
     ),
 )

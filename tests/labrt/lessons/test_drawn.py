@@ -20,5 +20,10 @@ def test_a_name_is_a_word_and_three_digits() -> None:
     ]
 
 
+def test_some_of_the_words_are_different_ones() -> None:
+    draw = drawn.some(("awk", "sed", "tar"), 2)
+    assert [draw(own) for own in range(4)] == ["awk sed", "awk tar", "sed tar", "awk sed"]
+
+
 def test_an_address_is_one_for_private_use() -> None:
     assert [drawn.address(own) for own in (0, 249, 250)] == ["10.1.1.7", "10.250.1.7", "10.1.2.7"]

@@ -14,11 +14,13 @@ from labrt.lessons.linked import lay_out, needed
 def test_the_program_runs_with_both_trees_and_not_with_one(tmp_path: Path) -> None:
     libraries = lay_out("/bin/cat", tmp_path)
     assert any(name.startswith("libc.so") for name in libraries)
-    enter = ["unshare", "--user", "--map-root-user", "chroot", tmp_path / "program", "/bin/cat"]
-    alone = subprocess.run(enter, capture_output=True, text=True)
+    enter = ["unshare", "--user", "--map-root-user", "--root", tmp_path / "program"]
+    alone = subprocess.run([*enter, "/bin/cat"], capture_output=True, text=True)
     assert alone.returncode != 0 and libraries[0] in alone.stderr
     subprocess.run(["cp", "-r", f"{tmp_path}/libraries/.", f"{tmp_path}/program"], check=True)
-    assert subprocess.run([*enter, "/bin/cat"], stdout=subprocess.PIPE, check=True).stdout
+    assert subprocess.run(
+        [*enter, "/bin/cat", "/bin/cat"], stdout=subprocess.PIPE, check=True
+    ).stdout
 
 
 def test_a_static_program_needs_none() -> None:

@@ -23,7 +23,7 @@ def test_the_judges_of_mnt() -> None:
 def test_half_a_pivot_and_a_chroot_are_told_from_a_whole_one() -> None:
     left = _seen("cd {0} && bin/pivot_root . old && exec /bin/sleep 60")
     assert "the host's root is still mounted, on /old" in left
-    assert "as by chroot" in _seen("exec chroot {0} /bin/sleep 60")
+    assert "as by chroot" in _seen("exec unshare --root {0} sleep 60")
     whole = "cd {0} && bin/pivot_root . old && /bin/umount -l /old && exec /bin/sleep 60"
     assert mnt.ALONE in _seen(whole)
 

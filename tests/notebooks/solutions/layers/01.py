@@ -2,5 +2,5 @@
 
 import labrt
 
-script = f"rm /bin/{labrt.draw('layers-01')}; sleep 600"
+script = f"cd /bin; rm {labrt.draw('layers-01')}; sleep 600"
 mine = labrt.run("busybox", ["sh", "-c", script])

@@ -2,5 +2,5 @@
 
 import labrt
 
-one = (labrt.draw("security-01"),)
-mine = labrt.run("busybox", ["sleep", "600"], cap_drop=("ALL",), cap_add=one)
+both = tuple(labrt.draw("security-01").split())
+mine = labrt.run("busybox", ["sleep", "600"], cap_drop=("ALL",), cap_add=both)
