@@ -132,7 +132,7 @@ def side_by_side(container: HasPid, machine: VmInstance) -> Shown:
     of /proc/PID/smaps_rollup, proc_pid_smaps(5))."""
     (qemu,) = machine.pids()
     parts = machine.extra_memory()
-    weights = {pid: pss(pid) for pid in (container.pid, qemu)}
+    weights = {pid: observe.weight(pid) for pid in (container.pid, qemu)}
     host = f"the host's kernel: Linux {os.uname().release}"
     labels = {pid: units.text(weight, "B") for pid, weight in weights.items()}
     picture = Graph(
@@ -156,13 +156,6 @@ def side_by_side(container: HasPid, machine: VmInstance) -> Shown:
 
 def _labelled(pid: int, labels: dict[int, str]) -> str:
     return f"{observe.name(pid)}\npid {pid}, {labels[pid]}"
-
-
-def pss(pid: int) -> int:
-    """Return what a process weighs where shared pages are shared out among their users, bytes."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) * 1024
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,17 @@ def status(process: int | HasPid, *names: str) -> str:
     return "\n".join(line for line in text.splitlines() if line.partition(":")[0] in names)
 
 
+def weight(process: int | HasPid) -> int:
+    """Return a process's PSS, its memory with shared pages shared out among their users, bytes; 0
+    if it has ended (proc_pid_smaps(5))."""
+    try:
+        text = Path(f"/proc/{pid_of(process)}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
+
+
 def processes() -> list[int]:
     """Return every pid of the host that this process can see."""
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())

@@ -57,7 +57,7 @@ def test_a_container_and_a_machine_are_weighed_side_by_side() -> None:
     machine = in_notebook.start("128m")
     with labrt.run("busybox", ["sleep", "600"]) as box:
         told = in_notebook.side_by_side(box, machine)
-        assert in_notebook.pss(box.pid) < in_notebook.pss(*machine.pids())
+        assert observe.weight(box) < observe.weight(*machine.pids())
     assert "of that, guest RAM" in told.text
     labrt.clean_up()
 

@@ -68,3 +68,11 @@ def test_strangers_are_neither_here_nor_in_a_container() -> None:
             stranger.kill()
         assert stranger.pid in found
         assert not {box.pid, os.getpid()} & set(found)
+
+
+def test_a_process_weighs_something_until_it_has_ended() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        assert 0 < observe.weight(process) < 100 << 20
+        process.kill()
+        process.wait()
+        assert observe.weight(process) == 0
