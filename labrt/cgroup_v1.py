@@ -289,6 +289,7 @@ _FILES = {
     "pids.max": _same("pids", "pids.max"),
     "pids.current": _same("pids", "pids.current"),
     "pids.peak": _same("pids", "pids.peak"),
+    "pids.events": _same("pids", "pids.events"),
     "cpuset.cpus": _same("cpuset", "cpuset.cpus"),
     "cpuset.mems": _same("cpuset", "cpuset.mems"),
     "io.max": Translation("io", tuple(_THROTTLE.values()), _io_max, _write_io_max),

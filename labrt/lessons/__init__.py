@@ -26,6 +26,8 @@
     live.py        what a container uses, drawn while it runs
     groups.py      cgroups: which ones a process is in, what a container's files say
     by_hand.py     cgroups made by hand: where, which, and their removal
+    bomb.py        a fork bomb, under a limit that the kernel has confirmed
+    disks.py       the disk that files lie on, and how long a copy takes in a container
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
     machines.py    virtual machines: QEMU processes, drawn
     ablation.py    a recipe with one step left out at a time

@@ -22,18 +22,15 @@ def folder(controller: str) -> Path:
     Raises:
         LabError: this user may make none on this host, or it has no such controller.
     """
-    tried = f"make a cgroup of the controller {controller}"
-    if reason := cgroups.unavailable():
-        raise LabError(tried, reason)
-    found = cgroups.layout()
-    if controller not in found.controllers:
-        raise LabError(tried, "this user has no such controller here", remedy="run as root")
-    own = _own()
-    if not own.exists():
-        own = Cgroup.create(own.name)
-        if found.unified:
-            cgroup_folders.hand_down(found.unified / own.name, found.v2)
-    return found.controllers[controller] / own.name
+    own = _own_made()
+    found = cgroups.layout().controllers
+    if controller not in found:
+        raise LabError(
+            f"make a cgroup with the controller {controller}",
+            "this user has no such controller here",
+            remedy="run as root, or boot with it",
+        )
+    return found[controller] / own.name
 
 
 def make(name: str) -> Cgroup:
@@ -42,8 +39,7 @@ def make(name: str) -> Cgroup:
     Raises:
         LabError: this user may make none on this host.
     """
-    folder(next(iter(cgroups.layout().controllers), "any"))
-    cgroup = Cgroup(f"{_own().name}/{name}")
+    cgroup = Cgroup(f"{_own_made().name}/{name}")
     return cgroup if cgroup.exists() else Cgroup.create(cgroup.name)
 
 
@@ -69,6 +65,15 @@ def made(controller: str) -> dict[str, Path]:
     return {each.name: each for parent in parents for each in _below(parent)}
 
 
+def every() -> list[Cgroup]:
+    """Return all cgroups that this LAB_HOME's lessons have made by hand, in any hierarchy."""
+    names = set()
+    for base in cgroups.layout().folders:
+        for parent in (base / cgroups.top()).glob(f"{BY_HAND}*"):
+            names |= {str(each.relative_to(base)) for each in _below(parent)}
+    return [Cgroup(name) for name in sorted(names)]
+
+
 def remove() -> int:
     """Remove what this process's lesson has made, ending the processes in it; return how many
     cgroups that were.
@@ -89,6 +94,22 @@ def remove() -> int:
     _own().remove()
     cgroups.remove_top()
     return len(names)
+
+
+def _own_made() -> Cgroup:
+    """Make the cgroup that holds this lesson's own, where it isn't there yet.
+
+    Raises:
+        LabError: this user may make none on this host.
+    """
+    if reason := cgroups.unavailable():
+        raise LabError("make a cgroup by hand", reason)
+    own, unified = _own(), cgroups.layout().unified
+    if not own.exists():
+        Cgroup.create(own.name)
+        if unified:
+            cgroup_folders.hand_down(unified / own.name, cgroups.layout().v2)
+    return own
 
 
 def _own() -> Cgroup:

@@ -146,7 +146,8 @@ def of(container: handle.Handle) -> Cgroup:
 def _told(group: Cgroup, name: str) -> tuple[str, str]:
     try:
         text = ", ".join(group.read(name).strip().splitlines()) or "(empty)"
-        return ", ".join(map(str, group.paths_of(name))), text
+        first, *others = group.paths_of(name)  # all in one folder
+        return ", ".join([str(first), *(path.name for path in others)]), text
     except (LabError, OSError):
         return NOT_HERE, ""
 

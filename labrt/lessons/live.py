@@ -63,14 +63,13 @@ def watch(
         LabError: the container doesn't run, or has no cgroup.
     """
     chart = CHARTS[kind]
+    looks = [_look(container)]
     print(f"seconds  {chart.legend}; a full line is {full:g} {chart.unit}", flush=True)
-    looks = []
-    for look in _looks(container, seconds, every):
+    for look in _more_looks(container, looks[0].time, seconds, every):
+        line = chart.line(looks[-1], look, full)
+        passed = look.time - looks[0].time
+        print(f"{passed:7.2f}  {line.text:>12}  |{bar(line.parts)}|", flush=True)
         looks.append(look)
-        if len(looks) > 1:
-            line = chart.line(looks[-2], look, full)
-            passed = look.time - looks[0].time
-            print(f"{passed:7.2f}  {line.text:>12}  |{bar(line.parts)}|", flush=True)
     return looks
 
 
@@ -82,12 +81,12 @@ def bar(parts: dict[str, float], width: int = WIDTH) -> str:
     return text[:width].ljust(width)
 
 
-def _looks(container: Handle | Cgroup, seconds: float, every: float) -> Iterator[Usage]:
-    """Look at once, and then at fixed times, until so many seconds have passed or it is gone."""
-    first = _look(container)
-    yield first
+def _more_looks(
+    container: Handle | Cgroup, begin: float, seconds: float, every: float
+) -> Iterator[Usage]:
+    """Look at fixed times from `begin` on, until so many seconds have passed or it is gone."""
     for number in range(1, round(seconds / every) + 1):
-        time.sleep(max(0.0, first.time + number * every - time.monotonic()))
+        time.sleep(max(0.0, begin + number * every - time.monotonic()))
         try:
             yield _look(container)
         except LabError:

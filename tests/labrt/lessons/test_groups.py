@@ -91,6 +91,7 @@ def test_what_is_made_and_written_by_hand_is_told_as_a_shell_would(
 ) -> None:
     one = by_hand.make("one")
     assert by_hand.make("one") == one
+    assert by_hand.every() == [one]
     by_hand.echo(one, "cpu.max", "20000 100000")
     assert one.read("cpu.max").strip() == "20000 100000"
     written = capsys.readouterr().out.splitlines()
