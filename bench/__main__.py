@@ -311,9 +311,11 @@ def show_list(connection: str | None) -> int:
     for name in subjects.names():
         shown.add_row(name, *_subject_here(name, connection))
     console.print(shown)
-    shown = Table("experiment", "question", title="Experiments", title_justify="left")
+    shown = Table("experiment", "question", "here", title="Experiments", title_justify="left")
     for name in experiments.names():
-        shown.add_row(name, experiments.make(name).question)
+        made = experiments.make(name)
+        reason = made.unavailable()
+        shown.add_row(name, made.question, f"unavailable: {reason}" if reason else "available")
     console.print(shown)
     return 0
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench import accelerator as kvm
-from bench import guest_disk, guest_kernel, meminfo
+from bench import fio, guest_disk, guest_kernel, meminfo, scratch
 from labrt import cgroups, paths, state, syscalls
 from labrt.errors import LabError, errno_text
 from labrt.images import store
@@ -202,6 +202,15 @@ def guest_disks() -> Finding:
         return Finding("guest disks", "limited", f"{error.answer}: images in RAM alone", SETUP)
 
 
+def disk_work() -> Finding:
+    """Look for what the experiment "disk" is done with, and what VMs' disks are formatted with."""
+    if reason := fio.unavailable() or scratch.no_file_system():
+        found, _, _ = reason.partition("; ")
+        return Finding("disk work", "limited", f"{found}: no experiment disk", SETUP)
+    told = subprocess.run([fio.program(), "--version"], capture_output=True, text=True)
+    return Finding("disk work", "ok", told.stdout.strip())
+
+
 def base_image() -> Finding:
     try:
         return Finding("base image", "ok", f"busybox {store.resolve('busybox').digest[:19]}…")
@@ -241,6 +250,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     busybox,
     kernel_of_guests,
     guest_disks,
+    disk_work,
     base_image,
     disk_room,
     memory,

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import bridge_port, leftover_vms, oci_cgroups, other_host
+from bench import bridge_port, leftover_vms, oci_cgroups, other_host, scratch
 from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
@@ -42,6 +42,7 @@ KEPT = (
     "networks",
     "podman",
     "ports",
+    "scratch",
     "seccomp",
     "setup.lock",
     "stamps",
@@ -114,6 +115,12 @@ def ports() -> Iterator[str]:
         yield f"the port of {name} on the bridge"
 
 
+def scratches() -> Iterator[str]:
+    """Remove what instances that are no more had to write in; VMs' disks go with the machines."""
+    for name in scratch.remove_leftovers():
+        yield f"the scratch of {name}"
+
+
 def bridges() -> Iterator[str]:
     """Take down bridges and rules that a crash has left; containers take their own along."""
     for name in networks.remove_unused():
@@ -183,6 +190,7 @@ RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     groups,
     rootless_homes,
     ports,
+    scratches,
     bridges,
     run_folder,
 )

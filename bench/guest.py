@@ -76,6 +76,7 @@ def build(
     root: Root = "initramfs",
     folder: Path | None = None,
     network: bool = False,
+    scratch: bool = False,
 ) -> Guest:
     """Return the guest of `image`, built on first use and kept.
 
@@ -83,6 +84,7 @@ def build(
         kernel: None for the one that `find_kernel` finds.
         folder: where it is kept; None for LAB_HOME/guests.
         network: whether it can use a network card.
+        scratch: it finds a disk to write to, and mounts it (`bench.scratch`).
 
     Raises:
         LabError: the image can't be a guest; there is no kernel, busybox or tar2sqfs; the disk is
@@ -90,50 +92,50 @@ def build(
     """
     guest_entrypoint.check(image)
     kernel = kernel or find_kernel()
-    check(root, kernel)
-    place = (folder or paths.home() / "guests") / _key(image, kernel, root, network)
+    check(root, kernel, scratch)
+    has = {"network": network, "scratch": scratch}
+    place = (folder or paths.home() / "guests") / _key(image, kernel, root, **has)
     initramfs, disk = place.with_suffix(".cpio"), place.with_suffix(".squashfs")
     if not initramfs.exists():  # it is the last to come
         if root == "disk":
-            _build_disk(image, kernel, initramfs, disk, network)
+            _build_disk(image, kernel, initramfs, disk, **has)
         else:
-            _build_initramfs(image, kernel, initramfs, network)
+            _build_initramfs(image, kernel, initramfs, **has)
     return Guest(kernel, initramfs, image.digest, disk if root == "disk" else None)
 
 
-def check(root: Root, kernel: Kernel | None = None) -> None:
-    """Refuse a form that this host can't make or its guest kernel can't boot.
+def check(root: Root, kernel: Kernel | None = None, scratch: bool = False) -> None:
+    """Refuse a form that this host can't make or its guest kernel can't boot, or write to.
 
     Raises:
         LabError: that.
     """
     kernel = kernel or find_kernel()
+    remedy = "run ./lab setup; with a LAB_KERNEL of your own, put its modules beside it"
     if root == "disk":
         guest_disk.tool()
         if kernel.no_disk:
-            raise LabError(
-                "boot a guest from a disk",
-                kernel.no_disk,
-                remedy="run ./lab setup; with a LAB_KERNEL of your own, put its modules beside it",
-            )
+            raise LabError("boot a guest from a disk", kernel.no_disk, remedy=remedy)
+    if scratch and kernel.no_scratch:
+        raise LabError("give a guest a disk to write to", kernel.no_scratch, remedy=remedy)
 
 
-def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path, network: bool) -> None:
+def _build_initramfs(image: Image, kernel: Kernel, initramfs: Path, **has: bool) -> None:
     nodes = guest_initramfs.image_nodes(flattening.members(image))
     known = {name: nodes[name].data for name in ACCOUNT_FILES if name in nodes}
     user = guest_entrypoint.account(image, known)
-    ours = guest_initramfs.guest_nodes(kernel, user, disk=False, network=network)
+    ours = guest_initramfs.guest_nodes(kernel, user, disk=False, **has)
     # Ours first, so that process 1 is there to tell if the rest doesn't fit into the guest's RAM;
     # the entry point last, so that it isn't there then.
     _write(initramfs, {**ours, **nodes, **ours, **guest_entrypoint.nodes(image, user)})
 
 
-def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path, network: bool) -> None:
+def _build_disk(image: Image, kernel: Kernel, initramfs: Path, disk: Path, **has: bool) -> None:
     known: dict[str, bytes] = {}
     with aside(disk) as new:
         guest_disk.write(_noting(flattening.members(image), known), new)
         user = guest_entrypoint.account(image, known)
-    ours = guest_initramfs.guest_nodes(kernel, user, disk=True, network=network)
+    ours = guest_initramfs.guest_nodes(kernel, user, disk=True, **has)
     _write(initramfs, {**ours, **guest_entrypoint.nodes(image, user)})
 
 
@@ -146,12 +148,14 @@ def _noting(found: Iterable[Found], known: dict[str, bytes]) -> Iterator[Found]:
         yield member, contents
 
 
-def _key(image: Image, kernel: Kernel, root: Root, network: bool) -> str:
+def _key(image: Image, kernel: Kernel, root: Root, network: bool, scratch: bool) -> str:
     """Return the name of the guest's files; it stands for all that they are made of."""
     tool = [guest_disk.version(), guest_disk.OPTIONS] if root == "disk" else []
-    key = hashlib.sha256(repr([image.digest, kernel.release, root, network, *tool]).encode())
-    scripts = [guest_initramfs.INIT, guest_initramfs.DISK_ROOT]
-    modules = [*kernel.power_button, *kernel.disk, *(kernel.network if network else ())]
+    facts = [image.digest, kernel.release, root, network, scratch, *tool]
+    key = hashlib.sha256(repr(facts).encode())
+    scripts = [guest_initramfs.INIT, guest_initramfs.DISK_ROOT, guest_initramfs.SCRATCH]
+    modules = [*kernel.power_button, *kernel.disk]
+    modules += [*(kernel.network if network else ()), *(kernel.scratch if scratch else ())]
     for file in (*SOURCES, *scripts, *modules, guest_initramfs.busybox()):
         key.update(hashlib.sha256(file.read_bytes()).digest())
     return key.hexdigest()

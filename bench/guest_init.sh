@@ -68,6 +68,10 @@ if [ -e "$guest/disk-root" ]; then
     # shellcheck source=bench/guest_disk_root.sh
     . "$guest/disk-root" || exit # a kernel whose process 1 ends panics: the host sees it end
 fi
+if [ -e "$guest/scratch" ]; then
+    # shellcheck source=bench/guest_scratch.sh
+    . "$guest/scratch"
+fi
 $enter_root "$guest/entrypoint" "$@" <&3 >&3 2>&3 3>&- 4<&- &
 entrypoint=$!
 

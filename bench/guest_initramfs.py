@@ -25,6 +25,7 @@ from labrt.images.flattening import Found
 
 INIT = Path(__file__).with_name("guest_init.sh")
 DISK_ROOT = Path(__file__).with_name("guest_disk_root.sh")
+SCRATCH = Path(__file__).with_name("guest_scratch.sh")
 
 # What of a container's /dev the kernel's devtmpfs hasn't got.
 DEV_FOLDERS = ("pts", "shm")
@@ -48,12 +49,13 @@ def image_nodes(found: Iterable[Found]) -> dict[str, Node]:
 
 
 def guest_nodes(
-    kernel: Kernel, user: Account, disk: bool, network: bool = False
+    kernel: Kernel, user: Account, disk: bool, network: bool = False, scratch: bool = False
 ) -> dict[str, Node]:
     """Return what every guest has: process 1, its tools and its modules.
 
     Args:
         disk, network: whether its image is on a disk, and whether it has a network card.
+        scratch: whether it has a disk to write to.
 
     Raises:
         LabError: this host has no busybox.
@@ -61,6 +63,7 @@ def guest_nodes(
     folders = [".guest", ".guest/dev", "dev", "proc", "sys"]
     folders += ["disk", "writable", "root"] if disk else []
     found = {name: Node(FOLDER) for name in folders}
+    modules = list(dict.fromkeys((*kernel.power_button, *(kernel.scratch if scratch else ()))))
     found |= {
         ".guest/init": Node(PROGRAM, INIT.read_bytes()),
         ".guest/busybox": Node(PROGRAM, busybox().read_bytes()),
@@ -69,17 +72,25 @@ def guest_nodes(
         # The kernel opens the one for process 1, before anything is mounted; the shell the other.
         "dev/console": Node(stat.S_IFCHR | 0o600, rdev=(5, 1)),
         "dev/null": Node(stat.S_IFCHR | 0o666, rdev=(1, 3)),
-        **_modules(".guest/modules", kernel.power_button),
+        **_modules(".guest/modules", modules),
     }
     found |= {f".guest/dev/{name}": Node(FOLDER) for name in DEV_FOLDERS}
     for name, target in DEV_LINKS.items():
         found[f".guest/dev/{name}"] = Node(stat.S_IFLNK | 0o777, target.encode())
     if disk:
         found[".guest/disk-root"] = Node(PROGRAM, DISK_ROOT.read_bytes())
-        found |= _modules(".guest/disk-modules", kernel.disk)
+        before = (*modules, *(kernel.network if network else ()))
+        found |= _modules(".guest/disk-modules", _others(kernel.disk, before))
     if network:
-        found |= _modules(".guest/network-modules", kernel.network)
+        found |= _modules(".guest/network-modules", _others(kernel.network, modules))
+    if scratch:
+        found[".guest/scratch"] = Node(PROGRAM, SCRATCH.read_bytes())
     return found
+
+
+def _others(modules: Iterable[Path], loaded: Sequence[Path]) -> list[Path]:
+    """Return the modules that aren't loaded before: none is loaded twice."""
+    return [module for module in modules if module not in loaded]
 
 
 def _modules(folder: str, modules: Sequence[Path]) -> dict[str, Node]:

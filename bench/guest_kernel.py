@@ -26,7 +26,8 @@ from labrt.errors import LabError, errno_text
 POWER_BUTTON = ("button", "evdev")
 DISK = ("virtio_pci", "virtio_blk", "squashfs", "overlay")
 NETWORK = ("virtio_pci", "virtio_net")
-DEVICES = (POWER_BUTTON, DISK, NETWORK)
+SCRATCH = ("virtio_pci", "virtio_blk", "ext4")
+DEVICES = (POWER_BUTTON, DISK, NETWORK, SCRATCH)
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class Kernel:
     Attributes:
         path: a bzImage.
         release: what `uname -r` says in it.
-        power_button, disk, network: the modules to load for each, in order; a driver that is built
-            in needs none.
+        power_button, disk, network, scratch: the modules to load for each, in order; a driver that
+            is built in needs none.
         no_power_button: why a guest can't be asked to stop, or "" if it can.
         no_disk: why a guest's image can't be on a disk, or "" if it can.
         no_network: why a guest can't have a network card, or "" if it can.
+        no_scratch: why a guest can't write to a disk (`bench.scratch`), or "" if it can.
     """
 
     path: Path
@@ -51,6 +53,8 @@ class Kernel:
     no_disk: str = ""
     network: tuple[Path, ...] = ()
     no_network: str = ""
+    scratch: tuple[Path, ...] = ()
+    no_scratch: str = ""
 
 
 def find_kernel() -> Kernel:
@@ -158,8 +162,8 @@ def keep(tree: Path, folder: Path) -> None:
 def _kernel(path: Path, folders: Sequence[Path]) -> Kernel:
     version = release(path)  # first: it tells what can't be read, and the remedy
     modules = Modules(folders)
-    button, disk, network = (_drivers(modules, names) for names in DEVICES)
-    return Kernel(path, version, *button, *disk, *network)
+    button, disk, network, scratch = (_drivers(modules, names) for names in DEVICES)
+    return Kernel(path, version, *button, *disk, *network, *scratch)
 
 
 def _drivers(modules: Modules, names: Sequence[str]) -> tuple[tuple[Path, ...], str]:

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench import scratch
 from bench.guest import Guest
 from bench.leftover_vms import LARGE, disks_prefix
 from bench.subjects.base import InstanceFailed
@@ -201,9 +202,7 @@ class Hypervisor:
         """Return the disk at a path that QEMU's user can read: a hard link, or else a copy."""
         if self.owner[0] == os.geteuid():
             return disk
-        if self._disks is None:
-            self._disks = _make_folder(LARGE, disks_prefix())
-        target = self._disks / disk.name
+        target = self._disks_folder() / disk.name
         try:
             os.link(disk, target)  # its mode lets everybody read it who gets there
         except FileExistsError:
@@ -211,6 +210,31 @@ class Hypervisor:
         except OSError:  # EXDEV: another file system
             self._copy(disk, target)
         return target
+
+    def _disks_folder(self) -> Path:
+        """Return a folder for disks that QEMU's user can get to; made on first use."""
+        if self._disks is None:
+            self._disks = _make_folder(LARGE, disks_prefix())
+        return self._disks
+
+    def scratches(self) -> Path:
+        """Return a folder for disks that QEMU's user writes to, on the disk of LAB_HOME.
+
+        Raises:
+            LabError: there is none such.
+        """
+        if self.owner[0] == os.geteuid():
+            paths.make_passable(scratch.home())
+            return scratch.home()
+        folder = self._disks_folder()
+        if folder.stat().st_dev != paths.home().stat().st_dev:
+            raise LabError(
+                f"give a VM of {self.uri} a disk to write to",
+                f"QEMU runs as uid {self.owner[0]}, who can't get to {paths.home()}",
+                f"{LARGE} is on another file system, so its disk would be another than the others'",
+                f"set LAB_HOME to a folder on the file system of {LARGE}",
+            )
+        return folder
 
     def _copy(self, source: Path, target: Path) -> Path:
         if not target.exists():

@@ -47,23 +47,24 @@ def refusal() -> str | None:
     return None
 
 
-def options(rate: int | None, path: Path | None = None) -> dict[str, Any]:
+def options(rate: int | None, *where: Path) -> dict[str, Any]:
     """Return the limit as options of labrt, Docker and Podman: by name, none without a limit.
 
     Args:
-        path: what lies on the disk; default: LAB_HOME.
+        where: what lies on the disks; default: LAB_HOME.
     """
     if rate is None:
         return {}
-    named = [f"{disk(path or paths.home())}:{rate}"]
+    disks = dict.fromkeys(disk(path) for path in where or (paths.home(),))
+    named = [f"{each}:{rate}" for each in disks]
     return {"device_read_bps": named, "device_write_bps": named}
 
 
-def words(rate: int | None, path: Path | None = None) -> list[str]:
+def words(rate: int | None, *where: Path) -> list[str]:
     """Return the same as words of a command line."""
     return [
         f"--{name.replace('_', '-')}={each}"
-        for name, given in options(rate, path).items()
+        for name, given in options(rate, *where).items()
         for each in given
     ]
 

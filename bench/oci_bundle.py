@@ -138,7 +138,9 @@ def _mapping(mapping: IdMapping) -> Json:
 
 def _mount_entry(mount: Mount) -> Json:
     kind = "cgroup" if mount.type == "cgroup2" else mount.type
-    return {**vars(mount), "type": kind, "source": mount.source or kind}
+    also = ("rbind",) if kind == "bind" else ()
+    options = [*also, *mount.options]
+    return {**vars(mount), "type": kind, "source": mount.source or kind, "options": options}
 
 
 def _resources(limits: dict[str, str]) -> Json:

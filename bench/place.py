@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from bench import interrupts
+from bench import interrupts, scratch
 from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Observation, Unwritable
 from bench.plan import Plan, Planned
@@ -138,6 +138,8 @@ class Place:
             workload = self._workload(experiment, variant)
             if workload.network and (reason := subject.no_network()):
                 raise InstanceFailed(reason)
+            if reason := subject.lacks(workload):
+                raise InstanceFailed(reason)
             if workload not in prepared:
                 subject.prepare(workload)
                 prepared.add(workload)
@@ -204,6 +206,7 @@ def conditions(plan: Plan, subject: Subject, workload: Workload) -> dict[str, An
         "host": plan.host,
         "machine": "host",
         "seed": plan.seed,
+        **scratch.conditions(workload.scratch, subject.kind),
     }
 
 

@@ -1,9 +1,10 @@
 """The lab's virtual machine, said twice: as a libvirt domain and as QEMU arguments.
 
 The same under KVM and under TCG (software emulation). Nothing that the guest doesn't use: no
-graphics, USB or balloon, a disk only where it has something on one, a network card only where it
-is asked for. Two serial ports: the kernel's console (evidence when a boot fails) and the entry
-point's standard input and output (the marks). What may differ besides is in bench/vm_setup.py.
+graphics, USB or balloon, a disk only where it has something on one or writes to it, a network card
+only where it is asked for. Two serial ports: the kernel's console (evidence when a boot fails) and
+the entry point's standard input and output (the marks). What may differ besides is in
+bench/vm_setup.py.
 
 https://libvirt.org/formatdomain.html, qemu(1).
 """
@@ -21,6 +22,7 @@ from xml.sax.saxutils import escape
 
 from bench import vm_setup
 from bench.bridge_port import Port
+from bench.scratch import SERIAL
 from bench.vm_setup import Setup
 from labrt.errors import LabError
 
@@ -54,6 +56,7 @@ class Machine:
         command: replaces the image's Cmd; see `command_line`.
         boot_disk: what the machine boots from if no kernel is handed to it.
         tap: the host's end of its network card; None: it has no card.
+        scratch: a disk that it may write to (`bench.scratch`).
     """
 
     name: str
@@ -70,6 +73,7 @@ class Machine:
     setup: Setup = Setup()
     io: int | None = None
     tap: Port | None = None
+    scratch: Path | None = None
 
 
 def command_line(setup: Setup, command: tuple[str, ...], tap: Port | None = None) -> str:
@@ -142,6 +146,7 @@ def domain_xml(machine: Machine) -> str:
 {_disk_xml(machine.disk, "vda", rate=machine.io)}\
 {_disk_xml(machine.boot_disk, "vdb", "<boot order='1'/>")}\
 {_card_xml(machine.tap)}\
+{_scratch_xml(machine.scratch, machine.io)}\
 {"" if machine.setup.extras else NO_EXTRAS}\
     <serial type='unix'><source mode='connect' path='{_text(machine.console)}'/></serial>
     <serial type='unix'><source mode='connect' path='{_text(machine.stdio)}'/></serial>
@@ -189,6 +194,21 @@ def _disk_xml(disk: Path | None, name: str, boot: str = "", rate: int | None = N
 """
 
 
+def _scratch_xml(scratch: Path | None, rate: int | None) -> str:
+    """cache=none: what the guest writes isn't kept in the host's RAM besides. io=native: without a
+    thread of QEMU's for each request; its file has all its room, so no request waits (qemu(1))."""
+    if scratch is None:
+        return ""
+    return f"""\
+    <disk type='file'>
+      <driver name='qemu' type='raw' cache='none' io='native'/>
+      <source file='{_text(scratch)}'/>
+      <target dev='vdc' bus='virtio'/>
+      <serial>{SERIAL}</serial>
+{_throttle_xml(rate)}    </disk>
+"""
+
+
 def _throttle_xml(rate: int | None) -> str:
     if rate is None:
         return ""
@@ -213,7 +233,7 @@ def _card_xml(tap: Port | None) -> str:
 
 def arguments(machine: Machine) -> list[str]:
     """Return a QEMU command for the same machine in the default setup, started without libvirt."""
-    assert machine.setup == Setup(), "the others are libvirt's alone"
+    assert machine.setup == Setup() and not machine.scratch, "the others are libvirt's alone"
     return [
         binary(),
         *("-name", machine.name),

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,27 @@ def unavailable() -> str | None:
     if shutil.which(COMPILER[0]) is None:
         return "no C compiler; run ./lab setup (Debian packages gcc and libc6-dev)"
     return None
+
+
+def kept(name: str, fill: Callable[[Path], None]) -> Image:
+    """Return the image of a name; where there is none, it is built.
+
+    Args:
+        fill: writes into a folder what the build takes, the Containerfile included.
+
+    Raises:
+        LabError: it can't be built.
+    """
+    from labrt.building import bases
+    from labrt.building.builder import Wish, build
+
+    try:
+        return store.resolve(name)
+    except LabError:
+        bases.ensure("busybox")
+    with tempfile.TemporaryDirectory(prefix=f"lab-{name.partition(':')[0]}-") as folder:
+        fill(Path(folder))
+        return build(Wish(Path(folder), name))
 
 
 @dataclass(frozen=True)
@@ -48,11 +70,7 @@ class StaticImage:
         Raises:
             LabError: no compiler, or it fails; no image busybox.
         """
-        name = f"{self.source.stem}:{self._tag()}"
-        try:
-            return store.resolve(name)
-        except LabError:
-            return self._build(name)
+        return kept(f"{self.source.stem}:{self._tag()}", self._fill)
 
     def _tag(self) -> str:
         if reason := unavailable():
@@ -61,16 +79,9 @@ class StaticImage:
         parts = [*(file.read_bytes() for file in [*self.files, self.containerfile]), told]
         return hashlib.sha256(b"\0".join([*parts, repr(COMPILER).encode()])).hexdigest()[:12]
 
-    def _build(self, name: str) -> Image:
-        from labrt.building import bases
-        from labrt.building.builder import Wish, build
-
-        bases.ensure("busybox")
-        with tempfile.TemporaryDirectory(prefix=f"lab-{self.source.stem}-") as folder:
-            context = Path(folder)
-            shutil.copy(self.containerfile, context)
-            self.compile(context / self.source.stem)
-            return build(Wish(context, name))
+    def _fill(self, context: Path) -> None:
+        shutil.copy(self.containerfile, context)
+        self.compile(context / self.source.stem)
 
     def compile(self, program: Path) -> None:
         """Write the program.

@@ -45,7 +45,7 @@ FLOOR = 0.05
 
 # What must be equal before two numbers may stand side by side.
 # ("place": which of several hosts that are alike filled up, as its ramp and no other's.)
-FAIR = ("digest", "cpus", "memory", "workload", "accelerator", "host", "place")
+FAIR = ("digest", "cpus", "memory", "scratch", "workload", "accelerator", "host", "place")
 # What must be equal, besides, where one subject is compared with itself at another time.
 # ("through": a worker of a fleet, which waits between two trials, as a bench alone doesn't.)
 SAME_SUBJECT = ("machine", "posture", "through")

@@ -45,7 +45,8 @@ def _refusals(
             f"this host has {here}",
             remedy="ask for fewer with --cpus",
         )
+    scratch = all(each.scratch for each in experiments)
     for subject in subjects if variant.io else ():
-        if reason := subject.no_io_limit():
+        if reason := subject.no_io_limit(scratch):
             remedy = "leave it out with --subjects, or --io away"
             yield LabError(f"limit the I/O of {subject.name}", reason, UNLIMITED, remedy)

@@ -3,11 +3,11 @@
 # The packages of the distribution: the smallest set that gives QEMU and libvirt's QEMU driver, what
 # compiles libvirt's Python binding (it has no wheel), what base images and guests' disks are made
 # with, what containers need of the host: nft, newuidmap, pasta, libseccomp; ip for what a lesson does
-# by hand; and what draws the book.
+# by hand; what draws the book; and what the bench has do its work on disks.
 
 apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config gcc libc6-dev
     busybox-static mmdebstrap debian-archive-keyring squashfs-tools-ng nftables uidmap passt iproute2
-    libseccomp2 graphviz)
+    libseccomp2 graphviz fio e2fsprogs)
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
     skopeo umoci buildah # read our images, and make images that we run
@@ -18,13 +18,13 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     chromium) # opens the report
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
-    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt iproute libseccomp graphviz kmod file
-    ShellCheck chromium)
+    python3-devel busybox squashfs-tools-ng nftables shadow-utils passt iproute libseccomp graphviz fio
+    e2fsprogs kmod file ShellCheck chromium)
 pacman_packages=(qemu-system-x86 libvirt pkgconf gcc python busybox squashfs-tools-ng nftables shadow passt
-    iproute2 libseccomp graphviz kmod file shellcheck chromium)
+    iproute2 libseccomp graphviz fio e2fsprogs kmod file shellcheck chromium)
 zypper_packages=(qemu-x86 libvirt-daemon-driver-qemu libvirt-devel pkg-config gcc python311-devel
-    busybox-static squashfs-tools-ng nftables shadow passt iproute2 libseccomp2 graphviz kmod file
-    ShellCheck chromium)
+    busybox-static squashfs-tools-ng nftables shadow passt iproute2 libseccomp2 graphviz fio
+    e2fsprogs kmod file ShellCheck chromium)
 
 # Print the distribution's families, nearest first: "ubuntu debian", "fedora", "arch", …
 families() (

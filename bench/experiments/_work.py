@@ -36,7 +36,7 @@ class WorkExperiment(Experiment):
 
     Class attributes:
         parts: their names.
-        metric, unit: what is recorded of each part, see `value`.
+        metric, unit: what is recorded of each part, see `value`, unless `quantity` says otherwise.
     """
 
     repeats: ClassVar = True

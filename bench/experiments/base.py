@@ -349,6 +349,7 @@ class Experiment(ABC):
         limits: what its numbers can't tell, for the report.
         repeats: True: run in rounds of randomised, interleaved trials; False: one trial per
             subject (a ramp repeats by itself).
+        scratch: bytes that each of its instances gets to write in (`bench.scratch`), or None.
         parallels: its instances may start, or stop, in parallel: `--parallel` varies it.
         fleet: over several hosts it fills all of them at once, instead of being done by each.
     """
@@ -359,6 +360,7 @@ class Experiment(ABC):
     method: ClassVar[str]
     limits: ClassVar[str]
     repeats: ClassVar[bool]
+    scratch: ClassVar[int | None] = None
     parallels: ClassVar[bool] = False
     fleet: ClassVar[bool] = False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.births import Births
 from bench.client import Client
 from bench.marks import INIT, READY, MarkReader
+from bench.scratch import NONE, Scratch
 from bench.subjects.base import Instance, InstanceFailed, Stamps
 
 
@@ -20,9 +21,14 @@ class CalledInstance(Instance):
     """One instance. T0 is the moment before its command is started."""
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        scratch: Scratch = NONE,
     ) -> None:
         self.name = name
+        self._scratch = scratch
         self._births = Births()
         ours, theirs = os.pipe()
         self._marks = MarkReader(ours)
@@ -69,9 +75,10 @@ class CalledInstance(Instance):
         """
 
     def _let_go(self) -> None:
-        """Close what this process holds of it. May be called again."""
+        """Give back what this process holds for it, once it has ended. May be called again."""
         self._births.close()
         self._marks.close()
+        self._scratch.remove()
 
 
 def first(pids: Iterable[int]) -> int:

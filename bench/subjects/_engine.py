@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from bench.engine import Engine, mark
+from bench.scratch import Scratch
 from bench.subjects._called import CalledInstance
 from bench.subjects.base import InstanceFailed, Workload
 from labrt.errors import LabError
@@ -23,8 +24,14 @@ class EngineInstance(CalledInstance):
     """One container, called after its instance."""
 
     def __init__(
-        self, name: str, engine: Engine, workload: Workload, image: str, options: Sequence[str]
+        self,
+        engine: Engine,
+        workload: Workload,
+        image: str,
+        options: Sequence[str],
+        scratch: Scratch,
     ) -> None:
+        name = scratch.name
         self._engine = engine
         self._removed = False
         super().__init__(
@@ -40,9 +47,11 @@ class EngineInstance(CalledInstance):
                 "--network=none",
                 "--pull=never",
                 *options,
+                *scratch.words,
                 image,
                 *workload.command,
             ],
+            scratch=scratch,
         )
 
     def _ask_to_stop(self, timeout: float) -> None:

@@ -19,6 +19,7 @@ from bench import bridge_hook, bridge_port, io_limit, oci_bundle, oci_cgroups, o
 from bench.bridge_port import Port
 from bench.client import ended
 from bench.oci_runtime import Runtime
+from bench.scratch import Scratch
 from bench.subjects._called import CalledInstance
 from bench.subjects.base import Instance, InstanceFailed, Reach, Subject, Workload
 from bench.subjects.labrt import VETH
@@ -64,7 +65,8 @@ def remove_leftovers(runtime: Runtime) -> list[str]:
 class OciInstance(CalledInstance):
     """One container. Its bundle is written before the clock starts."""
 
-    def __init__(self, name: str, runtime: Runtime, spec: Spec, network: bool) -> None:
+    def __init__(self, runtime: Runtime, spec: Spec, scratch: Scratch, network: bool) -> None:
+        name = scratch.name
         self._runtime = runtime
         self._bundle = folder(runtime, name)
         self._cgroup = Cgroup(oci_bundle.cgroup_name(spec))
@@ -82,6 +84,7 @@ class OciInstance(CalledInstance):
                 name,
                 ["unshare", "--mount", "busybox", "sh", "-c", MOUNT, "mount", options, target]
                 + runtime.starting(self._bundle),
+                scratch=scratch,
             )
         except FileExistsError:
             raise InstanceFailed(f"start {name}: there is one of this name") from None
@@ -177,14 +180,19 @@ class Oci(Subject):
         cgroups.refusal(limits(workload))  # asked once, before starts at once would all ask
 
     def start(self, workload: Workload, name: str) -> Instance:
+        scratch = Scratch.mapped(name, workload.scratch)
+        with scratch.made():
+            spec = replace(self._spec(workload, scratch), cgroup=f"{top()}/{name}")
+            return OciInstance(self.runtime, spec, scratch, workload.network)
+
+    def _spec(self, workload: Workload, scratch: Scratch) -> Spec:
         try:
             sizes = {"memory": workload.memory, "cpus": workload.cpus}
-            wishes = given(hostname=name, **sizes, **io_limit.options(workload.io))
-            spec = declare(store.resolve(workload.image), workload.command, wishes)
+            more = {"volume": scratch.volumes, **io_limit.options(workload.io)}
+            wishes = given(hostname=scratch.name, **sizes, **more)
+            return declare(store.resolve(workload.image), workload.command, wishes)
         except LabError as error:
             raise InstanceFailed(str(error)) from error
-        spec = replace(spec, cgroup=f"{top()}/{name}")
-        return OciInstance(name, self.runtime, spec, workload.network)
 
     def close(self) -> None:
         """Nothing is shared between instances."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench import oci_bundle, oci_cgroups
+from bench.scratch import Scratch
 from bench.subjects._called import CalledInstance, first
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
 from bench.subjects.process import limits
@@ -51,7 +52,11 @@ def remove_leftovers(tool: str) -> list[str]:
 class SandboxInstance(CalledInstance):
     """One container and the tool that waits for it."""
 
-    def __init__(self, tool: str, name: str, workload: Workload, spec: Spec, bundle: Path) -> None:
+    def __init__(
+        self, tool: str, workload: Workload, spec: Spec, bundle: Path, scratch: Scratch
+    ) -> None:
+        name = scratch.name
+        self._scratch = scratch
         self._tool = tool
         self._bundle = bundle
         self._limits = limits(workload)
@@ -61,7 +66,8 @@ class SandboxInstance(CalledInstance):
         doors = map(str, oci_cgroups.doors(self._cgroup))
         shell = ["busybox", "sh", "-c", BECOME, "become", options, target, *doors]
         try:
-            super().__init__(name, ["unshare", "--mount", *shell, "--", *self.command(spec)])
+            words = ["unshare", "--mount", *shell, "--", *self.command(spec)]
+            super().__init__(name, words, scratch=scratch)
         except BaseException as error:
             self._remove()
             if isinstance(error, LabError):
@@ -144,6 +150,15 @@ class Sandbox(Subject):
         layers.unpacked(store.resolve(workload.image))
 
     def start(self, workload: Workload, name: str) -> Instance:
+        scratch = self._scratch(workload, name)
+        with scratch.made():
+            return self._started(workload, name, scratch)
+
+    def _scratch(self, workload: Workload, name: str) -> Scratch:
+        """Return the instance's scratch, of the container's root."""
+        return Scratch.mapped(name, workload.scratch)
+
+    def _started(self, workload: Workload, name: str, scratch: Scratch) -> SandboxInstance:
         bundle = paths.run_dir() / f"{self.tool}-{name}"
         try:
             wishes = given(memory=str(workload.memory), cpus=workload.cpus, hostname=name)
@@ -154,7 +169,7 @@ class Sandbox(Subject):
             raise InstanceFailed(f"start {name}: there is one of this name") from None
         except (LabError, OSError) as error:
             raise InstanceFailed(str(error)) from error
-        return self.instance(self.tool, name, workload, spec, bundle)
+        return self.instance(self.tool, workload, spec, bundle, scratch)
 
     def close(self) -> None:
         """Nothing is shared between instances."""

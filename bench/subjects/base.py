@@ -31,6 +31,7 @@ class Workload:
         cpus: CPUs it may use (1.0 = one vCPU = cpu.max "100000 100000").
         memory: bytes (memory.max; guest RAM).
         io: bytes/s that it may read from its disk, and as many to write; None: no limit.
+        scratch: bytes that it gets on the host's disk to write in (`bench.scratch`); None: nothing.
         name: which workload of the image: "ready" = its entry point (ready mark, then wait).
         command: replaces the image's Cmd; what `bench.qemu.command_line` carries. Empty: its own.
         network: whether it must be reached by others over IPv4, as `Instance.reach` tells.
@@ -41,6 +42,7 @@ class Workload:
     cpus: float = 1.0
     memory: int = 256 * 1024 * 1024
     io: int | None = None
+    scratch: int | None = None
     name: str = "ready"
     command: tuple[str, ...] = ()
     network: bool = False
@@ -161,8 +163,17 @@ class Subject(ABC):
     def unavailable(self) -> str | None:
         """Return why it can't run here, with the remedy, or None if it can. Starts nothing."""
 
-    def no_io_limit(self) -> str | None:
-        """Return why it can't limit an instance's disk I/O here, or None if it can."""
+    def lacks(self, workload: Workload) -> str | None:
+        """Return what this workload wants that it hasn't got here, with the remedy, or None if it
+        can run it. Starts nothing. Default: nothing is missing."""
+        return None
+
+    def no_io_limit(self, scratch: bool = False) -> str | None:
+        """Return why it can't limit an instance's disk I/O here, or None if it can.
+
+        Args:
+            scratch: the instances have one.
+        """
         return io_limit.refusal()
 
     def no_network(self) -> str | None:

@@ -6,9 +6,12 @@ Man page: bwrap(1).
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
+from bench.scratch import Scratch
 from bench.subjects._sandbox import Sandbox, SandboxInstance
+from bench.subjects.base import Workload
 from labrt.spec import Spec
 
 
@@ -19,6 +22,7 @@ class BubblewrapInstance(SandboxInstance):
             *("bwrap", "--unshare-all", "--as-pid-1", "--uid", "0", "--gid", "0"),
             *("--cap-drop", "ALL", "--new-session", "--hostname", spec.hostname),
             *("--bind", str(self._bundle / "rootfs"), "/", "--proc", "/proc", "--dev", "/dev"),
+            *(word for each in self._scratch.volumes for word in ("--bind", *each.split(":"))),
             *("--chdir", spec.process.cwd, "--clearenv", *variables, "--", *spec.process.args),
         ]
 
@@ -38,3 +42,6 @@ class Bubblewrap(Sandbox):
         "filter, no masks in /proc, a /dev of eight devices"
     )
     instance: ClassVar = BubblewrapInstance
+
+    def _scratch(self, workload: Workload, name: str) -> Scratch:
+        return Scratch(name, workload.scratch, os.geteuid())

@@ -1,8 +1,9 @@
 """A container of a Docker daemon that runs already (DOCKER_HOST, or the usual socket).
 
 `docker run` stays attached until the ready mark has come over it; then it is ended, and the
-container runs on as after `docker run --detach`. What the host has because of it is the container's
-processes and their shim, which the daemon starts in a cgroup of the daemon's.
+container runs on as after `docker run --detach`. Of a container that works it stays, for more marks
+will come over it. What the host has because of it is the container's processes and their shim,
+which the daemon starts in a cgroup of the daemon's.
 
 The image is loaded under a name of the lab's own, and removed again. Host side.
 """
@@ -13,11 +14,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bench import io_limit
 from bench.engine import LABEL, Engine
+from bench.scratch import Scratch
 from bench.subjects._engine import EngineInstance
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
 from labrt import paths
@@ -64,8 +67,15 @@ class DockerInstance(EngineInstance):
 
     _pid = 0  # of its first process
 
+    def __init__(
+        self, workload: Workload, image: str, options: Sequence[str], scratch: Scratch
+    ) -> None:
+        self._works = workload.name != Workload.name
+        super().__init__(ENGINE, workload, image, options, scratch)
+
     def _look(self, timeout: float) -> int:
-        self._client.kill()
+        if not self._works:
+            self._client.kill()
         try:
             told = self._engine.call("inspect", "--format={{.State.Pid}}", self.name)
         except LabError as error:
@@ -155,19 +165,20 @@ class Docker(Subject):
         self._kept = "config and layers" if loaded["Id"] == config else "layers, by their diff ids"
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return DockerInstance(
-            name, ENGINE, workload, self._images[workload.digest], self._limits(workload)
-        )
+        scratch = Scratch(name, workload.scratch)
+        with scratch.made():
+            image, limits = self._images[workload.digest], self._limits(workload)
+            return DockerInstance(workload, image, limits, scratch)
 
     def _limits(self, workload: Workload) -> list[str]:
-        """Its containers lie where the daemon keeps them."""
         if workload.io is None:
             return []
-        return io_limit.words(workload.io, Path(_info()["DockerRootDir"]))
+        return io_limit.words(workload.io, *_places(workload.scratch is not None))
 
-    def no_io_limit(self) -> str | None:
+    def no_io_limit(self, scratch: bool = False) -> str | None:
         try:
-            io_limit.disk(Path(_info()["DockerRootDir"]))
+            for place in _places(scratch):
+                io_limit.disk(place)
         except LabError as error:
             return str(error)
         return None
@@ -177,6 +188,11 @@ class Docker(Subject):
         while self._images:
             ENGINE.remove_image(self._images.popitem()[1])
         noted().unlink(missing_ok=True)
+
+
+def _places(scratch: bool) -> list[Path]:
+    """Return where a container's files lie: where the daemon keeps it, and where its scratch is."""
+    return [Path(_info()["DockerRootDir"]), *([paths.home()] if scratch else [])]
 
 
 def _load(image: str, name: str) -> None:

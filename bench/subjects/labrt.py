@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from bench import bridge_port, io_limit
 from bench.marks import INIT, READY, MarkReader
+from bench.scratch import Scratch
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from bench.subjects.process import limits
 from labrt import cgroups, networks
@@ -44,10 +45,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class LabrtInstance(Instance):
     """One container."""
 
-    def __init__(self, name: str, workload: Workload, **options: Any) -> None:
-        self.name = name
+    def __init__(self, workload: Workload, scratch: Scratch, **options: Any) -> None:
+        self.name = name = scratch.name
+        self._scratch = scratch
         limits = {"memory": str(workload.memory), "cpus": workload.cpus}
-        wishes = {"hostname": name, **limits, **options}
+        wishes = {"hostname": name, "volume": scratch.volumes, **limits, **options}
         self.stamps = Stamps(t0=time.monotonic_ns())
         ours, theirs = os.pipe()
         self._marks = MarkReader(ours)
@@ -89,6 +91,7 @@ class LabrtInstance(Instance):
     def destroy(self) -> None:
         self._container.close()
         self._marks.close()
+        self._scratch.remove()
 
     def pids(self) -> list[int]:
         cgroup = self._container.cgroup
@@ -162,7 +165,9 @@ class Labrt(Subject):
 
     def start(self, workload: Workload, name: str) -> Instance:
         bridge = {"network": networks.DEFAULT} if workload.network else {}
-        return LabrtInstance(name, workload, **{**bridge, **self.options})
+        scratch = Scratch.mapped(name, workload.scratch)
+        with scratch.made():
+            return LabrtInstance(workload, scratch, **{**bridge, **self.options})
 
     def close(self) -> None:
         """The launcher is the process's own and ends with it."""

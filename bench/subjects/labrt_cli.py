@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench import bridge_port, io_limit
+from bench.scratch import Scratch
 from bench.subjects._called import CalledInstance, first
 from bench.subjects.base import Instance, InstanceFailed, Reach, Subject, Workload
 from bench.subjects.labrt import reach_of
@@ -26,9 +27,10 @@ ROOT = Path(__file__).parent.parent.parent
 class LabrtCliInstance(CalledInstance):
     """One container and the command that waits for it."""
 
-    def __init__(self, name: str, workload: Workload) -> None:
+    def __init__(self, workload: Workload, scratch: Scratch) -> None:
         self._cgroup: Cgroup | None = None
         self._id = ""
+        name = scratch.name
         options = [
             f"--memory={workload.memory}",
             f"--cpus={workload.cpus:g}",
@@ -36,6 +38,7 @@ class LabrtCliInstance(CalledInstance):
             f"--hostname={name}",
             *(("--network=bridge",) if workload.network else ()),
             *io_limit.words(workload.io),
+            *scratch.words,
         ]
         super().__init__(
             name,
@@ -46,6 +49,7 @@ class LabrtCliInstance(CalledInstance):
                 *workload.command,
             ],
             {**os.environ, "PYTHONPATH": str(ROOT)},
+            scratch,
         )
 
     def _look(self, timeout: float) -> int:
@@ -106,7 +110,9 @@ class LabrtCli(Subject):
         layers.unpacked(store.resolve(workload.image))
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return LabrtCliInstance(name, workload)
+        scratch = Scratch.mapped(name, workload.scratch)
+        with scratch.made():
+            return LabrtCliInstance(workload, scratch)
 
     def close(self) -> None:
         """A command that was killed leaves the lab's own cgroup."""

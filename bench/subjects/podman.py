@@ -23,6 +23,7 @@ from bench import io_limit, oci_cgroups
 from bench.client import ended
 from bench.engine import Engine
 from bench.oci_runtime import Runtime, crun, runc
+from bench.scratch import Scratch
 from bench.subjects._called import first
 from bench.subjects._engine import EngineInstance
 from bench.subjects.base import Instance, InstanceFailed, Subject, Workload
@@ -96,12 +97,14 @@ def unmount() -> None:
 class PodmanInstance(EngineInstance):
     """One container and its monitor."""
 
-    def __init__(self, name: str, workload: Workload, image: str, options: Sequence[str]) -> None:
-        self._cgroup = Cgroup(oci_cgroups.name(name))
+    def __init__(
+        self, workload: Workload, image: str, options: Sequence[str], scratch: Scratch
+    ) -> None:
+        self._cgroup = Cgroup(oci_cgroups.name(scratch.name))
         self._first = self._conmon = -1  # pidfds
         self._monitor = 0  # conmon's pid
         placed = (*options, f"--cgroup-parent=/{self._cgroup.name}")
-        super().__init__(name, engine(), workload, image, placed)
+        super().__init__(engine(), workload, image, placed, scratch)
 
     def _look(self, timeout: float) -> int:
         if self._client.wait(timeout) is None:
@@ -208,7 +211,9 @@ class Podman(Subject):
             *_ulimits(),
             *io_limit.words(workload.io),
         )
-        return PodmanInstance(name, workload, self._images[workload.digest], options)
+        scratch = Scratch(name, workload.scratch)
+        with scratch.made():
+            return PodmanInstance(workload, self._images[workload.digest], options, scratch)
 
     def close(self) -> None:
         """Let go of the storage, which is kept for the next run."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from bench import io_limit
 from bench.marks import INIT, READY, MarkReader
+from bench.scratch import Scratch
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from labrt import cgroups
 from labrt.cgroups import Cgroup, layout, top
@@ -30,6 +31,7 @@ LOOPBACK = "127.0.0.1"
 # A process must be in its cgroup before it runs the image's program: memory that it takes earlier
 # stays charged to the cgroup that it came from. So a shell moves itself ("0" is the writer's own
 # id) and then becomes the program.
+ENTER = 'cd "$1" || exit 125; shift; '  # its working directory
 JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 
 
@@ -66,8 +68,9 @@ class Program:
 class ProcessInstance(Instance):
     """One process in a session and a cgroup of its own."""
 
-    def __init__(self, name: str, workload: Workload, program: Program) -> None:
-        self.name = name
+    def __init__(self, workload: Workload, program: Program, scratch: Scratch) -> None:
+        self.name = name = scratch.name
+        self._scratch = scratch
         self.stamps = Stamps(t0=time.monotonic_ns())
         self._pidfd = -1
         self._reaped = True  # there is nothing to reap yet
@@ -88,9 +91,12 @@ class ProcessInstance(Instance):
 
     def _spawn(self, program: Program, output: int) -> None:
         """posix_spawn(3) returns once the child has called execve(2)."""
+        script, words = JOIN, [*_doors(self._cgroup), "--", *program.command]
+        if self._scratch.size:
+            script, words = ENTER + JOIN, [str(self._scratch.folder), *words]
         pid = os.posix_spawn(
             program.shell,
-            [program.shell, "-c", JOIN, "join", *_doors(self._cgroup), "--", *program.command],
+            [program.shell, "-c", script, "join", *words],
             {"PATH": str(Path(program.command[0]).parent)},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -140,6 +146,7 @@ class ProcessInstance(Instance):
         self._cgroup.kill()  # what the program left behind
         self._cgroup.remove()
         self._marks.close()
+        self._scratch.remove()
 
     def pids(self) -> list[int]:
         return self._cgroup.processes()
@@ -184,7 +191,10 @@ class Process(Subject):
         self._programs[workload.digest, workload.command] = program
 
     def start(self, workload: Workload, name: str) -> Instance:
-        return ProcessInstance(name, workload, self._programs[workload.digest, workload.command])
+        scratch = Scratch(name, workload.scratch, os.geteuid())
+        with scratch.made():
+            program = self._programs[workload.digest, workload.command]
+            return ProcessInstance(workload, program, scratch)
 
     def close(self) -> None:
         """Remove the lab's own cgroup, where nothing else is in it."""

@@ -40,6 +40,7 @@ class NspawnInstance(SandboxInstance):
             *(TOOL, "--quiet", "--settings=no", "--register=no", "--keep-unit", "--console=pipe"),
             *("--link-journal=no", "--resolv-conf=off", "--timezone=off", "--private-network"),
             *(f"--private-users={ROOT_ID_BASE}:{ROOT_ID_COUNT}", "--private-users-ownership=off"),
+            *(f"--bind={volume}" for volume in self._scratch.volumes),
             *(f"--machine={spec.hostname}", f"--directory={self._bundle / 'rootfs'}"),
             *(f"--chdir={spec.process.cwd}", *variables, "--", *spec.process.args),
         ]

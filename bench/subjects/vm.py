@@ -25,6 +25,7 @@ from bench import (
     guest_package,
     hypervisor,
     qemu,
+    scratch,
     tap,
     vm_setup,
 )
@@ -76,6 +77,7 @@ class VmInstance(Instance):
         self._cgroup: Cgroup | None = None
         self._tap: Port | None = None
         self._pid = 0
+        self._scratch: Path | None = None
         self._folder = host.make_folder(name)
         try:
             self._start(workload, verdict)
@@ -97,6 +99,10 @@ class VmInstance(Instance):
         if workload.network:
             self._tap = tap.make(self.name)
         staged = self._host.stage(self._guest)
+        if workload.scratch:
+            file = self._host.scratches() / self.name
+            scratch.make_disk(file, workload.scratch, self._host.owner)
+            self._scratch = file
         self.xml = qemu.domain_xml(
             Machine(
                 name=self.name,
@@ -113,6 +119,7 @@ class VmInstance(Instance):
                 setup=self._setup,
                 io=workload.io,
                 tap=self._tap,
+                scratch=self._scratch,
             )
         )
         with born_in(self._cgroup):
@@ -161,6 +168,8 @@ class VmInstance(Instance):
         if self._cgroup is not None:
             self._cgroup.kill()
             self._cgroup.remove()
+        if self._scratch is not None:
+            scratch.remove_disk(self._scratch)
         if self._folder.exists():
             remove_tree(self._folder)
 
@@ -224,8 +233,21 @@ class Vm(Subject):
             return str(error)
         return hypervisor.no_libvirt()
 
-    def no_io_limit(self) -> str | None:
-        if self.setup.root == "disk":
+    def lacks(self, workload: Workload) -> str | None:
+        if workload.scratch is None:
+            return None
+        if self.setup.machine == "microvm":
+            return "its machine has no PCI, which the guest finds its disks by; measure vm"
+        if reason := scratch.no_file_system():
+            return reason
+        try:
+            guest.check(self.setup.root, scratch=True)
+        except LabError as error:
+            return str(error)
+        return None
+
+    def no_io_limit(self, scratch: bool = False) -> str | None:
+        if scratch or self.setup.root == "disk":
             return None
         return "its guest has the image in RAM and no disk; vm-disk has one"
 
@@ -262,6 +284,9 @@ class Vm(Subject):
         if workload.network:
             bridge_port.remove_leftovers()
         self._stage(workload)
+        if workload.scratch:
+            assert self._host is not None, "just opened"
+            self._host.scratches()  # or there is no place for them
 
     def _stage(self, workload: Workload) -> None:
         self.open()
@@ -270,16 +295,24 @@ class Vm(Subject):
 
     def _guest(self, workload: Workload) -> Guest:
         """Return what boots, built on first use."""
-        key = (workload.digest, workload.command, workload.network, self.setup)
+        key = self._key(workload)
         if key not in self._guests:
             built = guest.build(
-                store.resolve(workload.image), root=self.setup.root, network=workload.network
+                store.resolve(workload.image),
+                root=self.setup.root,
+                network=workload.network,
+                scratch=workload.scratch is not None,
             )
             if self.setup.boot == "loader":
                 words = qemu.command_line(self.setup, workload.command)
                 built = replace(built, boot_disk=boot_disk.build(built, words))
             self._guests[key] = built
         return self._guests[key]
+
+    def _key(self, workload: Workload) -> tuple[Any, ...]:
+        """Return what guests differ in."""
+        has = workload.network, workload.scratch is not None
+        return workload.digest, workload.command, has, self.setup
 
     def open(self) -> None:
         """Connect to libvirt."""
@@ -291,8 +324,7 @@ class Vm(Subject):
         return guest_package.pack(guest.build(image, root=self.setup.root), name)
 
     def unpack(self, packed: Image, workload: Workload) -> None:
-        key = (workload.digest, workload.command, workload.network, self.setup)
-        self._guests[key] = guest_package.unpack(packed, workload.digest)
+        self._guests[self._key(workload)] = guest_package.unpack(packed, workload.digest)
         self._stage(workload)
 
     def contents(self, packed: Image) -> dict[str, int]:

@@ -27,6 +27,7 @@ ORDER = (
     "cpu",
     "bandwidth",
     "latency",
+    "disk",
     "network",
     "ladder",
     "limits",

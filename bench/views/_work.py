@@ -10,6 +10,8 @@ from bench.tables import Table
 from bench.views.base import Picture, Rows, View, measured
 
 BASE = "process"  # what all others are compared with
+ACROSS = 2  # panels beside each other
+LINES = 12  # subjects above each other that fit into the height of a slide
 
 
 def view(name: str, title: str, caption: str) -> View:
@@ -23,9 +25,13 @@ def view(name: str, title: str, caption: str) -> View:
     def panels(band: Any, rows: Rows) -> None:
         draw(band, rows, f"{title} (logarithmic)")
 
-    return View(
-        lambda rows: table(rows, title), pictures={name: Picture(panels, measured(), caption)}
-    )
+    picture = Picture(panels, measured(), caption, height)
+    return View(lambda rows: table(rows, title), pictures={name: picture})
+
+
+def height(rows: Rows) -> float:
+    """Return how many slides high a picture must be for its lines not to meet."""
+    return _down(rows) * len(statistics.subjects(rows)) / LINES
 
 
 def parts(rows: Rows) -> list[tuple[str, str]]:
@@ -82,9 +88,8 @@ def _disagreement(rows: Rows, phase: str) -> list[str]:
 
 def draw(band: Any, rows: Rows, title: str) -> None:
     """One panel per part: each subject's median with its interval, and all samples."""
-    found = [part for part in parts(rows) if statistics.ok(statistics.select(rows, phase=part[0]))]
-    across = 1 if len(found) == 1 else 2
-    panels = band.subplots(-(-len(found) // across), across, sharey=True, squeeze=False)
+    found = _drawn(rows)
+    panels = band.subplots(_down(rows), min(len(found), ACROSS), sharey=True, squeeze=False)
     names = statistics.subjects(rows)
     for axes, (phase, metric) in zip(panels.flat, found, strict=False):
         _panel(axes, rows, phase, metric)
@@ -93,6 +98,16 @@ def draw(band: Any, rows: Rows, title: str) -> None:
     panels[0][0].set_yticks(range(len(names)), [statistics.title(rows, name) for name in names])
     panels[0][0].set_ylim(len(names) - 0.5, -0.8)
     band.suptitle(title, fontweight="bold", x=0.01, ha="left")
+
+
+def _drawn(rows: Rows) -> list[tuple[str, str]]:
+    """Return the parts that have a value: a panel each."""
+    return [part for part in parts(rows) if statistics.ok(statistics.select(rows, phase=part[0]))]
+
+
+def _down(rows: Rows) -> int:
+    """Return how many panels are above each other."""
+    return -(-len(_drawn(rows)) // ACROSS)
 
 
 def _panel(axes: Any, rows: Rows, phase: str, metric: str) -> None:

@@ -237,6 +237,27 @@ def test_a_kernel_without_the_drivers_of_disks_is_refused() -> None:
         guest.build(image(COMMAND, bin_sh=b""), kernel, root="disk")
 
 
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_guest_that_writes_to_a_disk_is_another_one_with_its_drivers_each_once(
+    root: Root,
+) -> None:
+    made = image(COMMAND, bin_sh=b"program")
+    plain, writing = (guest.build(made, root=root, scratch=each) for each in (False, True))
+    assert plain.initramfs != writing.initramfs
+    assert ".guest/scratch" not in listed(plain.initramfs)
+    names = listed(writing.initramfs)
+    assert ".guest/scratch" in names
+    modules = [name.rpartition("-")[2] for name in names if name.endswith(".ko")]
+    assert "virtio_blk.ko" in modules
+    assert len(modules) == len(set(modules))
+
+
+def test_a_kernel_that_cannot_write_to_a_disk_is_refused() -> None:
+    kernel = guest_kernel.Kernel(Path("vmlinuz"), "6.1", no_scratch="no module ext4 in /x")
+    with pytest.raises(LabError, match=r"no module ext4.*Remedy"):
+        guest.build(image(COMMAND, bin_sh=b""), kernel, scratch=True)
+
+
 def test_a_damaged_layer_leaves_nothing(home: Path) -> None:
     made = image(COMMAND, bin_sh=os.urandom(1_000_000))
     blob = paths.home() / "images" / "blobs" / "sha256" / made.layers[0].digest[7:]

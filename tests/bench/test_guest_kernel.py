@@ -56,7 +56,7 @@ def test_a_compressed_module_is_read_too(tmp_path: Path) -> None:
 def test_set_up_keeps_what_guests_need_and_no_more(tmp_path: Path) -> None:
     tree, kept = tmp_path / "tree", tmp_path / "kept"
     kept.mkdir()
-    drivers = [name for names in guest_kernel.DEVICES for name in names]
+    drivers = {name for names in guest_kernel.DEVICES for name in names}
     for name in drivers:
         module(tree / "kernel", name, ["shared"])
     module(tree / "kernel", "shared")

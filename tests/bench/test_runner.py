@@ -177,6 +177,23 @@ class Slow(Toy):
         return super().start(workload, name)
 
 
+def test_who_lacks_what_an_experiment_wants_is_a_row_with_the_reason(tmp_path: Path) -> None:
+    class Lacking(Toy):
+        def lacks(self, workload: Workload) -> str | None:
+            return f"no scratch of {workload.scratch}"
+
+    class Wanting(Startup):
+        def workload(self, asked: Workload) -> Workload:
+            return replace(asked, scratch=7)
+
+    rows, notes = run(plan_of([Lacking("lacking"), Toy("able")], [Wanting()]), tmp_path)
+    assert {row.subject for row in rows if row.phase != "prepare"} == {"able"}
+    (failed,) = (row for row in rows if row.status == "failed")
+    assert (failed.subject, failed.reason) == ("lacking", "no scratch of 7")
+    assert notes == ["lacking can't be measured: no scratch of 7"]
+    assert {row.conditions["scratch"] for row in rows if row.status == "ok"} == {7}
+
+
 def test_a_slow_host_gets_fewer_rounds_but_whole_ones_and_never_less_than_three(
     tmp_path: Path,
 ) -> None:

@@ -113,6 +113,7 @@ DIFFERENT = {
     "digest": "sha256:" + "cd" * 32,
     "cpus": 2.0,
     "memory": 512 * 2**20,
+    "scratch": 2**20,
     "workload": "hash",
     "accelerator": "kvm",
     "host": "another host",
@@ -138,11 +139,12 @@ def test_a_comparison_refuses_by_name_what_differs(row: Row, condition: str) -> 
 # Only ramps of hosts that are alike have a place.
 @pytest.mark.parametrize("condition", [key for key in DIFFERENT if key != "place"])
 def test_a_condition_that_is_missing_differs_too(row: Row, condition: str) -> None:
+    told = rows_of(row, [1.0, 2.0], **{condition: DIFFERENT[condition]})
     without = rows_of(row, [1.0, 2.0])
     for each in without:
-        del each.conditions[condition]
+        each.conditions.pop(condition, None)
     with pytest.raises(Unfair):
-        compare(rows_of(row, [1.0, 2.0]), without)
+        compare(told, without)
 
 
 @pytest.mark.parametrize("condition", DIFFERENT)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import caches, subjects
+from bench import caches, io_limit, subjects
 from bench.experiments.density import Density
+from bench.experiments.disk import Disk
 from bench.experiments.startup import Startup
 from bench.variant_checks import check
 from bench.variants import Variant
@@ -31,6 +32,15 @@ def test_a_vm_without_a_disk_has_no_io_to_limit() -> None:
         check([Variant(io=2**20)], [subjects.make("vm-disk"), subjects.make("vm")], [Startup()])
 
 
+def test_a_vm_that_writes_to_a_scratch_has_one_there(workload: object) -> None:
+    if reason := io_limit.refusal():
+        pytest.skip(reason)
+    asked = [Variant(io=2**20)], [subjects.make("vm"), subjects.make("process")]
+    check(*asked, [Disk()])
+    with pytest.raises(LabError, match="limit the I/O of vm"):
+        check(*asked, [Disk(), Startup()])
+
+
 def test_no_instance_gets_more_cpus_than_there_are() -> None:
     with pytest.raises(LabError, match="5000 CPUs"):
         check([Variant(cpus=5000.0)], [Toy()], [Startup()])
@@ -44,8 +54,6 @@ def test_who_may_not_drop_caches_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 @needs_cgroups
 def test_containers_whose_home_is_on_a_disk_can_be_limited(workload: object) -> None:
-    from bench import io_limit
-
     if reason := io_limit.refusal():
         pytest.skip(reason)
     check([Variant(io=2**20)], [subjects.make(n) for n in ("process", "labrt")], [Startup()])
