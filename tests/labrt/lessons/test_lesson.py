@@ -34,7 +34,9 @@ def test_draws_are_the_same_for_one_student_and_differ_among_thirty(key: str) ->
     for check in lesson(key).checks:
         assert check.draw(12345) == check.draw(12345)
         drawn = {check.draw(number * 7919) for number in range(30)}
-        assert len(drawn) > 25
+        # What the kernel must count up to (processes killed, a weight) can't have many values.
+        counted = all(value.isdigit() for value in drawn)
+        assert len(drawn) > (4 if counted else 25)
 
 
 def test_the_course_is_in_the_order_of_the_notebooks() -> None:
