@@ -55,7 +55,7 @@ def test_what_is_held_back_is_drawn_beside_what_ran(capsys: pytest.CaptureFixtur
 def test_a_chart_ends_with_its_container() -> None:
     with labrt.run("busybox", ["sleep", "0.3"]) as box:
         assert len(live.watch(box, "pids", seconds=60, full=1, every=0.1)) < 600
-        assert box.wait(0) == 0
+        assert box.wait(10) == 0
 
 
 def test_who_has_no_cgroup_is_refused() -> None:
