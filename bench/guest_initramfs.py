@@ -79,8 +79,7 @@ def guest_nodes(
         found[f".guest/dev/{name}"] = Node(stat.S_IFLNK | 0o777, target.encode())
     if disk:
         found[".guest/disk-root"] = Node(PROGRAM, DISK_ROOT.read_bytes())
-        before = (*modules, *(kernel.network if network else ()))
-        found |= _modules(".guest/disk-modules", _others(kernel.disk, before))
+        found |= _modules(".guest/disk-modules", _others(kernel.disk, modules))
     if network:
         found |= _modules(".guest/network-modules", _others(kernel.network, modules))
     if scratch:
@@ -89,7 +88,7 @@ def guest_nodes(
 
 
 def _others(modules: Iterable[Path], loaded: Sequence[Path]) -> list[Path]:
-    """Return the modules that aren't loaded before: none is loaded twice."""
+    """Return the modules that aren't among those that are loaded first."""
     return [module for module in modules if module not in loaded]
 
 
