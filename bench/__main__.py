@@ -330,8 +330,9 @@ def _subject_here(name: str, connection: str | None) -> tuple[str, str]:
         return "", f"unavailable: {error}; run ./lab setup"
     if reason := subject.unavailable():
         return subject.title, f"unavailable: {reason}"
-    reason = subject.no_network()
-    return subject.title, f"available, without network: {reason}" if reason else "available"
+    lacks = {"network": subject.no_network(), "disk": subject.no_scratch()}
+    told = [f"without {name}: {reason}" for name, reason in lacks.items() if reason]
+    return subject.title, "; ".join(["available", *told])
 
 
 if __name__ == "__main__":

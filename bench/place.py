@@ -136,8 +136,6 @@ class Place:
             raise InstanceFailed(reason)
         for variant in experiment.variants(self.plan.variants, self.plan.settings):
             workload = self._workload(experiment, variant)
-            if workload.network and (reason := subject.no_network()):
-                raise InstanceFailed(reason)
             if reason := subject.lacks(workload):
                 raise InstanceFailed(reason)
             if workload not in prepared:

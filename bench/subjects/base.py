@@ -165,8 +165,10 @@ class Subject(ABC):
 
     def lacks(self, workload: Workload) -> str | None:
         """Return what this workload wants that it hasn't got here, with the remedy, or None if it
-        can run it. Starts nothing. Default: nothing is missing."""
-        return None
+        can run it. Starts nothing."""
+        if workload.network and (reason := self.no_network()):
+            return reason
+        return self.no_scratch() if workload.scratch is not None else None
 
     def no_io_limit(self, scratch: bool = False) -> str | None:
         """Return why it can't limit an instance's disk I/O here, or None if it can.
@@ -179,6 +181,10 @@ class Subject(ABC):
     def no_network(self) -> str | None:
         """Return why it can't run a workload with `network` here, or None if it can."""
         return "the lab joins none of its instances to a network"
+
+    def no_scratch(self) -> str | None:
+        """Return why it can't run a workload with `scratch` here, or None if it can."""
+        return None
 
     @abstractmethod
     def conditions(self) -> dict[str, Any]:

@@ -139,9 +139,7 @@ class LabrtRootless(Subject):
             return "setpriv is not installed; apt-get install util-linux"
         return cgroups.unavailable()
 
-    def lacks(self, workload: Workload) -> str | None:
-        if workload.scratch is None:
-            return None
+    def no_scratch(self) -> str | None:
         return "its user can't get to where the others write, LAB_HOME of root; measure labrt"
 
     def conditions(self) -> dict[str, Any]:

@@ -233,9 +233,7 @@ class Vm(Subject):
             return str(error)
         return hypervisor.no_libvirt()
 
-    def lacks(self, workload: Workload) -> str | None:
-        if workload.scratch is None:
-            return None
+    def no_scratch(self) -> str | None:
         if self.setup.machine == "microvm":
             return "its machine has no PCI, which the guest finds its disks by; measure vm"
         if reason := scratch.no_file_system():
