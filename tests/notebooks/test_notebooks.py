@@ -33,15 +33,14 @@ ROOT_ONLY = {found.number for found in lessons() if found.root_only}
 
 
 def runs(*, solved: bool) -> list[object]:
-    """Return notebooks and users (path, uid). By default those that fail most often: a solution as
-    this user, an unsolved notebook as one without rights."""
-    quick = THIS_USER if solved else NOBODY
+    """Return notebooks and users (path, uid). By default each notebook is executed once, solved, as
+    this user; with --all also unsolved, and both as one without rights."""
     return [
         pytest.param(
             path,
             uid,
             id=f"{path.stem}-{'this-user' if uid == THIS_USER else 'nobody'}",
-            marks=[] if uid == quick else [pytest.mark.slow],
+            marks=[] if solved and uid == THIS_USER else [pytest.mark.slow],
         )
         for path in NOTEBOOKS
         for uid in dict.fromkeys([THIS_USER, NOBODY])
