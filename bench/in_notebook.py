@@ -40,8 +40,8 @@ IMAGE = "busybox"
 
 PHASES = (
     ("T0", "the call", "libvirt starts QEMU"),
-    ("T1", "the processor runs", "firmware, then the guest's kernel"),
-    ("T2", "process 1 says lab:init", "mounts, drivers, the image's program"),
+    ("T1", "the processor runs", "firmware and\nguest's kernel"),
+    ("T2", "process 1 says lab:init", "mounts and\ndrivers"),
     ("T3", "the program says lab:ready", ""),
 )
 
@@ -182,10 +182,10 @@ def phases(*instances: VmInstance) -> Shown:
     first = rows[0]
     picture = Graph(
         "Phases of a start",
-        "; ".join(f"{key}, {mark}, then {what}" for key, mark, what in PHASES),
+        "; ".join(f"{key}: {mark}" for key, mark, _ in PHASES),
         [Node(key, f"{key}\n{mark}", "round") for key, mark, _ in PHASES],
         [
-            Edge(here[0], there[0], f"{here[2]}: {spent} ms")
+            Edge(here[0], there[0], f"{here[2]}\n{spent} ms")
             for here, there, spent in zip(PHASES, PHASES[1:], first, strict=False)
         ],
     )
