@@ -1,11 +1,14 @@
-"""What notebooks start of the bench: virtual machines that stay, small runs. A notebook's last cell
-ends what is left of them (`labrt.clean_up`). Host side.
+"""What notebooks start of the bench: virtual machines that stay, small runs, a registry.
+
+A notebook's last cell ends what is left of them (`labrt.clean_up`). Host side.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import claims, frame, hypervisor, statistics, units
+from bench import claims, frame, hypervisor, local_registry, statistics, units
 from bench.claims import told
 from bench.claims.verdict import Verdict
 from bench.experiments.base import Settings
@@ -24,7 +27,7 @@ from bench.runner import Runner
 from bench.subjects.base import InstanceFailed, Workload
 from bench.subjects.vm import Vm, VmInstance
 from bench.variants import Variant
-from labrt import limits, paths
+from labrt import limits, paths, state
 from labrt.errors import LabError
 from labrt.images import base
 from labrt.lessons import notebook, observe
@@ -37,8 +40,8 @@ IMAGE = "busybox"
 
 PHASES = (
     ("T0", "the call", "libvirt starts QEMU"),
-    ("T1", "the processor runs", "firmware, then the guest's kernel"),
-    ("T2", "process 1 says lab:init", "mounts, drivers, the image's program"),
+    ("T1", "the processor runs", "firmware and\nguest's kernel"),
+    ("T2", "process 1 says lab:init", "mounts and\ndrivers"),
     ("T3", "the program says lab:ready", ""),
 )
 
@@ -103,6 +106,70 @@ def end() -> int:
     return len(living)
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A registry of this notebook's.
+
+    Attributes:
+        address: "127.0.0.1:PORT".
+        folder: where it keeps its things.
+    """
+
+    address: str
+    folder: Path
+
+
+def try_registry() -> Serving | None:
+    """Start a registry on this machine, until the notebook's last cell; where there is none, print
+    what is missing and return None."""
+    held = ExitStack()
+    try:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="registry-")))
+        address = held.enter_context(local_registry.serving(folder))
+    except LabError as error:
+        held.close()
+        print(error)
+        return None
+    notebook.at_clean_up("registries ended", lambda: _closed(held))
+    return Serving(address, folder)
+
+
+def _closed(held: ExitStack) -> int:
+    held.close()
+    return 1
+
+
+def elsewhere(*words: str) -> str:
+    """Run a labrt command with a LAB_HOME of its own, empty at first: as far as images go, another
+    computer. It lasts until the notebook's last cell.
+
+    Returns:
+        What the command wrote, output and errors.
+    """
+    if not _elsewhere:
+        folder = Path(tempfile.mkdtemp(prefix="lab-elsewhere-"))
+        folder.chmod(0o711)  # the container's root, who isn't ours, must pass through
+        _elsewhere.append(folder)
+        notebook.at_clean_up("homes elsewhere removed", _leave_elsewhere)
+    done = subprocess.run(
+        [sys.executable, "-m", "labrt.cli", *words],
+        env={**os.environ, "LAB_HOME": str(_elsewhere[0])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+_elsewhere: list[Path] = []
+
+
+def _leave_elsewhere() -> int:
+    state.remove_tree(_elsewhere.pop())
+    return 1
+
+
 def phases(*instances: VmInstance) -> Shown:
     """Draw the phases of a start between its four stamps, with a table beside it (milliseconds of
     the host's clock; docs/architecture.md)."""
@@ -115,10 +182,10 @@ def phases(*instances: VmInstance) -> Shown:
     first = rows[0]
     picture = Graph(
         "Phases of a start",
-        "; ".join(f"{key}, {mark}, then {what}" for key, mark, what in PHASES),
+        "; ".join(f"{key}: {mark}" for key, mark, _ in PHASES),
         [Node(key, f"{key}\n{mark}", "round") for key, mark, _ in PHASES],
         [
-            Edge(here[0], there[0], f"{here[2]}: {spent} ms")
+            Edge(here[0], there[0], f"{here[2]}\n{spent} ms")
             for here, there, spent in zip(PHASES, PHASES[1:], first, strict=False)
         ],
     )

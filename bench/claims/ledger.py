@@ -49,6 +49,7 @@ CLAIMS = (
     Claim(
         "C05",
         "It separates concerns: developers care about the inside, operators about the outside",
+        lessons=("21",),
     ),
     Claim(
         "C06",

@@ -29,6 +29,7 @@
     bomb.py        a fork bomb, under a limit that the kernel has confirmed
     disks.py       the disk that files lie on, and how long a copy takes in a container
     graph.py       a picture of boxes and arrows, for JupyterLab and for the book
+    image_parts.py what an image is made of, by digest, drawn
     machines.py    virtual machines: QEMU processes, drawn
     ablation.py    a recipe with one step left out at a time
     recipes.py     the steps of a container that runs, with their times

@@ -9,8 +9,10 @@ from bench import in_notebook
 from bench.observations import Observation
 from labrt import limits
 from labrt.errors import LabError
+from labrt.images import registry, store
 from labrt.lessons import observe
 from tests.bench.conftest import needs_cgroups
+from tests.labrt.images.conftest import needs_registry
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -60,6 +62,31 @@ def test_a_container_and_a_machine_are_weighed_side_by_side() -> None:
         assert observe.weight(box) < observe.weight(*machine.pids())
     assert "of that, guest RAM" in told.text
     labrt.clean_up()
+
+
+@needs_registry
+@pytest.mark.usefixtures("workload")
+def test_an_image_goes_by_a_registry_to_another_computer() -> None:
+    serving = in_notebook.try_registry()
+    assert serving is not None
+    name = f"{serving.address}/course/busybox:1"
+    image = registry.push(store.resolve("busybox"), name)
+    assert "no such image" in in_notebook.elsewhere("run", "--rm", name, "true")
+    assert image.digest in in_notebook.elsewhere("pull", "--quiet", name)
+    assert in_notebook.elsewhere("run", "--rm", name, "echo", "there") == "there"
+    folder = serving.folder
+    told = labrt.clean_up().text
+    assert "registries ended: 1" in " ".join(told.split())
+    assert "homes elsewhere removed: 1" in " ".join(told.split())
+    assert not folder.exists()
+
+
+def test_without_a_registry_it_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert in_notebook.try_registry() is None
+    assert "apt-get install docker-registry" in capsys.readouterr().out
 
 
 def test_verdicts_are_drawn_of_what_the_rows_can_decide() -> None:

@@ -26,7 +26,7 @@ def qemu(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def found(pid: int) -> Machine:
     """What is told of the process once it has become QEMU."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for machine in machines.machines():
             if machine.pid == pid:
@@ -59,7 +59,7 @@ def test_a_machine_that_a_notebook_has_started_ends_with_it() -> None:
 def test_its_threads_are_drawn_and_its_processors_named() -> None:
     with qemu("-name", "drawn,debug-threads=on", "-smp", "2", "-m", "64") as process:
         found(process.pid)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "CPU 1/TCG" not in machines.threads(process).values():
             assert time.monotonic() < deadline
             time.sleep(0.01)
