@@ -64,7 +64,7 @@ def diagram(process: int | HasPid) -> Shown:
             nodes.append(Node(f"c{number}x{who}", its.get(name, "?"), "round", _titled(name)))
             edges.append(Edge(f"p{who}", f"c{number}x{who}"))
     words = "; ".join(f"{_titled(name)}: {ours[name]} and {theirs.get(name)}" for name in apart)
-    title = f"the cgroups of two processes in {len(apart)} hierarchies"
+    title = f"the cgroups of two processes, hierarchy by hierarchy ({len(apart)})"
     rows = [(_titled(name), ours[name], theirs.get(name, "?")) for name in ours]
     shown = table(("hierarchy", "this notebook", label), rows)
     if not apart:

@@ -19,8 +19,8 @@ from tests.v2.guest import Outcome
 
 ROOT = Path(__file__).parent.parent.parent
 INSIDE = Path(__file__).with_name("inside.sh")
-# Images and lessons don't care how cgroups are mounted: the host's run of their tests is enough.
-# So it is for what ends before any kernel feature is asked for.
+# Images and most lessons don't care how cgroups are mounted: the host's run of their tests is
+# enough. So it is for what ends before any kernel feature is asked for.
 ENDS_BEFORE = ("bad_input", "image_commands")
 EVERY = [
     str(file.relative_to(ROOT))
@@ -36,6 +36,11 @@ RUN_BY = "(runc)or(crun)or(podman)or(bubblewrap)or(nspawn)or(rootless)"
 # Whom an ordinary user can't run is told by the second file.
 FILES = [f"tests/bench/subjects/test_{name}.py" for name in ("containers", "unavailable")]
 SUBJECTS = [*FILES, "-k", RUN_BY]
+# The lessons about cgroups (no blanks here either).
+ABOUT_LIMITS = "or".join(
+    f"({notebook.stem})" for notebook in sorted((ROOT / "notebooks").glob("1[0-5]_*.ipynb"))
+)
+LESSONS = ["tests/notebooks/test_notebooks.py", "-k", ABOUT_LIMITS]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
@@ -58,6 +63,7 @@ class Result:
     params=[
         pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
         pytest.param((SUBJECTS, DEADLINE_OF_OTHERS), id="subjects", marks=pytest.mark.slow),
+        pytest.param((LESSONS, DEADLINE_OF_OTHERS), id="lessons", marks=pytest.mark.slow),
         *(
             pytest.param(
                 (OTHERS[part::BOOTS], DEADLINE_OF_OTHERS),
