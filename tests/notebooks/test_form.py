@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -79,6 +80,13 @@ def test_it_begins_with_the_doctor_and_ends_with_clean_up(path: Path) -> None:
     code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
     assert "labrt.begin(" in code[0]
     assert code[-1] == "labrt.clean_up()"
+
+
+@pytest.mark.parametrize(("path", "following"), list(pairwise(NOTEBOOKS)))
+def test_its_end_leads_to_the_next_one(path: Path, following: Path) -> None:
+    last = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"][-1]
+    title = read(following).cells[0].source.splitlines()[0].removeprefix("# ").partition(":")[0]
+    assert re.search(rf"\[{re.escape(title)}[^]]*\]\({following.name}\)", last)
 
 
 @each_notebook
