@@ -29,8 +29,11 @@ def nsenter(process: int | HasPid, kind: str, root: bool = False) -> list[str]:
 
 
 def output(process: int | HasPid, kind: str, *command: str, root: bool = False) -> str:
-    """Return what a program of the host's writes there; "" if it can't be run."""
-    done = subprocess.run(
-        [*nsenter(process, kind, root), *command], capture_output=True, text=True, timeout=SECONDS
-    )
+    """Return what a program of the host's writes there; "" if it can't be run, or isn't here, which
+    the lesson's first cell has told."""
+    words = [*nsenter(process, kind, root), *command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    except FileNotFoundError:
+        return ""
     return done.stdout if done.returncode == 0 else ""

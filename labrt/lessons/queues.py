@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from labrt.errors import errno_text
 from labrt.lessons.entering import nsenter, output
 from labrt.lessons.observe import HasPid
 
@@ -23,14 +24,17 @@ print("made" if made >= 0 else os.strerror(ctypes.get_errno()))
 
 
 def make_queue(key: int, process: int | HasPid | None = None) -> str:
-    """Make a message queue; return "made", or the kernel's refusal.
+    """Make a message queue; return "made", or the kernel's refusal, or that nsenter(1) is missing.
 
     Args:
         process: whose ipc namespace it is made in; None for one's own.
     """
     inside = [] if process is None else nsenter(process, "ipc")
     command = [*inside, sys.executable, "-I", "-c", MAKE, str(key)]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError as error:
+        return errno_text(error)
 
 
 def remove_queue(key: int) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,34 @@ class Student:
     Attributes:
         folder: holds all that they write.
         uid: who they are on the host.
+        path: where their programs are (PATH).
     """
 
     folder: Path
     uid: int
+    path: str = os.environ["PATH"]
 
     @property
     def home(self) -> Path:
         return self.folder / "home"
 
+    def without(self, program: str) -> Student:
+        """Return them on a host that has all of its programs but one."""
+        folder = self.folder / f"without-{program}"
+        folder.mkdir()
+        for path in reversed([Path(each) for each in self.path.split(os.pathsep)]):
+            for file in path.glob("*"):
+                link = folder / file.name
+                link.unlink(missing_ok=True)
+                link.symlink_to(file)
+        (folder / program).unlink()
+        return replace(self, path=str(folder))
+
     def environment(self) -> dict[str, str]:
         own = {"HOME": self.folder, "LAB_HOME": self.home, "LAB_RUN": self.folder / "run"}
         fixed = {"LAB_STUDENT": "student", "PYTHONDONTWRITEBYTECODE": "1"}
         fixed["LAB_TEST_PATIENCE"] = str(PATIENCE)
-        paths = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+        paths = {"PYTHONPATH": str(ROOT), "PATH": self.path}
         return {name: str(path) for name, path in own.items()} | fixed | paths
 
     def execute(self, notebook: NotebookNode, seconds: float = NOTEBOOK_SECONDS) -> NotebookNode:
