@@ -34,8 +34,10 @@ def _lessons() -> list[Path]:
 
 
 if __name__ == "__main__":
+    if not (named := "".join(sys.argv[1:2])):
+        sys.exit("lab: notebooks --work: no folder is named. Remedy: notebooks --work DIR")
     try:
-        fill(Path(sys.argv[1]))
-    except (IndexError, OSError) as error:
-        said = error if isinstance(error, OSError) else "no folder is named"
+        fill(Path(named))
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}"
         sys.exit(f"lab: notebooks --work: {said}. Remedy: name a folder that you may write to")
