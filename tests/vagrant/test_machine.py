@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,19 @@ def test_what_needs_a_running_machine_says_how_to_start_it(tmp_path: Path) -> No
 
 def test_a_verb_that_there_is_none_of_is_refused(tmp_path: Path) -> None:
     assert "invalid choice: 'start'" in refused(tmp_path, "start")
+
+
+# JupyterLab by an address, asked inside the machine: the status of each answer.
+ASK = """
+import sys, urllib.error, urllib.request
+for address in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(address, timeout=60).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+
+CLASS = "sudo /opt/lab/vagrant/class.sh"
 
 
 class Machine:
@@ -111,6 +125,47 @@ def test_the_base_images_are_in_it(machine: Machine) -> None:
 def test_a_container_s_limit_holds_there_without_root(machine: Machine) -> None:
     told = machine.ssh("lab run --memory 64M busybox cat /sys/fs/cgroup/memory.max")
     assert told.strip() == str(64 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_class_has_a_user_each_with_limits_and_a_jupyterlab_of_their_own(
+    machine: Machine,
+) -> None:
+    """vagrant/class.sh, in the machine as on a server."""
+    told = machine.ssh(f"{CLASS} add anna ben")
+    found = dict(re.findall(r"^(\w+): ssh .*token=([0-9a-f]{48})$", told, re.MULTILINE))
+    assert set(found) == {"anna", "ben"}
+    ports = dict(re.findall(r"^(\w+): ssh -L 8888:127\.0\.0\.1:(\d+)", told, re.MULTILINE))
+    anna, ben = (f"http://127.0.0.1:{ports[name]}/api/contents" for name in ("anna", "ben"))
+    addresses = (
+        f"{anna}?token={found['anna']} {ben}?token={found['ben']} {ben}?token={found['anna']}"
+    )
+    script = shlex.quote(ASK)
+    assert machine.ssh(f"python3 -c {script} {addresses}").split() == ["200", "200", "403"]
+
+    properties = machine.ssh(
+        "systemctl show --property=MemoryMax,TasksMax user-$(id -u anna).slice"
+    )
+    assert set(properties.split()) == {f"MemoryMax={2 << 30}", "TasksMax=1000"}
+    limited = "lab run --memory 64M busybox cat /sys/fs/cgroup/memory.max"
+    assert machine.ssh(f"sudo --login --user=anna {limited}").strip() == str(64 << 20)
+    told = machine.ssh("sudo --login --user=ben ls /home/anna /home/anna/.config/lab-token; true")
+    assert told == ""
+
+    machine.ssh(f"{CLASS} remove anna ben")
+    assert machine.ssh(f"{CLASS} list") == ""
+    assert machine.ssh("ls -d /home/*").split() == ["/home/student", "/home/vagrant"]
+    assert machine.ssh("ls -d /etc/systemd/system/user-*; true") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["vagrant", "Ämne", "root; reboot"])
+def test_a_class_takes_no_name_that_is_somebody_s_or_none(machine: Machine, name: str) -> None:
+    told = machine.ssh(f"{CLASS} add {shlex.quote(name)} 2>&1; true")
+    assert told.count("\n") == 1
+    assert "Remedy: " in told
 
 
 @pytest.mark.slow
