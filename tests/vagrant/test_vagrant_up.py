@@ -180,3 +180,13 @@ def test_destroyed_it_leaves_only_the_box_itself(machine: Machine) -> None:
         text=True,
     )
     assert "virbr" not in bridges.stdout
+
+
+def test_one_of_several_has_a_name_and_a_port_of_its_own(machine: Machine) -> None:
+    try:
+        told = machine.vagrant("up", "lab-2", timeout=UP_SECONDS, LAB_COUNT="2", LAB_MEM="2048")
+        assert "JupyterLab is at http://127.0.0.1:8889/lab?token=" in told
+        assert machine.vagrant("ssh", "lab-2", "-c", "hostname", LAB_COUNT="2").strip() == "lab-2"
+    finally:
+        machine.vagrant("destroy", "--force", LAB_COUNT="2")
+    assert machine.place.machines() == []
