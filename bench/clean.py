@@ -47,6 +47,7 @@ KEPT = (
     "setup.lock",
     "stamps",
     "volumes",
+    "wheels",
 )
 
 

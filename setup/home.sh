@@ -20,7 +20,8 @@ home_claim() {
     for entry in "$lab_home"/* "$lab_home"/.[!.]*; do
         case ${entry##*/} in
             '*' | '.[!.]*') ;;
-            images | layers | containers | guests | kernels | accelerator.json | logs | stamps) ;;
+            images | layers | containers | guests | kernels | accelerator.json | logs | stamps | \
+                machine | wheels) ;;
             *) give_up "use LAB_HOME=$lab_home: it holds ${entry##*/}, which is not the lab's" \
                 "set LAB_HOME to a folder of its own" ;;
         esac

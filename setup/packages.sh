@@ -15,7 +15,10 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     syslinux mtools # a boot loader, and its disk
     libvirt-daemon  # another libvirt than the lab's own
     rdiff    # what of a VM's disk needs to travel
-    chromium) # opens the report
+    chromium # opens the report
+    vagrant vagrant-libvirt dnsmasq-base iptables # the lab machine, as a class starts it
+    fdisk) # reads its table of partitions
+apt_box_packages=(grub-pc-bin grub-common qemu-utils rsync) # ./lab box
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
     python3-devel busybox squashfs-tools-ng nftables shadow-utils passt iproute libseccomp graphviz fio
@@ -48,13 +51,12 @@ package_manager() {
     echo unknown
 }
 
-# packages_current TESTS: true if no package is missing. TESTS: yes|no, with the tests' packages.
-packages_current() { [[ -z $(packages_missing "$1") ]]; }
+# packages_current [test|box]…: true if no package is missing, those of the tests or of ./lab box too.
+packages_current() { [[ -z $(packages_missing "$@") ]]; }
 
 packages_missing() {
-    local tests=$1
     case $(package_manager) in
-        apt) apt_missing "$tests" ;;
+        apt) apt_missing "$@" ;;
         dnf) each_missing "rpm -q --whatprovides" "${dnf_packages[@]}" ;;
         pacman) each_missing "pacman -Q" "${pacman_packages[@]}" ;;
         zypper) each_missing "rpm -q --whatprovides" "${zypper_packages[@]}" ;;
@@ -63,8 +65,13 @@ packages_missing() {
 }
 
 apt_missing() {
-    local wanted=("${apt_packages[@]}") installed package
-    if [[ $1 == yes ]]; then wanted+=("${apt_test_packages[@]}"); fi
+    local wanted=("${apt_packages[@]}") installed package more
+    for more in "$@"; do
+        case $more in
+            test) wanted+=("${apt_test_packages[@]}" "${apt_box_packages[@]}") ;;
+            box) wanted+=("${apt_box_packages[@]}") ;;
+        esac
+    done
     if ! venv_current; then
         # shellcheck disable=SC2207 # package names hold no blanks
         wanted+=($(python_packages))
@@ -87,7 +94,7 @@ each_missing() {
 packages_ask() {
     local manager missing
     manager=$(package_manager)
-    missing=$(packages_missing "$1" | tr '\n' ' ')
+    missing=$(packages_missing "$@" | tr '\n' ' ')
     case $manager in
         apt) apt_ask "$missing" ;;
         dnf) give_up "missing packages: $missing" "sudo dnf install $missing" ;;
@@ -124,11 +131,11 @@ as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
 
 packages_make() {
     # shellcheck disable=SC2207
-    local missing=($(packages_missing "$1"))
+    local missing=($(packages_missing "$@"))
     if apt_install "${missing[@]}"; then return; fi
     apt_update # the lists were missing or out of date
     # shellcheck disable=SC2207
-    missing=($(packages_missing "$1")) # fresh lists may name another Python
+    missing=($(packages_missing "$@")) # fresh lists may name another Python
     apt_install "${missing[@]}"
 }
 

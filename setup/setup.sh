@@ -3,9 +3,10 @@
 # of what it was made from, written last. An interrupted stage leaves no stamp and older inputs
 # leave another one; both are made again.
 #
-#   setup.sh [--test] [--cluster] [--when-needed]
+#   setup.sh [--test] [--cluster] [--box] [--when-needed]
 #     --test         also what only the test suite needs
 #     --cluster      also what several hosts need (docs/cluster.md)
+#     --box          also what builds the lab machine (docs/machine.md)
 #     --when-needed  say nothing if nothing is missing (how the other verbs call it)
 set -euo pipefail
 
@@ -13,13 +14,15 @@ root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 with_tests=no
 with_cluster=no
 quiet=no
+more=() # lists of packages beside the lab's own
 for option in "$@"; do
     case $option in
-        --test) with_tests=yes with_cluster=yes ;;
+        --test) with_tests=yes with_cluster=yes more+=(test) ;;
         --cluster) with_cluster=yes ;;
+        --box) more+=(box) ;;
         --when-needed) quiet=yes ;;
         *)
-            echo "usage: ./lab setup [--test] [--cluster]" >&2
+            echo "usage: ./lab setup [--test] [--cluster] [--box]" >&2
             exit 2
             ;;
     esac
@@ -39,7 +42,7 @@ source "$root/setup/kernel.sh"
 source "$root/setup/machines.sh"
 
 home_open
-need "system packages" packages "$with_tests"
+need "system packages" packages "${more[@]}"
 need "user for QEMU" qemu_user
 need "Python packages" venv
 if [[ $with_cluster == yes ]]; then

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PARTS = ("lab", "setup", "bench", "labrt", "notebooks", "constraints.txt")
 PARTS += ("requirements.txt", "requirements-cluster.txt")
 VERBS = ("setup", "doctor", "bench", "run", "labrt", "notebooks", "test", "clean")
-VERBS += ("scheduler", "worker")
+VERBS += ("scheduler", "worker", "box", "machine", "export")
 
 set_up = pytest.mark.skipif(
     not (ROOT / ".venv" / "made-from").exists(),
@@ -144,7 +144,8 @@ def test_a_stage_that_fails_shows_the_end_of_its_log_and_leaves_no_stamp(
 
 def test_the_options_of_set_up_are_checked() -> None:
     done = run(ROOT / "lab", "setup", "--tset")
-    assert (done.returncode, done.stderr) == (2, "usage: ./lab setup [--test] [--cluster]\n")
+    usage = "usage: ./lab setup [--test] [--cluster] [--box]\n"
+    assert (done.returncode, done.stderr) == (2, usage)
 
 
 @set_up

@@ -50,7 +50,7 @@ def build() -> Image:
 
 
 def _bootstrap(archive: Path, pins: Path) -> None:
-    pins.write_text("".join(map(_pin, pinned().items())))
+    pins.write_text(preferences(pinned(PACKAGES)))
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", *_MERGED, *_LEFT_OUT]
     command += [f"--setup-hook=copy-in {pins} /etc/apt/preferences.d"]
     command += ['--customize-hook=rm "$1"/etc/apt/preferences.d/pins']
@@ -72,15 +72,15 @@ def _bootstrap(archive: Path, pins: Path) -> None:
         )
 
 
-def _pin(package: tuple[str, str]) -> str:
-    """A record of apt_preferences(5); of a version that isn't there it asks for nothing."""
-    name, version = package
-    return f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n"
+def preferences(pins: dict[str, str]) -> str:
+    """Return apt_preferences(5) for versions by name; what isn't there is not asked for."""
+    record = "Package: {}\nPin: version {}\nPin-Priority: 1001\n\n"
+    return "".join(record.format(*pin) for pin in pins.items())
 
 
-def pinned() -> dict[str, str]:
+def pinned(packages: Path) -> dict[str, str]:
     """Return the pinned packages' versions, by name."""
-    lines = PACKAGES.read_text().splitlines()
+    lines = packages.read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
@@ -89,7 +89,12 @@ def versions(archive: Path) -> dict[str, str]:
     with tarfile.open(archive) as root:
         status = root.extractfile("./var/lib/dpkg/status")
         assert status is not None, "dpkg's status is a file"
-        records = status.read().decode().split("\n\n")
+        return installed(status.read().decode())
+
+
+def installed(status: str) -> dict[str, str]:
+    """Return the packages' versions, by name, from the text of /var/lib/dpkg/status."""
+    records = status.split("\n\n")
     fields = [dict(_field(line) for line in record.splitlines()) for record in records if record]
     return {each["Package"]: each["Version"] for each in fields}
 
@@ -101,7 +106,7 @@ def _field(line: str) -> tuple[str, str]:
 
 def tell_other_versions(found: dict[str, str]) -> None:
     """Say so where what was installed is not what is pinned."""
-    if names := sorted({name for name, _version in found.items() ^ pinned().items()}):
+    if names := sorted({name for name, _version in found.items() ^ pinned(PACKAGES).items()}):
         print(
             f"labrt: debian has other versions than pinned of {', '.join(names)}: the archive has "
             "moved on, and its digest is another than that of an earlier build",

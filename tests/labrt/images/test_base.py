@@ -61,7 +61,7 @@ def test_without_mmdebstrap_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) 
 def test_a_package_that_has_moved_on_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    debian.tell_other_versions({**debian.pinned(), "bash": "99"})
+    debian.tell_other_versions({**debian.pinned(debian.PACKAGES), "bash": "99"})
     assert "other versions than pinned of bash:" in capsys.readouterr().err
-    debian.tell_other_versions(debian.pinned())
+    debian.tell_other_versions(debian.pinned(debian.PACKAGES))
     assert capsys.readouterr().err == ""

@@ -1,0 +1,192 @@
+"""`./lab machine`: the same disk by QEMU alone, up, in, down, and gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vagrant.apart import Apart
+
+ROOT = Path(__file__).parent.parent.parent
+SECONDS = 900
+
+
+def refused(home: Path, *words: str, **settings: str) -> str:
+    """Run a verb that must fail; return its only line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vagrant.machine", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LAB_HOME": str(home), **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("setting", ["LAB_MEM=12", "LAB_CPUS=none", "LAB_PORT=80"])
+def test_a_setting_that_can_t_be_is_refused(tmp_path: Path, setting: str) -> None:
+    name, value = setting.split("=")
+    assert f"{setting}. Remedy: a whole number from" in refused(tmp_path, "up", **{name: value})
+
+
+def test_what_needs_a_running_machine_says_how_to_start_it(tmp_path: Path) -> None:
+    assert refused(tmp_path, "ssh") == (
+        "lab: reach the machine: it doesn't run. Remedy: ./lab machine up\n"
+    )
+
+
+def test_a_verb_that_there_is_none_of_is_refused(tmp_path: Path) -> None:
+    assert "invalid choice: 'start'" in refused(tmp_path, "start")
+
+
+# JupyterLab by an address, asked inside the machine: the status of each answer.
+ASK = """
+import sys, urllib.error, urllib.request
+for address in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(address, timeout=60).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+
+CLASS = "sudo /opt/lab/vagrant/class.sh"
+
+
+class Machine:
+    """The machine of a project, in a place and with a LAB_HOME of its own."""
+
+    def __init__(self, place: Apart, project: Path) -> None:
+        self.place, self.project = place, project
+        self.home = place.folder / "home"
+        self.told = ""
+
+    def lab(self, module: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        settings = {"LAB_ACCEL": "tcg", "LAB_HOME": str(self.home), "LAB_MEM": "2048"}
+        command = [sys.executable, "-m", f"vagrant.{module}", *words]
+        done = self.place.run(*command, cwd=self.project, timeout=SECONDS, **settings)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done
+
+    def up(self) -> str:
+        done = self.lab("machine", "up")
+        return done.stdout + done.stderr
+
+    def ssh(self, command: str) -> str:
+        return self.lab("machine", "ssh", command).stdout
+
+
+@pytest.fixture(scope="module")
+def machine(built: Path, place: Apart) -> Iterator[Machine]:
+    it = Machine(place, built)
+    began = time.monotonic()
+    it.told = it.up()
+    print(f"lab machine up: {time.monotonic() - began:.0f} s")
+    try:
+        yield it
+    finally:
+        it.lab("machine", "down", "--destroy")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_it_comes_up_green_and_tells_its_address(machine: Machine) -> None:
+    assert "./lab bench can run here" in machine.told
+    assert "lab: nothing to change" in machine.told
+    assert re.search(r"http://127\.0\.0\.1:8888/lab\?token=[0-9a-f]{48}", machine.told)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_key_that_everybody_knows_does_not_open_it(machine: Machine) -> None:
+    assert "vagrant insecure public key" not in machine.ssh("cat .ssh/authorized_keys")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_base_images_are_in_it(machine: Machine) -> None:
+    names = [line.split()[0] for line in machine.ssh("lab labrt images").splitlines()[1:]]
+    assert names == ["busybox", "debian", "python"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_container_s_limit_holds_there_without_root(machine: Machine) -> None:
+    told = machine.ssh("lab run --memory 64M busybox cat /sys/fs/cgroup/memory.max")
+    assert told.strip() == str(64 << 20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_class_has_a_user_each_with_limits_and_a_jupyterlab_of_their_own(
+    machine: Machine,
+) -> None:
+    """vagrant/class.sh, in the machine as on a server."""
+    told = machine.ssh(f"{CLASS} add anna ben")
+    found = dict(re.findall(r"^(\w+): ssh .*token=([0-9a-f]{48})$", told, re.MULTILINE))
+    assert set(found) == {"anna", "ben"}
+    ports = dict(re.findall(r"^(\w+): ssh -L 8888:127\.0\.0\.1:(\d+)", told, re.MULTILINE))
+    anna, ben = (f"http://127.0.0.1:{ports[name]}/api/contents" for name in ("anna", "ben"))
+    addresses = (
+        f"{anna}?token={found['anna']} {ben}?token={found['ben']} {ben}?token={found['anna']}"
+    )
+    script = shlex.quote(ASK)
+    assert machine.ssh(f"python3 -c {script} {addresses}").split() == ["200", "200", "403"]
+
+    properties = machine.ssh(
+        "systemctl show --property=MemoryMax,TasksMax user-$(id -u anna).slice"
+    )
+    assert set(properties.split()) == {f"MemoryMax={2 << 30}", "TasksMax=1000"}
+    limited = "lab run --memory 64M busybox cat /sys/fs/cgroup/memory.max"
+    assert machine.ssh(f"sudo --login --user=anna {limited}").strip() == str(64 << 20)
+    told = machine.ssh("sudo --login --user=ben ls /home/anna /home/anna/.config/lab-token; true")
+    assert told == ""
+
+    machine.ssh(f"{CLASS} remove anna ben")
+    assert machine.ssh(f"{CLASS} list") == ""
+    assert machine.ssh("ls -d /home/*").split() == ["/home/student", "/home/vagrant"]
+    assert machine.ssh("ls -d /etc/systemd/system/user-*; true") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["vagrant", "Ämne", "root; reboot"])
+def test_a_class_takes_no_name_that_is_somebody_s_or_none(machine: Machine, name: str) -> None:
+    told = machine.ssh(f"{CLASS} add {shlex.quote(name)} 2>&1; true")
+    assert told.count("\n") == 1
+    assert "Remedy: " in told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_switched_off_and_on_it_has_kept_the_work_which_is_exported(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.ssh("sudo -u student sh -c 'echo mine > ~student/work/notes'")
+    machine.lab("machine", "down")
+    assert machine.place.machines() == []
+    assert "lab: nothing to change" in machine.up()
+    machine.lab("export", "--to", tmp_path / "work.tar")
+    with tarfile.open(tmp_path / "work.tar") as work:
+        notes = work.extractfile("work/notes")
+        assert notes is not None
+        assert notes.read() == b"mine\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_destroyed_it_leaves_nothing(machine: Machine) -> None:
+    machine.lab("machine", "down", "--destroy")
+    assert not (machine.home / "machine").exists()
+    assert machine.place.machines() == []

@@ -1,0 +1,1 @@
+"""Builds the lab machine's disk, and the boxes that hold it."""
