@@ -1,6 +1,6 @@
 """The book: every notebook executed on this host, as web pages that work from a folder.
 
-    ./lab book [--out DIR] [NAME…]
+    ./lab book [--slides] [--out DIR] [NAME…]
 
 No page loads anything from elsewhere, and no script runs in one: Graphviz has drawn the pictures
 that JupyterLab would draw. A notebook is executed as a student gets it, exercises unsolved. What
@@ -34,6 +34,7 @@ from bench import accelerator, host
 from labrt.errors import LabError, errno_text
 from labrt.lessons import ledger
 from labrt.lessons.shown import PICTURES
+from notebooks.slides import slides
 
 NOTEBOOKS = Path(__file__).parent
 PAGE = NOTEBOOKS / "book_page.html"
@@ -45,12 +46,13 @@ MERMAID = re.compile(r"```mermaid\n.*?\n```\n*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Page:
-    """One notebook, executed."""
+    """One notebook, executed: as HTML, and as it is."""
 
     name: str
     title: str
     body: str
     failures: tuple[str, ...]
+    notebook: NotebookNode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,10 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab book", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="notebooks by number or name; default: all")
     parser.add_argument("--out", type=Path, default=Path("book"), metavar="DIR")
+    parser.add_argument("--slides", action="store_true", help="NAME.slides.html, too")
+    parser.add_argument("--scripts", metavar="FOLDER", help="what slides load, if not the network")
     options = parser.parse_args(arguments)
     try:
         pages = [made(path) for path in chosen(options.names)]
         write(pages, options.out)
+        if options.slides:
+            write_slides(pages, options.out, options.scripts)
     except LabError as error:
         print(f"lab book: {error}", file=sys.stderr)
         return 1
@@ -97,9 +103,13 @@ def made(path: Path) -> Page:
     failures = execute(notebook)
     draw(notebook)
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
-    linked = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body)
     title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-    return Page(path.stem, title, linked, tuple(failures))
+    return Page(path.stem, title, linked(body), tuple(failures), notebook)
+
+
+def linked(body: str) -> str:
+    """Return HTML whose links to notebooks lead to their pages."""
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body)
 
 
 def execute(notebook: NotebookNode) -> list[str]:
@@ -176,6 +186,12 @@ def write(pages: Sequence[Page], folder: Path) -> None:
     except OSError as error:
         remedy = "free some room, or name another folder with --out"
         raise LabError(f"write the book in {folder}", errno_text(error), remedy=remedy) from error
+
+
+def write_slides(pages: Sequence[Page], folder: Path, scripts: str | None) -> None:
+    """Write the slides of each page beside it."""
+    for page in pages:
+        (folder / f"{page.name}.slides.html").write_text(linked(slides(page.notebook, scripts)))
 
 
 def described(fingerprint: dict[str, Any]) -> dict[str, Any]:

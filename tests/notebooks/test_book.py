@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from labrt.errors import LabError
 from labrt.lessons import ledger
@@ -51,7 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> book.Page:
 
 
 def test_a_page_has_its_pictures_drawn_and_loads_nothing(page: book.Page, tmp_path: Path) -> None:
-    other = book.Page("00_first", "00 · First", "", ())
+    other = book.Page("00_first", "00 · First", "", (), new_notebook())
     book.write([other, page], tmp_path / "out")
     text = (tmp_path / "out" / "02_it.html").read_text()
     links = Links(text)
@@ -61,6 +61,21 @@ def test_a_page_has_its_pictures_drawn_and_loads_nothing(page: book.Page, tmp_pa
     assert '<figure aria-label="in words" role="img"><svg' in text and "mermaid" not in text
     index = (tmp_path / "out" / "index.html").read_text()
     assert 'href="02_it.html">02 · A title</a> (a cell failed)' in index
+
+
+def test_slides_have_one_for_each_section_with_what_its_cells_gave(tmp_path: Path) -> None:
+    lesson = notebook("x")
+    lesson.cells += [
+        new_markdown_cell("## 1 · A section", id="section"),
+        new_markdown_cell("More of it.", id="more"),
+        new_code_cell("y", id="c9", outputs=[new_output("stream", text="told")]),
+    ]
+    book.write_slides([book.Page("02_it", "", "", (), lesson)], tmp_path, "scripts")
+    text = (tmp_path / "02_it.slides.html").read_text()
+    assert text.count("<section") == 2 + 3  # a column for each heading, a slide for each text
+    assert "told" in text.partition("More of it.")[2]
+    assert all(link.startswith(("scripts/", "#", "0", "?")) for link in Links(text).found)
+    assert "slideshow" not in lesson.cells[0].metadata
 
 
 def test_a_cell_that_fails_is_named_and_the_rest_is_executed(page: book.Page) -> None:
