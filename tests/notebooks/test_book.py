@@ -74,7 +74,9 @@ def test_slides_have_one_for_each_section_with_what_its_cells_gave(tmp_path: Pat
     text = (tmp_path / "02_it.slides.html").read_text()
     assert text.count("<section") == 2 + 3  # a column for each heading, a slide for each text
     assert "told" in text.partition("More of it.")[2]
-    assert all(link.startswith(("scripts/", "#", "0", "?")) for link in Links(text).found)
+    loaded = [link for link in Links(text).found if link and not link.startswith(("#", "0"))]
+    assert loaded
+    assert all(link.startswith("scripts/") for link in loaded)
     assert "slideshow" not in lesson.cells[0].metadata
 
 
