@@ -47,7 +47,6 @@ add() {
         student_user "$name"
         limit "$name"
         student_lab_home "$name"
-        as_student "$name" mkdir -p .config
         as_student "$name" sh -c "echo $(port "$name") >.config/lab-port"
         student_jupyter "$name"
     done

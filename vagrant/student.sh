@@ -7,7 +7,7 @@ data=.local/share/vm-container-lab
 
 # 65,536 ids of the student's own for containers: useradd(8) gives them, where login.defs says so.
 student_user() { # NAME
-    local kind
+    local kind folder
     if ! id "$1" >/dev/null 2>&1; then
         useradd --create-home --shell /bin/bash --comment "Student of the lab" "$1"
         changed "made the user $1"
@@ -18,7 +18,11 @@ student_user() { # NAME
                 "usermod --add-sub${kind}s FIRST-LAST $1, 65536 ids that nobody else has"
         fi
     done
-    chmod 711 "$(student_home "$1")" # containers' root walks through
+    # Containers' root walks through the home folder; nobody else looks into what is in it.
+    chmod 711 "$(student_home "$1")"
+    for folder in work .config; do
+        as_student "$1" mkdir -p -m 700 "$folder"
+    done
 }
 
 student_home() { getent passwd "$1" | cut -d: -f6; }

@@ -150,8 +150,8 @@ def test_a_class_has_a_user_each_with_limits_and_a_jupyterlab_of_their_own(
     assert set(properties.split()) == {f"MemoryMax={2 << 30}", "TasksMax=1000"}
     limited = "lab run --memory 64M busybox cat /sys/fs/cgroup/memory.max"
     assert machine.ssh(f"sudo --login --user=anna {limited}").strip() == str(64 << 20)
-    told = machine.ssh("sudo --login --user=ben ls /home/anna /home/anna/.config/lab-token; true")
-    assert told == ""
+    private = "/home/anna /home/anna/work /home/anna/.config"
+    assert machine.ssh(f"sudo --login --user=ben ls {private}; true") == ""
 
     machine.ssh(f"{CLASS} remove anna ben")
     assert machine.ssh(f"{CLASS} list") == ""
