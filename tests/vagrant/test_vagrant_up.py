@@ -57,8 +57,9 @@ class Machine:
         self.place, self.project = place, project
         self.told = ""
 
-    def vagrant(self, *words: str, timeout: float = SECONDS) -> str:
-        done = self.place.run("vagrant", *words, cwd=self.project, timeout=timeout, LAB_ACCEL="tcg")
+    def vagrant(self, *words: str, timeout: float = SECONDS, **settings: str) -> str:
+        given = {"LAB_ACCEL": "tcg", **settings}
+        done = self.place.run("vagrant", *words, cwd=self.project, timeout=timeout, **given)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
