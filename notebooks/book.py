@@ -121,6 +121,7 @@ def execute(notebook: NotebookNode) -> list[str]:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         allow_errors=True,
+        coalesce_streams=True,  # what a cell prints line by line is one block, as in JupyterLab
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         extra_arguments=["--log-level=40"],  # errors; not that the loopback isn't encrypted
     )

@@ -27,6 +27,7 @@ def main(source: str, target: str) -> int:
         notebook,
         timeout=int(CELL_SECONDS),
         kernel_name="python3",
+        coalesce_streams=True,
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
     try:

@@ -45,6 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> book.Page:
         "from tests.notebooks.test_book import PICTURE; PICTURE.shown()",
         "1 / 0",
         "import labrt; labrt.predict('uts-p1', 'a')",
+        "import time\nfor n in range(3): print('line', n, flush=True); time.sleep(0.2)",
     )
     nbformat.write(notebook(*code), path)
     return book.made(path)
@@ -83,6 +84,10 @@ def test_slides_have_one_for_each_section_with_what_its_cells_gave(tmp_path: Pat
 def test_a_cell_that_fails_is_named_and_the_rest_is_executed(page: book.Page) -> None:
     assert page.failures == ("cell c1: ZeroDivisionError: division by zero",)
     assert "Prediction uts-p1: recorded" in page.body
+
+
+def test_what_a_cell_prints_line_by_line_is_one_block(page: book.Page) -> None:
+    assert "line 0\nline 1\nline 2\n" in page.body
 
 
 def test_the_readers_own_ledger_is_not_touched(page: book.Page) -> None:
