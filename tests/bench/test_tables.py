@@ -60,9 +60,9 @@ def test_what_fails_stands_in_a_table_of_its_own(row: Row) -> None:
 
 
 def test_an_experiment_the_tables_do_not_know_is_shown_all_the_same(row: Row) -> None:
-    rows = [row(float(n), experiment="disk", phase="write", metric="rate") for n in range(1, 8)]
+    rows = [row(float(n), experiment="tape", phase="write", metric="rate") for n in range(1, 8)]
     (table,) = views.all_tables(rows)
-    assert table.title == "disk"
+    assert table.title == "tape"
     assert table.rows[0][:4] == ["labrt container", "write", "rate", "4 s"]
 
 
@@ -149,7 +149,7 @@ def test_what_is_not_called_different_is_not_given_as_a_factor(row: Row) -> None
 
 
 def test_doubts_about_any_experiment_are_told(row: Row) -> None:
-    (table,) = views.all_tables([row(1.0, experiment="disk", phase="write", metric="rate")])
+    (table,) = views.all_tables([row(1.0, experiment="tape", phase="write", metric="rate")])
     assert table.notes == [
         "labrt container, write rate: only 1 sample: no interval, and nothing to compare."
     ]
