@@ -20,6 +20,7 @@ from bench import claims, frame, hypervisor, local_registry, statistics, units
 from bench.claims import told
 from bench.claims.verdict import Verdict
 from bench.experiments.base import Settings
+from bench.marks import READY
 from bench.observations import ROWS, Log, Observation, read
 from bench.plan import Planned
 from bench.run import Request, prepare
@@ -35,7 +36,7 @@ from labrt.lessons.graph import Edge, Graph, Node
 from labrt.lessons.observe import HasPid
 from labrt.lessons.shown import Shown, table
 
-DEADLINE = 60.0  # seconds for a guest to boot, on a machine with much else to do
+DEADLINE = 30.0  # seconds for a guest to boot, on a machine with much else to do
 IMAGE = "busybox"
 
 PHASES = (
@@ -46,8 +47,15 @@ PHASES = (
 )
 
 
+class TimedOut(InstanceFailed):
+    """A guest that wasn't ready in time."""
+
+
 def start(memory: str = "256m", cpus: int = 1, name: str | None = None) -> VmInstance:
     """Start a virtual machine of the image busybox through libvirt and wait until it is ready.
+
+    An emulated guest hangs now and then: one that isn't ready in time is ended, which is said, and
+    another started.
 
     Args:
         memory: guest RAM, "256m".
@@ -59,14 +67,31 @@ def start(memory: str = "256m", cpus: int = 1, name: str | None = None) -> VmIns
     """
     image = base.ensure(IMAGE)
     workload = Workload(IMAGE, image.digest, float(cpus), int(limits.size(memory)))
-    subject = _subject()
-    subject.prepare(workload)
+    _subject().prepare(workload)
+    called = name or f"lab-notebook-{secrets.token_hex(3)}"
     try:
-        instance = subject.start(workload, name or f"lab-notebook-{secrets.token_hex(3)}")
-        _running.append(instance)
-        instance.wait_ready(DEADLINE)
+        try:
+            return _ready(workload, called)
+        except TimedOut as hung:
+            print(f"{hung}; once more")
+            return _ready(workload, called)
     except InstanceFailed as failure:
         raise LabError("start a virtual machine", str(failure)) from failure
+
+
+def _ready(workload: Workload, name: str) -> VmInstance:
+    """Start one and wait until it is ready; the notebook's last cell ends it.
+
+    Raises:
+        TimedOut: it wasn't ready in time, and has been ended.
+        InstanceFailed: it couldn't be started.
+    """
+    instance = _subject().start(workload, name)
+    _running.append(instance)
+    try:
+        instance.wait_ready(DEADLINE)
+    except InstanceFailed as failure:
+        raise TimedOut(str(failure)) from failure
     return instance
 
 
@@ -259,7 +284,8 @@ def measure(
     variants: Sequence[Variant] = (Variant(),),
     **settings: Any,
 ) -> Measured:
-    """Do a small run of the bench; nothing of it is kept.
+    """Do a small run of the bench; nothing of it is kept. Where none of a subject's instances was
+    ready in time, that is said, and it is done once more.
 
     Args:
         subjects, experiments: as ./lab bench names them.
@@ -272,12 +298,35 @@ def measure(
     """
     base.ensure(IMAGE)
     asked = Settings(n=n, round_seconds=None, start_deadline=DEADLINE, **settings)
+    done = _run(subjects, experiments, asked, variants)
+    if hung := _hung(done.rows):
+        print(f"{hung}; once more")
+        done = _run(subjects, experiments, asked, variants)
+    return done
+
+
+def _run(
+    subjects: Sequence[str],
+    experiments: Sequence[str],
+    settings: Settings,
+    variants: Sequence[Variant],
+) -> Measured:
     with tempfile.TemporaryDirectory(prefix="run-", dir=paths.run_dir()) as folder:
-        request = Request(subjects, experiments, IMAGE, None, asked, None, Path(folder), variants)
+        where = Path(folder)
+        request = Request(subjects, experiments, IMAGE, None, settings, None, where, variants)
         plan, _ = prepare(request)
         with Log(Path(folder) / ROWS) as log:
             Runner(plan, log, _Told()).run()
         return Measured(read(Path(folder) / ROWS)[0], frame.load(folder))
+
+
+def _hung(rows: Sequence[Observation]) -> str:
+    """Return of which subject no instance of an experiment was ready in time, and what that looked
+    like; "" if there is none."""
+    measured = {(row.subject, row.experiment) for row in rows if row.status == "ok"}
+    lost = (row for row in rows if (row.subject, row.experiment) not in measured)
+    hung = (row for row in lost if f"before the mark {READY}" in row.reason)
+    return next((f"{row.subject}, {row.experiment}: {row.reason}" for row in hung), "")
 
 
 def try_measure(*subjects: str, experiments: Sequence[str], **options: Any) -> Measured | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 import labrt
@@ -34,6 +36,27 @@ def test_one_that_cannot_start_is_told_in_one_line(capsys: pytest.CaptureFixture
     assert in_notebook.try_start("1k") is None
     assert capsys.readouterr().out.count("\n") == 1
     labrt.clean_up()
+
+
+def test_one_that_hangs_is_ended_and_another_started_and_both_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_notebook, "DEADLINE", 0.01)
+    assert in_notebook.try_start("128m") is None
+    first, last = capsys.readouterr().out.splitlines()
+    assert "0.01 s passed before the mark lab:ready" in first
+    assert first.endswith("once more")
+    assert "0.01 s passed before the mark lab:ready" in last
+    assert "virtual machines ended: 0" in labrt.clean_up().text
+
+
+def test_a_run_in_which_none_was_ready_in_time_is_done_once_more(
+    row: Callable[..., Observation],
+) -> None:
+    hung = row(None, reason="30 s passed before the mark lab:ready; it said nothing")
+    assert in_notebook._hung([hung]).startswith("labrt, startup: 30 s passed")
+    assert in_notebook._hung([hung, row(0.1)]) == ""
+    assert in_notebook._hung([row(None, reason="no cgroup")]) == ""
 
 
 @needs_cgroups

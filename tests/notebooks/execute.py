@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
-CELL_SECONDS = 60 * float(os.environ.get("LAB_TEST_PATIENCE", "1"))  # as in classroom.py
+CELL_SECONDS = 120 * float(os.environ.get("LAB_TEST_PATIENCE", "1"))  # as in classroom.py
 
 
 def main(source: str, target: str) -> int:
