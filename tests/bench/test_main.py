@@ -91,7 +91,7 @@ def test_the_list_names_every_subject_and_experiment(workload: Workload, asked: 
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("width", ["80", "120"])
+@pytest.mark.parametrize("width", ["80", pytest.param("120", marks=pytest.mark.slow)])
 def test_no_table_is_cut_at_the_terminals_edge(
     workload: Workload, tmp_path: Path, width: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_it_measures_both(workload: Workload, nothing_left: None) -> None:
     found = many.measure(6, 3)
     assert set(found) == {"labrt", "runc"}

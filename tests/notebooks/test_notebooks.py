@@ -29,18 +29,21 @@ from tests.notebooks.classroom import (
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 THIS_USER = os.geteuid()
+LONGEST = {20, 22}
+slow = pytest.mark.slow
 ROOT_ONLY = {found.number for found in lessons() if found.root_only}
 
 
 def runs(*, solved: bool) -> list[object]:
     """Return notebooks and users (path, uid). By default each notebook is executed once, solved, as
-    this user; with --all also unsolved, and both as one without rights."""
+    this user, but for those that measure longest; with --all also unsolved, and both as one without
+    rights."""
     return [
         pytest.param(
             path,
             uid,
             id=f"{path.stem}-{'this-user' if uid == THIS_USER else 'nobody'}",
-            marks=[] if solved and uid == THIS_USER else [pytest.mark.slow],
+            marks=[] if solved and uid == THIS_USER and number(path) not in LONGEST else [slow],
         )
         for path in NOTEBOOKS
         for uid in dict.fromkeys([THIS_USER, NOBODY])

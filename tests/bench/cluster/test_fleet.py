@@ -158,6 +158,7 @@ def test_an_image_of_another_digest_is_refused_by_name_and_the_rest_goes_on(
     assert [row.experiment for row in rows if row.status == "failed"] == ["prepare"]
 
 
+@pytest.mark.slow
 def test_one_bench_at_a_time_until_it_ends_also_by_ctrl_c(fleet: Fleet, tmp_path: Path) -> None:
     address = fleet.scheduler("--listen", "127.0.0.1:0").address
     fleet.worker(address, "a")
