@@ -101,7 +101,7 @@ LESSON = Lesson(
     number=2,
     title="a host name of its own",
     claims=("C17",),
-    needs=(needs.CONTAINER, needs.COMMANDS),
+    needs=(needs.CONTAINER, needs.COMMANDS, needs.VM),
     predictions=(
         Prediction(
             id="uts-p1",
