@@ -28,6 +28,7 @@ from labrt.step import Context, Step
 
 __all__ = ["CONTROLLERS", "TOP", "Layout", "layout", "own_folders", "top", "unavailable"]
 
+PROBE = "probe-"  # followed by the pid of who asks the kernel by it
 KILL_SECONDS = 30.0
 FREEZE_SECONDS = 10.0
 
@@ -65,7 +66,7 @@ def _refused(file: str) -> str | None:
 @cache
 def _missing(files: tuple[str, ...]) -> str | None:
     """Whether this kernel lacks one of the files is asked of a cgroup made for them, once."""
-    cgroup = Cgroup.create(f"{top()}/probe-{os.urandom(4).hex()}")
+    cgroup = Cgroup.create(f"{top()}/{PROBE}{os.getpid()}-{os.urandom(4).hex()}")
     try:
         lacking = (
             f"{file}: this kernel has no {path.name} to write; leave the limit out"

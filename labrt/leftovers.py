@@ -20,6 +20,7 @@ from labrt.images import store
 
 CONTAINER = re.compile(r"lab-[0-9a-f]{8}")
 BY_HAND = "hand-"  # followed by the pid of the notebook that makes cgroups in it by hand
+OF_A_PROCESS = re.compile(rf"(?:{BY_HAND}|{cgroups.PROBE})(\d+)\b")
 YOUNG = 3600.0  # seconds; what is younger may still be in the making
 
 
@@ -52,11 +53,12 @@ def _cgroups() -> list[Path]:
 
 
 def _unowned(cgroup: str, known: set[str]) -> bool:
-    """A container's folder is made before its cgroup, and removed after it."""
+    """A container's folder is made before its cgroup, and removed after it; what a process makes
+    for itself bears its pid."""
     if CONTAINER.fullmatch(cgroup):
         return cgroup not in known
-    pid = cgroup.removeprefix(BY_HAND)
-    return cgroup.startswith(BY_HAND) and not Path("/proc", pid).exists()
+    maker = OF_A_PROCESS.match(cgroup)
+    return maker is not None and not Path("/proc", maker[1]).exists()
 
 
 def _remove_cgroup(name: Path) -> None:

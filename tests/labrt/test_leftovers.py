@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,14 @@ def a_cgroup(home: Path) -> str:
     return f"cgroup {name}"
 
 
+def a_probe(home: Path) -> str:
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    name = f"{cgroups.top()}/{cgroups.PROBE}{dead.pid}-00000000"
+    cgroups.Cgroup.create(name)
+    return f"cgroup {name}"
+
+
 def a_name(home: Path) -> str:
     paths.make_passable(state.names_dir())
     link = state.names_dir() / "orphan"
@@ -102,6 +111,7 @@ def a_filter(home: Path) -> str:
     "make",
     [
         pytest.param(a_cgroup, marks=needs_cgroups),
+        pytest.param(a_probe, marks=needs_cgroups),
         a_name,
         a_launcher,
         a_folder,
