@@ -30,6 +30,7 @@ from nbformat import NotebookNode
 
 from labrt import paths
 from labrt.errors import LabError
+from notebooks import work
 
 NOTEBOOKS = Path(__file__).parent
 CELL = re.compile(r"^<!-- cell ([a-z0-9-]+) ([0-9a-f]{8}) -->\n", re.MULTILINE)
@@ -96,14 +97,16 @@ def write(language: str) -> Path:
             f"find the course in {language!r}", "no translation", remedy=f"there is: {known}"
         )
     folder = paths.home() / "notebooks" / language
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        if not (folder / path.name).exists():
-            source = nbformat.read(path, as_version=4)
-            prose = NOTEBOOKS / language / f"{path.stem}.md"
-            made = translated(source, read(prose)) if prose.exists() else source
-            nbformat.write(made, folder / path.name)
+    work.fill(folder, lambda lesson: _text(language, lesson))
     return folder
+
+
+def _text(language: str, lesson: Path) -> str:
+    prose = NOTEBOOKS / language / f"{lesson.stem}.md"
+    if not prose.exists():
+        return lesson.read_text()
+    made = translated(nbformat.read(lesson, as_version=4), read(prose))
+    return str(nbformat.writes(made)) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,15 +7,20 @@ What is there is never written over: it may hold answers. To begin a lesson anew
 
 from __future__ import annotations
 
-import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from labrt import paths
 
 NOTEBOOKS = Path(__file__).parent
 
 
-def fill(folder: Path) -> list[str]:
+def fill(folder: Path, text: Callable[[Path], str] = Path.read_text) -> list[str]:
     """Copy the lessons that `folder` lacks; return their names.
+
+    Args:
+        text: returns what is written for a lesson; default: the lesson as it is.
 
     Raises:
         OSError: the folder can't be written.
@@ -23,9 +28,7 @@ def fill(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [lesson for lesson in _lessons() if not (folder / lesson.name).exists()]
     for lesson in missing:
-        new = folder / f".new-{lesson.name}"
-        shutil.copyfile(lesson, new)
-        new.rename(folder / lesson.name)
+        paths.write_whole(folder / lesson.name, text(lesson).encode())
     return [lesson.name for lesson in missing]
 
 
