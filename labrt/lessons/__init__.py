@@ -10,6 +10,7 @@
     observe.py     the kernel's state of processes and containers, seen from the host
     diagrams.py    pictures and tables drawn from that state
     snapshots.py   before and after: what has changed between two looks
+    sharing.py     two containers in one namespace
     trees.py       who is whose parent, drawn
     entering.py    programs of the host's in namespaces of another process
     id_maps.py     which ids inside are which outside, drawn

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from labrt.lessons import drawn, needs, observe
+from labrt.lessons import drawn, needs, observe, sharing
 from labrt.lessons.cgroup_names import Names
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
@@ -24,18 +22,7 @@ def _moved(before: Names, after: Names) -> str:
 
 def _together(wanted: str) -> Verdict:
     """cgroupns-01: two containers in one cgroup namespace, one of them with the drawn host name."""
-    here = observe.namespace("self", "cgroup")
-    rooms: dict[str, list[str]] = defaultdict(list)
-    for pid in observe.containers():
-        space = observe.namespace(pid, "cgroup")
-        if space not in (None, here):
-            rooms[str(space)].append(observe.hostname(pid) or "?")
-    told = "; ".join(f"{space}: {', '.join(names)}" for space, names in rooms.items())
-    return Verdict(
-        passed=any(len(names) > 1 and wanted in names for names in rooms.values()),
-        expected=f"two containers in one cgroup namespace, not the host's; one is called {wanted}",
-        saw=told or "no running container with a cgroup namespace of its own",
-    )
+    return sharing.one_namespace("cgroup", wanted)
 
 
 def _by_hand(wanted: str) -> Verdict:

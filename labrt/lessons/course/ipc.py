@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from labrt.lessons import drawn, needs, observe, queues
+from labrt.lessons import drawn, needs, observe, queues, sharing
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
 
 ROOMS = ("atlas", "bison", "comet", "dune", "eagle", "flint", "glade", "haven", "iris", "jade")
@@ -42,18 +40,7 @@ def _segment(wanted: str) -> Verdict:
 
 def _together(wanted: str) -> Verdict:
     """ipc-02: two containers in one ipc namespace, one of them with the drawn host name."""
-    here = observe.namespace("self", "ipc")
-    rooms: dict[str, list[str]] = defaultdict(list)
-    for pid in observe.containers():
-        space = observe.namespace(pid, "ipc")
-        if space not in (None, here):
-            rooms[str(space)].append(observe.hostname(pid) or "?")
-    told = "; ".join(f"{space}: {', '.join(names)}" for space, names in rooms.items())
-    return Verdict(
-        passed=any(len(names) > 1 and wanted in names for names in rooms.values()),
-        expected=f"two containers in one ipc namespace, not the host's; one is called {wanted}",
-        saw=told or "no running container with an ipc namespace of its own",
-    )
+    return sharing.one_namespace("ipc", wanted)
 
 
 LESSON = Lesson(
