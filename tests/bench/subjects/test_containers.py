@@ -243,9 +243,10 @@ def test_an_image_that_is_not_there_is_told(subject: Subject, busybox: Workload)
         another.prepare(replace(busybox, image="nothing-like-it"))
 
 
-def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Workload) -> None:
+def kill_once_ready(script: str, *words: str) -> None:
+    """Run a script in a process of its own, and kill that when it says "ready"."""
     bench = subprocess.Popen(
-        [sys.executable, "-c", START, subject.name, busybox.image, busybox.digest],
+        [sys.executable, "-c", script, *words],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -255,6 +256,10 @@ def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Wor
     assert bench.stdout.readline() == "ready\n"
     bench.kill()
     bench.communicate(timeout=SECONDS)
+
+
+def test_clean_finds_what_a_killed_bench_has_left(subject: Subject, busybox: Workload) -> None:
+    kill_once_ready(START, subject.name, busybox.image, busybox.digest)
     removed = [
         *clean.containers(),
         *clean.bundles(),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +13,7 @@ from bench.experiments.disk import Disk
 from bench.scratch import Scratch
 from bench.subjects.base import Subject, Workload
 from labrt import cgroups
-from tests.bench.subjects.test_containers import START
+from tests.bench.subjects.test_containers import START, kill_once_ready
 
 ROOT = Path(__file__).parent.parent.parent.parent
 NAMES = (
@@ -76,17 +73,7 @@ def test_it_does_its_work_in_a_folder_of_the_host_which_goes_with_it(
 def test_clean_finds_that_of_a_killed_bench(name: str, asked: Workload) -> None:
     if reason := subjects.make(name).unavailable():
         pytest.skip(reason)
-    bench = subprocess.Popen(
-        [sys.executable, "-c", LEAVE, name, asked.image, asked.digest],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert bench.stdout is not None
-    assert bench.stdout.readline() == "ready\n"
-    bench.kill()
-    bench.communicate(timeout=SECONDS)
+    kill_once_ready(LEAVE, name, asked.image, asked.digest)
     removals = (clean.containers, clean.bundles, clean.groups, clean.scratches)
     removed = [each for remove in removals for each in remove()]
     assert f"the scratch of lab-{name}-left" in removed
