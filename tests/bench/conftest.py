@@ -13,6 +13,7 @@ import pytest
 
 from bench import load_cost
 from bench.observations import Observation
+from bench.qemu import Machine
 from bench.subjects.base import Workload
 from labrt import cgroups, launching, state
 from labrt.images import base
@@ -27,6 +28,12 @@ CONDITIONS = load_cost.CONDITIONS | {
     "title": "labrt container",
     "machine": "host",
 }
+
+
+def some_machine(**given: Any) -> Machine:
+    """Return a virtual machine to be told of, not to be started."""
+    file = Path("/nonexistent")
+    return Machine("lab-vm-1", file, file, file, file, 256 << 20, 1, "tcg", **given)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from bench import io_limit, oci_bundle, qemu, subjects
 from bench.subjects.base import Workload
 from labrt.errors import LabError
-from tests.bench.conftest import needs_cgroups
+from tests.bench.conftest import needs_cgroups, some_machine
 
 RATE = 5 * 2**20
 
@@ -69,18 +69,7 @@ def test_an_oci_runtime_is_told_of_each_disk_and_direction() -> None:
 
 
 def test_a_virtual_disk_is_limited_by_qemu() -> None:
-    machine = qemu.Machine(
-        name="lab-x",
-        kernel=Path("/k"),
-        initramfs=Path("/i"),
-        console=Path("/c"),
-        stdio=Path("/s"),
-        memory=2**28,
-        vcpus=1,
-        accelerator="tcg",
-        disk=Path("/d"),
-        io=RATE,
-    )
+    machine = some_machine(disk=Path("/d"), io=RATE)
     assert f"<iotune><read_bytes_sec>{RATE}</read_bytes_sec>" in qemu.domain_xml(machine)
     assert f"throttling.bps-write={RATE}" in " ".join(qemu.arguments(machine))
     free = replace(machine, io=None)

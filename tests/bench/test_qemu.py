@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -12,14 +11,14 @@ from bench import hypervisor, qemu
 from bench.bridge_port import Port
 from bench.hypervisor import Hypervisor
 from bench.qemu import Machine
+from tests.bench.conftest import some_machine
 
 PORT = Port("lab-vm-1", "labnic-0", "labbr-0", "10.201.0.2", 20, "10.201.0.1", -1)
 MAC = "02:42:0a:c9:00:02"
 
 
 def machine(port: Port | None) -> Machine:
-    some = Path("/nonexistent")
-    return Machine("lab-vm-1", some, some, some, some, 256 << 20, 1, "tcg", tap=port)
+    return some_machine(tap=port)
 
 
 def test_the_card_is_the_only_thing_more() -> None:

@@ -16,6 +16,7 @@ from bench.scratch import Scratch
 from bench.subjects.base import InstanceFailed
 from labrt import users
 from labrt.errors import LabError
+from tests.bench.conftest import some_machine
 
 MIB = 2**20
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -151,19 +152,7 @@ def test_the_rows_tell_what_it_is_and_what_it_lies_on() -> None:
 
 
 def test_a_vm_writes_past_the_hosts_page_cache_and_under_its_limit() -> None:
-    machine = qemu.Machine(
-        name="lab-x",
-        kernel=Path("/k"),
-        initramfs=Path("/i"),
-        console=Path("/c"),
-        stdio=Path("/s"),
-        memory=2**28,
-        vcpus=1,
-        accelerator="tcg",
-        scratch=Path("/r"),
-        io=5,
-    )
-    said = qemu.domain_xml(machine)
+    said = qemu.domain_xml(some_machine(scratch=Path("/r"), io=5))
     assert "type='raw' cache='none' io='native'/>\n      <source file='/r'/>" in said
     assert "<serial>scratch</serial>\n      <iotune><read_bytes_sec>5</read_bytes_sec>" in said
     assert "<readonly/>" not in said
