@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from labrt import events, state
@@ -45,8 +46,9 @@ def _remove_by_force(folder: Path, timeout: float) -> bool:
     owner = record.owner if record else 0
     asked = False
     while (lock := try_lock(folder)) is None and folder.exists():
-        if owner and not asked:  # it lives, for it holds the lock
-            os.kill(owner, signal.SIGTERM)
+        if owner and not asked:
+            with suppress(ProcessLookupError):  # killed: its child, which ends, has the lock yet
+                os.kill(owner, signal.SIGTERM)
             asked = True
         if time.monotonic() > deadline:
             raise LabError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 
 ROOT = Path(__file__).parent.parent.parent
+ORPHAN_SECONDS = 30.0
 
 
 class LabrtCliInstance(CalledInstance):
@@ -71,8 +73,20 @@ class LabrtCliInstance(CalledInstance):
     def destroy(self) -> None:
         if self._client.alive:
             self._client.kill()
-            removal.remove_dead()  # as the next `labrt run` would; it may have no name yet
+            self._remove()
         self._let_go()
+
+    def _remove(self) -> None:
+        """Remove what a killed command has left, as the next `labrt run` would; it may have no name
+        yet. If it has, it may have a child, which ends with it, and until then holds the lock that
+        it has inherited (flock(2))."""
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        removal.remove_dead()
+        while (state.names_dir() / self.name).is_symlink():
+            if time.monotonic() > deadline:
+                raise InstanceFailed(f"its process outlived its command by {ORPHAN_SECONDS:g} s")
+            time.sleep(0.001)
+            removal.remove_dead()
 
     def pids(self) -> list[int]:
         inside = self._cgroup.processes() if self._cgroup else []
