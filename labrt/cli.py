@@ -29,18 +29,8 @@ NOT_FOUND = 127
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     name, *rest = arguments if arguments is not None else sys.argv[1:] or ["help"]
-    if name not in names():
-        return _usage(name)
-    command = _command(name)
-    parser = _Parser(
-        f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help
-    )
-    parser.add_argument("--help", action="help", help="show this text")
-    command.arguments(parser)
     try:
-        status: int = command.main(parser.parse_args(rest))
-        sys.stdout.flush()
-        return status
+        return _run(name, rest) if name in names() else _usage(name)
     except LabError as error:
         return _tell(str(error), _status(error))
     except BrokenPipeError:
@@ -51,6 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(f"{errno_text(error)}{about}{remedy}", FAILED)
     except KeyboardInterrupt:
         return _tell("interrupted; everything is undone", 128 + signal.SIGINT)
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
+    command = _command(name)
+    parser = _Parser(
+        f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help
+    )
+    parser.add_argument("--help", action="help", help="show this text")
+    command.arguments(parser)
+    status: int = command.main(parser.parse_args(rest))
+    sys.stdout.flush()
+    return status
 
 
 class _Help(argparse.HelpFormatter):

@@ -102,6 +102,31 @@ def test_asked_to_end_it_ends_the_container(number: int) -> None:
         assert process.wait(timeout=60) in (0, 130)
 
 
+INTERRUPT_AN_IMPORT = """
+import os, runpy, signal, sys
+
+def interrupt(event, about):
+    if event == "exec" and about[0].co_filename.endswith("labrt/commands/run.py"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(interrupt)
+sys.argv = ["labrt", "run", "busybox", "true"]
+runpy.run_module("labrt.cli", run_name="__main__")
+"""
+
+
+def test_asked_to_end_while_it_still_reads_its_own_code_it_says_so_in_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPT_AN_IMPORT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+    assert done.stderr == "labrt: interrupted; everything is undone\n"
+    assert done.returncode == 128 + signal.SIGINT
+
+
 def test_killed_it_takes_the_container_along_and_clean_finds_the_rest() -> None:
     with running() as process:
         process.kill()
