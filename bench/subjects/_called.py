@@ -5,6 +5,7 @@ command, and the birth of their first process as the kernel tells it.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +66,13 @@ class CalledInstance(Instance):
             raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
         finally:
             self._births.close()
+
+    def stop(self, timeout: float) -> None:
+        """Ask the command, which passes it on, unless overridden."""
+        self._client.signal(signal.SIGTERM)
+        if self._client.wait(timeout) is None:
+            raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
+        self.destroy()
 
     @abstractmethod
     def _look(self, timeout: float) -> int:

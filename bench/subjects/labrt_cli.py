@@ -7,7 +7,6 @@ instance takes. Host side.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -63,12 +62,6 @@ class LabrtCliInstance(CalledInstance):
         self._id = record.spec.id
         self._cgroup = Cgroup(record.spec.cgroup)
         return first(self._cgroup.processes())
-
-    def stop(self, timeout: float) -> None:
-        self._client.signal(signal.SIGTERM)
-        if self._client.wait(timeout) is None:
-            raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
-        self.destroy()
 
     def destroy(self) -> None:
         if self._client.alive:

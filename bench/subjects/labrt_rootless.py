@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -100,12 +99,6 @@ class LabrtRootlessInstance(CalledInstance):
 
     def _look(self, timeout: float) -> int:
         return first(self._cgroup.processes())
-
-    def stop(self, timeout: float) -> None:
-        self._client.signal(signal.SIGTERM)
-        if self._client.wait(timeout) is None:
-            raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
-        self.destroy()
 
     def destroy(self) -> None:
         oci_cgroups.empty(self._cgroup.name)

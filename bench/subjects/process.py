@@ -9,7 +9,6 @@ Man pages: pidfd_open(2), pidfd_send_signal(2), setsid(2), cgroups(7).
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench import io_limit
+from bench.client import ended
 from bench.marks import INIT, READY, MarkReader
 from bench.scratch import Scratch
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
@@ -129,9 +129,7 @@ class ProcessInstance(Instance):
         if self._reaped:
             raise InstanceFailed("it had ended before it was asked to")
         signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        if not poll.poll(timeout * 1000):
+        if not ended(self._pidfd, timeout):
             raise InstanceFailed(f"still running {timeout:g} s after SIGTERM")
         self.destroy()
 
