@@ -16,7 +16,6 @@ from statistics import median
 from typing import Any
 
 from bench import units, variants
-from bench.course import LEAST_ROUNDS
 from bench.experiments.base import Settings
 from bench.observations import ROWS, read_all
 from bench.plan import Plan, Planned, schedule
@@ -74,7 +73,7 @@ def _durations(folder: Path) -> Iterator[tuple[tuple[str, str, str], float]]:
 def table(plan: Plan, known: Known) -> Table:
     """Return the plan, a line for each experiment and subject, with its estimated time."""
     planned = schedule(plan)
-    each = TimeLeft(planned, known)
+    each = TimeLeft(planned, known, plan.settings.round_seconds)
     shown = Table("What would be done", ["experiment", "subject", "trials", "each", "all", "from"])
     for trial, count in _counted(planned).items():
         seconds = each.expected(trial)
@@ -88,7 +87,7 @@ def table(plan: Plan, known: Known) -> Table:
                 "earlier runs" if trial.key in known else "a first guess",
             ]
         )
-    shown.notes = [_total(plan, planned, each), *_missing(plan), "Nothing was started."]
+    shown.notes = [_total(each.to_come(), each), *_missing(plan), "Nothing was started."]
     return shown
 
 
@@ -98,18 +97,10 @@ def _counted(planned: list[Planned]) -> Mapping[Planned, int]:
     return {trial: counts.pop(trial.key) for trial in planned if trial.key in counts}
 
 
-def _total(plan: Plan, planned: list[Planned], each: TimeLeft) -> str:
-    """Say how long all of it takes; rounds that begin too late are left out, whole."""
-    limit, begun, rounds = plan.settings.round_seconds, 0.0, 0
-    for number in sorted({trial.sample for trial in planned if trial.experiment.repeats}):
-        if limit is not None and number >= LEAST_ROUNDS and begun > limit:
-            break
-        begun += sum(
-            each.expected(t) for t in planned if t.experiment.repeats and t.sample == number
-        )
-        rounds += number >= 0
-    ramps = sum(each.expected(trial) for trial in planned if not trial.experiment.repeats)
-    return f"About {units.text(begun + ramps, 's')} in all, with {rounds} rounds."
+def _total(done: list[Planned], each: TimeLeft) -> str:
+    """Say how long all of it takes."""
+    rounds = {trial.sample for trial in done if trial.experiment.repeats and trial.sample >= 0}
+    return f"About {units.text(each.seconds(), 's')} in all, with {len(rounds)} rounds."
 
 
 def _missing(plan: Plan) -> list[str]:

@@ -374,7 +374,7 @@ def verdicts(rows: Sequence[Observation]) -> Shown:
 class _Told:
     """Prints what a run has to note, and nothing else."""
 
-    def begin(self, planned: list[Planned]) -> None:
+    def begin(self, planned: list[Planned], limit: float | None = None) -> None:
         pass
 
     def doing(self, trial: Planned) -> None:

@@ -6,7 +6,7 @@ On a terminal a bar; anywhere else (a log, a pipe) one line as each experiment b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,30 +14,64 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from bench.course import LEAST_ROUNDS
 from bench.plan import Planned
 
 
 class TimeLeft:
-    """An estimate: what is still to come, at the mean time that its like has taken so far."""
+    """An estimate: what is still to come, at the mean time that its like has taken so far.
+
+    Args:
+        limit: seconds after which no round begins (`Settings.round_seconds`); None: all rounds are
+            done. Where several hosts share the rounds, of all of them together.
+    """
 
     def __init__(
-        self, planned: list[Planned], known: Mapping[tuple[str, str, str], float] | None = None
+        self,
+        planned: list[Planned],
+        known: Mapping[tuple[str, str, str], float] | None = None,
+        limit: float | None = None,
     ) -> None:
         self._left = list(planned)
         self._took = {key: [seconds] for key, seconds in (known or {}).items()}
+        self._limit = limit
+        self._over = 0.0  # seconds that trials in rounds have taken
+        self._round = 0  # the one that is under way
 
     def took(self, trial: Planned, duration: float | None) -> None:
         """Learn that a trial is over, and how long it took (None: it wasn't tried)."""
         self._left.remove(trial)
+        if duration is not None and trial.experiment.repeats:
+            self._over += duration
+            self._round = trial.sample
         if trial.sample >= 0 and duration is not None:
             self._took.setdefault(trial.key, []).append(duration)
 
     def seconds(self, elapsed: float = 0.0) -> float:
         """Return the estimate; `elapsed` seconds of the trial at hand are already over."""
-        if not self._left:
-            return 0.0
-        expected = [self.expected(trial) for trial in self._left]
-        return sum(expected) - min(elapsed, expected[0])
+        expected = [seconds for _, seconds in self._to_come()]
+        return sum(expected) - min(elapsed, expected[0]) if expected else 0.0
+
+    def to_come(self) -> list[Planned]:
+        """Return the trials that will be done: a round that would begin too late is left out."""
+        return [trial for trial, _ in self._to_come()]
+
+    def _to_come(self) -> Iterator[tuple[Planned, float]]:
+        """Yield each of them with what it is expected to take."""
+        alike: dict[tuple[str, str, str], float] = {}  # asked once: there may be a thousand trials
+        begun, latest, late = self._over, self._round, False
+        for trial in self._left:
+            key = trial.key
+            if key not in alike:
+                alike[key] = self.expected(trial)
+            if trial.experiment.repeats:
+                if trial.sample != latest:
+                    latest = trial.sample
+                    late = self._limit is not None and begun > self._limit
+                if late and trial.sample >= LEAST_ROUNDS:
+                    continue
+                begun += alike[key]
+            yield trial, alike[key]
 
     def expected(self, trial: Planned) -> float:
         """Return how long a trial is expected to take: as its like, or a first guess."""
@@ -71,6 +105,7 @@ class Reporter:
             console=console,
             transient=True,
             disable=not console.is_terminal,
+            refresh_per_second=2,  # it draws on the CPUs that are measured
         )
         self._task: TaskID = self._bar.add_task("getting ready", total=None, count="")
         self._left = TimeLeft([])
@@ -80,8 +115,8 @@ class Reporter:
         self._total = 0
         self._at_once = 1
 
-    def begin(self, planned: list[Planned], at_once: int = 1) -> None:
-        self._left = TimeLeft(planned)
+    def begin(self, planned: list[Planned], limit: float | None = None, at_once: int = 1) -> None:
+        self._left = TimeLeft(planned, limit=None if limit is None else limit * at_once)
         self._at_once = at_once
         self._total = len(planned)
         self._bar.update(self._task, total=self._total)

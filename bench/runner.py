@@ -20,7 +20,7 @@ from bench.plan import Plan, Planned, left_to_do
 class Progress(Protocol):
     """Whom a run tells how far it is."""
 
-    def begin(self, planned: list[Planned]) -> None: ...
+    def begin(self, planned: list[Planned], limit: float | None = None) -> None: ...
     def doing(self, trial: Planned) -> None: ...
     def done(self, trial: Planned) -> None: ...
     def note(self, text: str) -> None: ...
@@ -47,8 +47,9 @@ class Runner:
             place.open(trial for _, trial in left)
             left = [(at, trial) for at, trial in left if place.ready(trial)]
             planned = [trial for _, trial in left]
-            self.progress.begin(planned)
-            course = Course(self.plan.settings.round_seconds, self.progress.note)
+            limit = self.plan.settings.round_seconds
+            self.progress.begin(planned, limit)
+            course = Course(limit, self.progress.note)
             for index, (position, trial) in enumerate(left):
                 if not course.left_out(trial):
                     self.progress.doing(trial)

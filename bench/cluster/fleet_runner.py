@@ -41,7 +41,9 @@ Step = tuple[int, Planned]  # a trial with its position in the plan
 class FleetProgress(Progress, Protocol):
     """A progress that knows of trials beside each other."""
 
-    def begin(self, planned: list[Planned], at_once: int = 1) -> None: ...
+    def begin(
+        self, planned: list[Planned], limit: float | None = None, at_once: int = 1
+    ) -> None: ...
     def done(self, trial: Planned, took: float | None = None) -> None: ...
 
 
@@ -117,7 +119,9 @@ class FleetRunner:
             kinds = [self._kind(hosts, whole) for hosts in self._alike(whole)]
             together = [step for step in whole if step[1].experiment.fleet]
             planned = [trial for kind in kinds for trial in kind.to_come()]
-            self.progress.begin([*planned, *(t for _, t in together)], len(self._hosts))
+            planned += [trial for _, trial in together]
+            limit = self.plan.settings.round_seconds
+            self.progress.begin(planned, limit, len(self._hosts))
             self._in_turns(kinds)
             self._together(together)
         except BaseException:

@@ -71,7 +71,7 @@ def test_the_table_says_where_each_estimate_is_from() -> None:
     shown = estimate.table(plan, {("startup", "a", ""): 2.0})
     assert ["startup", "a", "5", "2 s", "10 s", "earlier runs"] in shown.rows
     assert ["density", "b", "1", "50 ms", "50 ms", "a first guess"] in shown.rows
-    assert shown.notes[0] == "About 10.1 s in all, with 4 rounds."
+    assert shown.notes[0] == "About 10.2 s in all, with 4 rounds."
 
 
 def test_rounds_that_would_begin_too_late_are_not_counted() -> None:

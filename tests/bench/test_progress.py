@@ -36,6 +36,24 @@ def test_a_trial_that_was_not_tried_teaches_nothing() -> None:
     assert left.seconds() == pytest.approx(2.0)
 
 
+def test_rounds_that_would_begin_too_late_are_not_counted() -> None:
+    planned = trials(50)
+    left = TimeLeft(planned, limit=10.0)
+    left.took(planned[0], 3.0)
+    assert left.seconds() == pytest.approx(3 * 3.0)  # rounds begin after 3, 6 and 9 s
+    left.took(planned[1], 20.0)
+    assert left.seconds() == pytest.approx(11.5)  # three rounds are done, however late it is
+
+
+def test_a_round_that_has_begun_is_counted_to_its_end() -> None:
+    toys, startup = (Toy("a"), Toy("b")), Startup()
+    planned = [Planned(startup, toy, sample) for sample in range(9) for toy in toys]
+    left = TimeLeft(planned, limit=10.0)
+    for trial in planned[:7]:
+        left.took(trial, 2.0)
+    assert left.to_come() == planned[7:8]
+
+
 def test_nothing_is_left_at_the_end() -> None:
     planned = trials(1)
     left = TimeLeft(planned)
