@@ -76,7 +76,7 @@ class Line:
         if self.a is None or self.b is None or self.found is None:
             return f"only in {'B' if self.a is None else 'A'}"
         if not self.found.different:
-            return "alike"
+            return "too few" if self.found.few else "alike"
         return "worse" if self.worse_by > 0 else "better"
 
     def worse_than(self, percent: float) -> bool:

@@ -360,6 +360,11 @@ class Comparison:
         """True if they are called different: not by chance (ALPHA), and by enough (FLOOR)."""
         return self.p < ALPHA and max(self.ratio, 1 / self.ratio) >= 1 + FLOOR
 
+    @property
+    def few(self) -> bool:
+        """True if there are too few samples for "no difference was found" to say anything."""
+        return min(self.n_a, self.n_b) < ENOUGH
+
 
 def compare(
     a: Sequence[Observation], b: Sequence[Observation], keys: Iterable[str] = FAIR
@@ -464,6 +469,8 @@ class Slope:
 
     per_instance: change of the value with one more instance, in the rows' unit.
     low, high: 95 % interval of the slope (Student's t on n - 2 degrees of freedom).
+    drift: how alike the deviations of two readings in a row are (their correlation). The interval
+        takes readings as independent; where they drift together, it is narrower than the truth.
     """
 
     per_instance: float
@@ -472,6 +479,12 @@ class Slope:
     intercept: float
     n: int
     unit: str
+    drift: float = 0.0
+
+    @property
+    def drifts(self) -> bool:
+        """True if the readings drift together."""
+        return self.n >= TREND_N and self.drift >= TREND
 
 
 def slope(rows: Sequence[Observation]) -> Slope | None:
@@ -498,7 +511,15 @@ def slope(rows: Sequence[Observation]) -> Slope | None:
         intercept=float(fit.intercept),
         n=len(points),
         unit=rows[0].unit,
+        drift=_drift([y - fit.intercept - fit.slope * x for x, y in points]),
     )
+
+
+def _drift(deviations: Sequence[float]) -> float:
+    """Return the correlation of each with the one before it (lag-1 autocorrelation)."""
+    pairs = zip(deviations, deviations[1:], strict=False)
+    whole = sum(each * each for each in deviations)
+    return float(sum(a * b for a, b in pairs) / whole) if whole else 0.0
 
 
 def robust_slope(rows: Sequence[Observation]) -> Slope:

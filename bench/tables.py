@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench import one_curve, statistics, units
 from bench.observations import Observation
-from bench.statistics import Slope, Summary
+from bench.statistics import Comparison, Slope, Summary
 
 NOTHING = "–"
 
@@ -160,18 +160,26 @@ def memory_slope(
     )
     if found is None:
         return None
-    return Slope(-found.per_instance, -found.high, -found.low, found.intercept, found.n, found.unit)
+    return replace(found, per_instance=-found.per_instance, low=-found.high, high=-found.low)
 
 
-def hidden_notes(rows: Sequence[Observation], subject: str, experiment: str) -> list[str]:
-    """Say so if the host's memory grew while instances were added."""
+def slope_notes(rows: Sequence[Observation], subject: str, experiment: str) -> list[str]:
+    """Say so if the host's memory grew while instances were added, or its readings drifted."""
     line = memory_slope(rows, subject, experiment)
-    if line is None or line.high >= 0:
+    if line is None:
         return []
-    return [
-        f"{statistics.title(rows, subject)}: MemAvailable rose while instances were added, so the "
-        "host took back what others had used: what one more takes is hidden by that."
-    ]
+    title = statistics.title(rows, subject)
+    if line.high < 0:
+        return [
+            f"{title}: MemAvailable rose while instances were added, so the host took back what "
+            "others had used: what one more takes is hidden by that."
+        ]
+    if line.drifts:
+        return [
+            f"{title}: the host's memory drifts besides (each reading is off as the one before: "
+            f"correlation {line.drift:.2f}), so the true interval is wider."
+        ]
+    return []
 
 
 def memory_used(rows: Sequence[Observation]) -> list[tuple[int, float]]:
@@ -196,19 +204,23 @@ def ratios(rows: Sequence[Observation], phase: str, metric: str, verb: str) -> l
         found = statistics.compare(of[name], of[base])
         if found.ratio < 1:
             found = statistics.compare(of[base], of[name])
-        a, b = statistics.title(rows, found.a), statistics.title(rows, found.b)
-        if not found.different:
-            said.append(
-                f"No difference was found between the {a} and the {b} (ratio "
-                f"{units.digits(found.ratio)}, 95 % interval {units.digits(found.low)} – "
-                f"{units.digits(found.high)}, {p_text(found.p)})."
-            )
-            continue
-        said.append(
-            f"The {a} takes {units.digits(found.ratio)} times as long {verb} as the {b} (95 % "
-            f"interval {units.digits(found.low)} – {units.digits(found.high)}, {p_text(found.p)})."
-        )
+        a, b = (statistics.title(rows, each) for each in (found.a, found.b))
+        said.append(_ratio(found, a, b, verb))
     return said
+
+
+def _ratio(found: Comparison, a: str, b: str, verb: str) -> str:
+    ratio, low, high = map(units.digits, (found.ratio, found.low, found.high))
+    told = f"95 % interval {low} – {high}, {p_text(found.p)}"
+    if found.different:
+        return f"The {a} takes {ratio} times as long {verb} as the {b} ({told})."
+    if found.few:
+        n = min(found.n_a, found.n_b)
+        return (
+            f"{n} samples are too few to tell the {a} from the {b} "
+            f"(ratio of the medians {ratio}, {p_text(found.p)})."
+        )
+    return f"No difference was found between the {a} and the {b} (ratio {ratio}, {told})."
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -108,22 +108,18 @@ def less(evidence: Evidence, experiment: str, phase: str, metric: str, verb: str
     return Finding(holds, f"{said}: {_told(found)}.", figures | _ratio(phase, found), n, limits)
 
 
-def _few(found: Comparison) -> bool:
-    return min(found.n_a, found.n_b) < statistics.ENOUGH
-
-
 def _is_less(found: Comparison) -> bool | None:
     """Too few samples that show no difference show nothing."""
     if found.different:
         return found.ratio < 1
-    return None if _few(found) else False
+    return None if found.few else False
 
 
 def _told(found: Comparison) -> str:
     p = tables.p_text(found.p)
     if found.different:
         return ratio_text(_turned(found))
-    if _few(found):
+    if found.few:
         return f"{min(found.n_a, found.n_b)} samples of each are too few to tell ({p})"
     return f"no difference was found ({p})"
 

@@ -39,7 +39,7 @@ def table(rows: Sequence[Observation]) -> Table:
             f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}{fell}."
             for row in reached
         ]
-        shown.notes += tables.hidden_notes(rows, subject, "density")
+        shown.notes += tables.slope_notes(rows, subject, "density")
         shown.notes += _bench(mine)
     shown.notes.append(
         "one more: by how much the host's MemAvailable falls with one more instance (slope of a "
@@ -68,6 +68,7 @@ def _bench(rows: Sequence[Observation]) -> list[str]:
 def ramps(band: Any, rows: Sequence[Observation]) -> None:
     """Start time and the host's memory over the number of instances, with where each stopped."""
     left, right = band.subplots(1, 2)
+    most = 0.0
     for subject in statistics.subjects(rows):
         mine = [row for row in rows if row.subject == subject]
         starts = [
@@ -75,20 +76,24 @@ def ramps(band: Any, rows: Sequence[Observation]) -> None:
             for row in statistics.select(mine, phase="T0-T3", status="ok")
             if row.value is not None
         ]
-        used = [(float(n), size / 2**20) for n, size in tables.memory_used(mine) if n > 0]
+        used = [(float(n), size) for n, size in tables.memory_used(mine)]
+        most = max([most, *(size for _, size in used)])
         _ramp(left, starts, plots.look(rows, subject), _outcome(mine))
         _ramp(right, used, plots.look(rows, subject), _outcome(mine))
+    left.set_xscale("log", base=2)
+    left.set_xlabel("instances running; each mark is twice the one before it")
     left.set_yscale("log")
     left.yaxis.set_major_formatter(lambda value, _: units.text(value, "s"))
     left.set_title("Start time of the n-th instance (logarithmic)")
     right.set_title("Host memory taken by n instances")
-    right.set_ylabel("fall of MemAvailable, MiB")
+    right.set_xlabel("instances running")
+    right.set_ylabel("fall of MemAvailable")
+    right.yaxis.set_major_locator(plots.few_marks(most, "B"))
+    right.yaxis.set_major_formatter(lambda value, _: units.text(value, "B"))
     for budget in {r.conditions["memory_budget"] for r in rows if "memory_budget" in r.conditions}:
         _budget(right, budget)
     for axes in (left, right):
-        axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
-        axes.set_xlabel("instances running; each mark is twice the one before it")
         axes.grid(color="#dddddd")
         axes.margins(y=0.1)
     handles, labels = left.get_legend_handles_labels()
@@ -118,19 +123,10 @@ def _ramp(
 
 def _budget(axes: Any, size: int) -> None:
     """Draw the memory budget, if it is near what was used."""
-    budget = size / 2**20
-    if budget > 3 * max(axes.get_ylim()):
+    if size > 3 * max(axes.get_ylim()):
         return
-    axes.axhline(budget, color=plots.GREY, linestyle=(0, (1, 2)))
-    axes.annotate(
-        f"memory budget {units.text(size, 'B')}",
-        (1, budget),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 5),
-        textcoords="offset points",
-        ha="right",
-        color=plots.GREY,
-    )
+    axes.axhline(size, color=plots.GREY, linestyle=(0, (1, 2)))
+    axes.set_xlabel(f"{axes.get_xlabel()} (dotted: memory budget {units.text(size, 'B')})")
 
 
 VIEW = View(

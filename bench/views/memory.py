@@ -33,7 +33,7 @@ def table(rows: Sequence[Observation]) -> Table:
             ]
         )
         shown.notes += _hypervisor(rows, subject)
-        shown.notes += tables.hidden_notes(rows, subject, "memory")
+        shown.notes += tables.slope_notes(rows, subject, "memory")
     shown.notes.append(
         "cgroup: anon + shmem + kernel; + file: page cache charged to it, which the host takes "
         "back when it needs it; host: by how much the host's MemAvailable falls with one more "

@@ -44,6 +44,12 @@ def test_chance_is_no_difference(row: Row) -> None:
     assert not line.worse_than(0)
 
 
+def test_few_samples_that_show_no_difference_show_nothing(row: Row) -> None:
+    """Three of each can't be told apart, however far they are from each other."""
+    line = only(comparison.compare(samples(row, 1.0, 3), samples(row, 9.0, 3)))
+    assert line.verdict == "too few"
+
+
 def test_a_difference_too_small_to_matter_is_none(row: Row) -> None:
     """However many samples prove it."""
     line = only(comparison.compare(samples(row, 1.0, 800), samples(row, 1.03, 800, seed=2)))

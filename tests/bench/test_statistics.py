@@ -198,6 +198,14 @@ def test_the_slope_is_found_within_its_interval(row: Row) -> None:
     assert found.n == 8
 
 
+def test_readings_that_drift_together_are_told(row: Row) -> None:
+    steady = [row(100.0 * n + (-1) ** n, instances=n) for n in range(20)]
+    drifting = [row(100.0 * n + (50 if 5 < n < 12 else 0), instances=n) for n in range(20)]
+    for rows, drifts in ((steady, False), (drifting, True)):
+        found = slope(rows)
+        assert found is not None and found.drifts is drifts
+
+
 def test_the_robust_slope_is_not_moved_by_a_disturbed_reading(row: Row) -> None:
     rows = [row(1000.0 - 50 * n, instances=n, metric="mem_available", unit="B") for n in range(8)]
     rows[6] = row(100.0, instances=6, metric="mem_available", unit="B")

@@ -148,6 +148,15 @@ def test_what_is_not_called_different_is_not_given_as_a_factor(row: Row) -> None
     assert notes[0].startswith("No difference was found between the libvirt VM and")
 
 
+def test_where_few_samples_could_not_show_a_difference_none_is_denied(row: Row) -> None:
+    three = [
+        [row(value, sample=n, **also) for n in range(3)] for value, also in ((0.1, {}), (9.0, VM))
+    ]
+    notes = startup.table([*three[0], *three[1]]).notes
+    assert notes[0].startswith("3 samples are too few to tell the libvirt VM from the labrt")
+    assert "interval" not in notes[0]
+
+
 def test_doubts_about_any_experiment_are_told(row: Row) -> None:
     (table,) = views.all_tables([row(1.0, experiment="tape", phase="write", metric="rate")])
     assert table.notes == [
