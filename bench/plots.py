@@ -9,6 +9,7 @@ hosts, two digests) never share a panel.
 from __future__ import annotations
 
 import datetime
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -125,3 +126,12 @@ def _samples(rows: Sequence[Observation]) -> str:
 def look(rows: Sequence[Observation], subject: str) -> tuple[str, str, str]:
     """Return (colour, marker, line style) of a subject."""
     return LOOKS[statistics.subjects(rows).index(subject) % len(LOOKS)]
+
+
+def few_marks(longest: float, unit: str) -> Any:
+    """Return where the marks of an axis go: few, and for bytes at powers of two."""
+    from matplotlib.ticker import MaxNLocator, MultipleLocator
+
+    if unit != "B" or longest <= 0:
+        return MaxNLocator(4)
+    return MultipleLocator(2 ** math.ceil(math.log2(longest / 3)))

@@ -78,7 +78,6 @@ def content(
     pictures: dict[str, Path],
 ) -> dict[str, Any]:
     """Return what the template needs."""
-    first = rows[0].conditions if rows else {}
     failed = tables.failed(statistics.failures(rows))
     return {
         "run": rows[0].run if rows else fingerprint.get("run", {}).get("name", ""),
@@ -87,8 +86,7 @@ def content(
         "accelerator_line": "; ".join(dict.fromkeys(map(_accelerator, host.each(fingerprint)))),
         "warnings": _warnings(rows, damage, fingerprint),
         "glance": [_plain(table) for table in tables.overviews(rows)],
-        "image": first.get("image", ""),
-        "digest": first.get("digest", ""),
+        "images": _images(rows),
         "cpus": _all(rows, "cpus"),
         "memory": _all(rows, "memory"),
         "experiments": [
@@ -102,6 +100,19 @@ def content(
         "facts": facts(fingerprint),
         "fleet": "hosts" in fingerprint,
     }
+
+
+def _images(rows: Sequence[Observation]) -> list[dict[str, str]]:
+    """Return every image, with the experiments whose instances ran it."""
+    used: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        image = str(row.conditions.get("image", "")), str(row.conditions.get("digest", ""))
+        used.setdefault(image, set()).add(row.experiment)
+    order = views.experiments(rows)
+    return [
+        {"name": name, "digest": digest, "by": ", ".join(each for each in order if each in found)}
+        for (name, digest), found in used.items()
+    ]
 
 
 def _all(rows: Sequence[Observation], key: str) -> str:
@@ -204,6 +215,8 @@ def _fact(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if key.endswith(IN_BYTES):
         return units.text(float(value), "B")
+    if isinstance(value, float):
+        return units.text(value, "1")
     return str(value)
 
 

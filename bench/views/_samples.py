@@ -37,16 +37,8 @@ def ecdf(band: Any, rows: Sequence[Observation], phase: str, title: str, since: 
             label=_ecdf_label(rows, subject, phase, len(mine)),
         )
     axes.axhline(50, color=plots.GREY, linestyle=(0, (1, 2)))
-    axes.annotate(
-        "half of them",
-        (0, 50),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 4),
-        textcoords="offset points",
-        color=plots.GREY,
-    )
     axes.set_ylim(0, 103)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "half", "75 %", "all"])
     axes.xaxis.set_major_formatter(lambda value, _: units.text(value, "s"))
     axes.set_title(title)
     axes.set_xlabel(f"time {since}, logarithmic")

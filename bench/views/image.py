@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from bench import plots, statistics, tables, units
@@ -101,7 +100,7 @@ def _stack(axes: Any, rows: Rows, phase: str, parts: Any, unit: str) -> None:
         whole = _middle(rows, subject, phase, "total") or end  # a sum of medians is no median
         _say(axes, end, place, units.text(whole, unit) if end else tables.NOTHING)
     axes.xaxis.set_major_formatter(lambda value, _: units.text(value, unit))
-    axes.xaxis.set_major_locator(_few(longest, unit))
+    axes.xaxis.set_major_locator(plots.few_marks(longest, unit))
 
 
 def _sent(axes: Any, rows: Rows) -> None:
@@ -131,15 +130,6 @@ def _say(axes: Any, end: float, place: float, text: str) -> None:
         fontsize=11,
         fontweight="bold",
     )
-
-
-def _few(longest: float, unit: str) -> Any:
-    """Return where the marks of an axis go: few, and for bytes at powers of two."""
-    from matplotlib.ticker import MaxNLocator, MultipleLocator
-
-    if unit != "B" or not longest:
-        return MaxNLocator(4)
-    return MultipleLocator(2 ** math.ceil(math.log2(longest / 3)))
 
 
 def _legend() -> tuple[list[Any], list[str]]:

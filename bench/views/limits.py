@@ -100,6 +100,7 @@ def _dots(axes: Any, place: int, rows: Rows, subject: str, phase: str, metric: s
         textcoords="offset points",
         ha="center",
         fontweight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # the limit runs through it
     )
 
 

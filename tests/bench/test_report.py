@@ -106,6 +106,15 @@ def test_a_run_under_tcg_says_what_that_means(
     assert "upper bound" not in under_kvm.text
 
 
+def test_it_says_which_image_was_run_by_what(
+    row: Row, fingerprint: dict[str, Any], tmp_path: Path
+) -> None:
+    own = {"experiment": "cpu", "phase": "integers", "image": "meter", "digest": "sha256:m"}
+    found = page([*all_rows(row), row(0.1, **own)], fingerprint, tmp_path).text
+    assert "startup, stop, memory, density" in " ".join(found.split())
+    assert "meter (sha256:m): cpu" in found
+
+
 def test_a_run_that_ended_early_says_so(
     row: Row, fingerprint: dict[str, Any], tmp_path: Path
 ) -> None:
