@@ -61,6 +61,11 @@ def own() -> int:
     return _kibibytes(Path("/proc/self/status").read_text())["VmRSS"]
 
 
+def own_peak() -> int:
+    """Return the most resident memory that this process has had so far, in bytes."""
+    return _kibibytes(Path("/proc/self/status").read_text())["VmHWM"]
+
+
 def total() -> int:
     """Return the host's memory in bytes."""
     return _kibibytes(Path("/proc/meminfo").read_text())["MemTotal"]

@@ -9,6 +9,7 @@ hosts, two digests) never share a panel.
 from __future__ import annotations
 
 import datetime
+import gc
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -57,21 +58,20 @@ def draw(
         host: one line about the machine; of several one for each set.
         height: of a band, in slides; None: as its subjects need.
     """
-    import matplotlib
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with pyplot.rc_context(_style()):
+    with rc_context(_style()):
         heights = [SIZE[1] * max(1.0, (height or _crowd)(group)) for group in groups]
-        figure = pyplot.figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
+        figure = Figure(figsize=(SIZE[0], sum(heights)), layout="constrained")
         bands = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
         hosts = [host] * len(groups) if isinstance(host, str) else host
         for band, group, of_band in zip(bands, groups, hosts, strict=True):
             draw_band(band, group)
             band.supxlabel(_foot(group, of_band), fontsize=9, color=GREY, x=0.01, ha="left")
         figure.savefig(file, dpi=DPI)
-        pyplot.close(figure)
+    del figure, bands, band
+    gc.collect()  # its parts refer to each other, and the next picture needs as much memory
 
 
 def _crowd(rows: Sequence[Observation]) -> float:

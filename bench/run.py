@@ -19,7 +19,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import accelerator, interrupts, own_cost, resume, statistics, subjects, variant_checks
+from bench import (
+    accelerator,
+    interrupts,
+    meminfo,
+    own_cost,
+    resume,
+    statistics,
+    subjects,
+    variant_checks,
+)
 from bench.experiments.base import Settings, Waiting
 from bench.observations import ROWS, Log, read, read_all
 from bench.plan import Plan
@@ -197,7 +206,7 @@ def carry_out(
         if waiting is not None:
             own = own_cost.measure(OWN_COST_SAMPLES, own_cost.WAITING, seconds=0.5)
             share = waiting.cpu / max(waiting.elapsed, 1e-9)
-            facts["own_cost"] = own | {"run_cpu": share}
+            facts["own_cost"] = own | {"run_cpu": share, "run_memory": meminfo.own_peak()}
     except interrupts.Interrupted as interrupted:
         ended = interrupted
         facts["ended_early"] = f"interrupted by {interrupted}"
@@ -426,8 +435,9 @@ def show(folder: Path, files: Sequence[Path]) -> None:
     from bench import screen, tables
 
     rows, _ = read(folder / ROWS)
-    screen.show(rows, Console())
+    console = Console(highlight=False)
+    screen.show(rows, console)
     if cost := read_host(folder).get("run", {}).get("own_cost"):
-        print(tables.own_cost_line(cost), end="\n\n")
+        console.print(tables.own_cost_line(cost), end="\n\n")
     for file in files:
         print(file)

@@ -122,6 +122,8 @@ def own_cost(found: Mapping[str, float]) -> Table:
         shares["its CPU while this run waited for instances"] = "run_cpu"
     for name, key in shares.items():
         table.rows.append([name, f"{100 * found[key]:.2g} % of one core"])
+    if "run_memory" in found:
+        table.rows.append(["its memory while this run measured, at most", _own_memory(found)])
     table.notes = [
         "No time in this report is known better than a mark's way, and a null start is the floor "
         f"under every start (n = {found['n']:.0f}).",
@@ -130,9 +132,14 @@ def own_cost(found: Mapping[str, float]) -> Table:
 
 
 def own_cost_line(found: Mapping[str, float]) -> str:
-    """Write the two that matter most in one line."""
+    """Write those that matter most in one line."""
     way, cpu = units.text(found["arrival"], "s"), 100 * found.get("run_cpu", found["waiting_cpu"])
-    return f"The bench itself: a mark's way {way} (median); CPU while it waited {cpu:.2g} %."
+    said = f"The bench itself: a mark's way {way} (median); CPU while it waited {cpu:.2g} %"
+    return said + (f"; memory at most {_own_memory(found)}." if "run_memory" in found else ".")
+
+
+def _own_memory(found: Mapping[str, float]) -> str:
+    return units.text(found["run_memory"], "B")
 
 
 # ---------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ def test_a_run_leaves_everything_in_one_folder(
     assert "The bench itself: a mark's way" in done.stdout
     assert fingerprint["run"]["finished"]
     assert 0 < fingerprint["run"]["own_cost"]["arrival"] < 1
+    assert 2**20 < fingerprint["run"]["own_cost"]["run_memory"] < 200e6
     assert str(folder / "report.html") in done.stdout.replace("\n", "")
 
 

@@ -34,6 +34,15 @@ def test_memory_that_is_touched_is_counted() -> None:
     assert after.uss - before.uss == pytest.approx(size, rel=0.1)
 
 
+def test_the_most_that_this_process_has_had_stays_known() -> None:
+    size = 64 * 2**20
+    before = meminfo.own()
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+        area.write(b"x" * size)
+    assert meminfo.own_peak() >= before + 0.9 * size
+    assert meminfo.own_peak() > meminfo.own()
+
+
 def test_a_process_that_is_gone_is_an_error_and_not_zero() -> None:
     with pytest.raises(OSError):
         meminfo.of_processes([2**22 + 1])

@@ -22,9 +22,9 @@ def test_every_figure_is_measured_and_stands_in_the_table() -> None:
     found = own_cost.measure(20, waiting=10, seconds=0.05)
     assert all(value > 0 for key, value in found.items() if key != "waiting_cpu")
     assert found["arrival"] <= found["arrival_p95"]
-    table = tables.own_cost(found | {"run_cpu": 0.031})
-    assert len(table.rows) == 8
-    assert table.rows[-1][1] == "3.1 % of one core"
+    table = tables.own_cost(found | {"run_cpu": 0.031, "run_memory": 73 * 2**20})
+    assert len(table.rows) == 9
+    assert [row[1] for row in table.rows[-2:]] == ["3.1 % of one core", "73 MiB"]
 
 
 def test_nothing_stays_open() -> None:
@@ -34,16 +34,16 @@ def test_nothing_stays_open() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize(("busy", "least", "most"), [(True, 0.2, 1.1), (False, 0.0, 0.5)])
-def test_cpu_while_waiting_is_told_from_time(busy: bool, least: float, most: float) -> None:
+@pytest.mark.parametrize("busy", [True, False])
+def test_cpu_while_waiting_is_told_from_time(busy: bool) -> None:
     waiting = Waiting()
     with waiting.counted():
         until = time.process_time() + 0.1
         while busy and time.process_time() < until:
             pass
         time.sleep(0 if busy else 0.1)
-    assert least * waiting.elapsed <= waiting.cpu <= most * waiting.elapsed
     assert waiting.elapsed >= 0.1
+    assert waiting.cpu >= 0.1 if busy else waiting.cpu < 0.05
 
 
 def test_what_a_subjects_library_computes_in_the_call_is_not_the_benchs() -> None:
