@@ -31,6 +31,7 @@ def print_table(table: Table, console: Console) -> None:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
@@ -44,5 +45,4 @@ def print_table(table: Table, console: Console) -> None:
     console.print(shown)
     for note in table.notes:
         console.print(Padding(Text(note), (0, 0, 0, 2)))
-    if table.notes:
-        console.print()
+    console.print()

@@ -36,16 +36,18 @@ def _part(evidence: Evidence, work: str, phase: str, metric: str) -> Finding | N
     if isinstance(found, str):
         return Finding(None, f"{name}: {found}.", n=n)
     times, low, high = found
-    said = f"{name}: the {evidence.title(work, 'container')} takes {_times(found)}"
-    figures = {f"{work} {phase} container / process": times}
-    if guest and not isinstance(there := cost(guest, base), str):
-        said += f", the {evidence.title(work, 'vm')} {_times(there)}"
-        figures[f"{work} {phase} vm / process"] = there[0]
     few = min(n[rows[0].subject] for rows in (base, mine)) < statistics.ENOUGH
     holds = None if few else True if high <= LOW else False if low > LOW else None
-    said += f" the plain process's; {'too few samples to tell' if few else _about(holds)}."
+    said = (
+        f"{name}: the {evidence.title(work, 'container')} takes {_times(found)} the plain "
+        f"process's, {'too few samples to tell' if few else _about(holds)}"
+    )
+    figures = {f"{work} {phase} container / process": times}
+    if guest and not isinstance(there := cost(guest, base), str):
+        said += f"; the {evidence.title(work, 'vm')} takes {_times(there)}"
+        figures[f"{work} {phase} vm / process"] = there[0]
     tcg = any(row.conditions.get("accelerator") == "tcg" for row in guest)
-    return Finding(holds, said, figures, n, (TCG,) if tcg and holds else ())
+    return Finding(holds, f"{said}.", figures, n, (TCG,) if tcg and holds else ())
 
 
 def cost(a: list[Observation], b: list[Observation]) -> tuple[float, float, float] | str:
@@ -70,7 +72,7 @@ def _times(found: tuple[float, float, float]) -> str:
 def _about(holds: bool | None) -> str:
     percent = f"{100 * (LOW - 1):.0f} %"
     if holds is None:
-        return f"whether that is more than {percent} above it, these samples can't tell"
+        return f"and whether that is more than {percent} above it, these samples can't tell"
     return f"at most {percent} above it" if holds else f"more than {percent} above it"
 
 
