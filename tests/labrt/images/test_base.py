@@ -42,6 +42,7 @@ def test_another_name_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it is made twice
 def test_debian_is_what_is_pinned_and_the_same_every_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
