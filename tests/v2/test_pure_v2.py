@@ -44,7 +44,7 @@ LESSONS = ["tests/notebooks/test_notebooks.py", "-k", ABOUT_LIMITS]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
-DEADLINE_OF_OTHERS = 3000.0
+DEADLINE_OF_OTHERS = 5400.0
 
 pytestmark = pytest.mark.timeout(DEADLINE_OF_OTHERS + 60)
 
