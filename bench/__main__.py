@@ -307,7 +307,9 @@ def show_list(connection: str | None) -> int:
     from bench import experiments, subjects
 
     console = Console(highlight=False)
-    shown = Table("subject", "what it is", "here", title="Subjects", title_justify="left")
+    shown = Table(title="Subjects", title_justify="left")
+    for name in ("subject", "what it is", "here"):
+        shown.add_column(name, overflow="fold")  # a remedy may be one long word
     for name in subjects.names():
         shown.add_row(name, *_subject_here(name, connection))
     console.print(shown)

@@ -219,8 +219,7 @@ def base_image() -> Finding:
 
 
 def disk_room() -> Finding:
-    place = _existing(paths.home())
-    free = shutil.disk_usage(place).free
+    free = scratch.free()
     told = f"{free / GIB:.1f} GiB free for {paths.home()}"
     if free >= DISK_WANTED:
         return Finding("disk room", "ok", told)

@@ -70,6 +70,12 @@ def _file_system(path: Path) -> str:
     return str(next(types[each] for each in (path, *path.parents) if each in types))
 
 
+def free() -> int:
+    """Return how many bytes are free on the disk that LAB_HOME lies, or would lie, on."""
+    folders = (paths.home(), *paths.home().parents)
+    return shutil.disk_usage(next(folder for folder in folders if folder.exists())).free
+
+
 def refusal() -> str | None:
     """Return why nothing can be measured on the disk of LAB_HOME, or None if it can."""
     remedy = "set LAB_HOME to a folder on a disk"

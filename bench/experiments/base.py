@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
-from bench import caches, interrupts, work
+from bench import caches, interrupts, scratch, work
 from bench.observations import Observation
 from bench.subjects.base import Instance, InstanceFailed, Kind, Subject, Workload
 from bench.together import together
@@ -48,6 +48,7 @@ class Settings:
         memory_budget: density stops when the host's MemAvailable has fallen by so much.
         work_deadline: after which an instance that works counts as failed.
         reserve: no experiment starts an instance that could leave the host less than this.
+        disk_reserve: nor one that could leave the disk of LAB_HOME less than this.
         rungs, rung_seconds: the memory ramp has at most so many rungs and, from the third on,
             begins none after so long.
         settle: how long the host idles on each rung while its memory is read.
@@ -66,6 +67,7 @@ class Settings:
     ramp_seconds: float = 15.0
     memory_budget: int = 1 * GIB
     reserve: int = 2 * GIB
+    disk_reserve: int = 256 * MIB
     rungs: int = 8
     rung_seconds: float = 8.0
     settle: float = 0.2
@@ -229,12 +231,26 @@ class Trial:
 
     def _begin(self, workload: Workload | None = None, subject: Subject | None = None) -> Instance:
         """Start one, in whatever thread."""
-        subject = subject or self.subject
+        subject, workload = subject or self.subject, workload or self.workload
+        self._keep_disk(workload)
         name = f"lab-{subject.name}-{secrets.token_hex(3)}"  # another bench may run beside
-        instance = subject.start(workload or self.workload, name)
+        instance = subject.start(workload, name)
         with self._lock:
             self.instances.append(instance)
         return instance
+
+    def _keep_disk(self, workload: Workload) -> None:
+        """Refuse an instance that the disk of LAB_HOME hasn't room for.
+
+        Raises:
+            InstanceFailed: it hasn't.
+        """
+        free = scratch.free() - (workload.scratch or 0)
+        if free < self.settings.disk_reserve:
+            raise InstanceFailed(
+                f"one more could leave the disk of LAB_HOME {max(0, free) // MIB} MiB, less than "
+                f"its reserve of {self.settings.disk_reserve // MIB} MiB; free some room"
+            )
 
     def _cool(self) -> None:
         if self.variant.caches == "cold":

@@ -194,6 +194,21 @@ def test_who_lacks_what_an_experiment_wants_is_a_row_with_the_reason(tmp_path: P
     assert {row.conditions["scratch"] for row in rows if row.status == "ok"} == {7}
 
 
+def test_nothing_is_started_that_the_disk_has_no_room_for(tmp_path: Path) -> None:
+    class Counting(Toy):
+        starts = 0
+
+        def start(self, workload: Workload, name: str) -> Instance:
+            Counting.starts += 1
+            return super().start(workload, name)
+
+    settings = replace(SETTINGS, disk_reserve=2**62)
+    rows, _ = run(plan_of([Counting("toy")], settings=settings), tmp_path)
+    assert Counting.starts == 0
+    assert {row.status for row in rows} == {"failed"}
+    assert "its reserve of" in rows[0].reason
+
+
 def test_a_slow_host_gets_fewer_rounds_but_whole_ones_and_never_less_than_three(
     tmp_path: Path,
 ) -> None:
