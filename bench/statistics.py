@@ -373,7 +373,7 @@ def compare(
 
     Raises:
         Unfair: one of those conditions differs; `.condition` says which.
-        LabError: one of them has fewer than two samples, or a median of zero.
+        LabError: one of them has fewer than two samples, or a median that is zero or might be.
     """
     import numpy as np
     from scipy.stats import bootstrap, mannwhitneyu
@@ -408,6 +408,12 @@ def compare(
             method="percentile",
             rng=rng,
         ).confidence_interval
+    if not np.isfinite(interval).all():
+        raise LabError(
+            "compare observations",
+            "many samples are zero",
+            "there is no interval of a ratio to zero",
+        )
     return Comparison(
         a=a[0].subject,
         b=b[0].subject,

@@ -50,6 +50,15 @@ def test_few_samples_that_show_no_difference_show_nothing(row: Row) -> None:
     assert line.verdict == "too few"
 
 
+def test_a_number_that_is_often_zero_is_not_tested_and_the_others_are(row: Row) -> None:
+    """As the time between two lines that mostly arrive in one read."""
+    often = [row(value, phase="T2-T3", sample=n) for n, value in enumerate([0.0] * 5 + [7e-5] * 7)]
+    one, other = comparison.compare([*often, *samples(row, 1.0)], [*often, *samples(row, 1.0)])
+    assert one.verdict == "not tested: many samples are zero"
+    assert other.verdict == "alike"
+    assert [line[-1] for line in comparison.table([one, other]).rows] == [one.verdict, "alike"]
+
+
 def test_a_difference_too_small_to_matter_is_none(row: Row) -> None:
     """However many samples prove it."""
     line = only(comparison.compare(samples(row, 1.0, 800), samples(row, 1.03, 800, seed=2)))
