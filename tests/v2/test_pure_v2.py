@@ -41,7 +41,8 @@ ABOUT_LIMITS = "or".join(
     f"({notebook.stem})" for notebook in sorted((ROOT / "notebooks").glob("1[0-5]_*.ipynb"))
 )
 LESSONS = ["tests/notebooks/test_notebooks.py", "-k", ABOUT_LIMITS]
-OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS]
+FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
+OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
 DEADLINE_OF_OTHERS = 5400.0
@@ -64,6 +65,7 @@ class Result:
         pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
         pytest.param((SUBJECTS, DEADLINE_OF_OTHERS), id="subjects", marks=pytest.mark.slow),
         pytest.param((LESSONS, DEADLINE_OF_OTHERS), id="lessons", marks=pytest.mark.slow),
+        pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
         *(
             pytest.param(
                 (OTHERS[part::BOOTS], DEADLINE_OF_OTHERS),
