@@ -21,6 +21,7 @@ GATES = [
         pytest.param(lesson, "nsenter", "nsenter", "util-linux", marks=slow)
         for lesson in ("02_uts", "04_pid", "05_ipc", "09_time", "23_taken_apart")
     ),
+    pytest.param("00_ten_minute_container", "ps", "ps", "procps", marks=slow),
     pytest.param("18_build_registry_run", "docker-registry", "registry", "install", marks=slow),
 ]
 

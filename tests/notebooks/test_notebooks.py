@@ -15,6 +15,7 @@ import pytest
 from nbformat import NotebookNode
 
 from labrt.lessons.lesson import check_of, keys, lesson, lessons
+from labrt.lessons.snapshots import UNCHANGED
 from tests.notebooks.classroom import (
     NOBODY,
     ROOT,
@@ -74,6 +75,24 @@ def assert_no_refusal(executed: NotebookNode) -> None:
             assert not re.search(r"^labrt: ", text_of(cell), flags=re.MULTILINE), text_of(cell)
 
 
+def assert_drawn(executed: NotebookNode) -> None:
+    """The picture is one that JupyterLab draws, with a table; and something was compared."""
+    (picture,) = [cell for cell in executed.cells if cell.id == "picture"]
+    told = "\n".join(markdown_of(picture))
+    assert "```mermaid\n" in told
+    assert "| --- |" in told
+    everything = [text for cell in executed.cells for text in markdown_of(cell)]
+    assert any("```diff\n" in text or UNCHANGED in text for text in everything)
+
+
+def markdown_of(cell: NotebookNode) -> list[str]:
+    return [
+        out.data["text/markdown"]
+        for out in cell.get("outputs", ())
+        if "text/markdown" in out.get("data", {})
+    ]
+
+
 def outcomes(someone: Student) -> list[dict[str, object]]:
     return [entry for entry in someone.ledger() if entry["kind"] == "outcome"]
 
@@ -105,6 +124,7 @@ def test_with_the_solutions_every_check_passes_and_every_prediction_comes_true(
         executed = someone.execute(solved(read(path)), allowed(path))
         assert_no_traceback(executed)
         assert_no_refusal(executed)
+        assert_drawn(executed)
         for identity, told in tagged(executed, "check").items():
             assert told.startswith(f"Check {identity}: passed"), told
         predicted = tagged(executed, "predict")

@@ -43,7 +43,7 @@ LESSON = Lesson(
     number=0,
     title="a container in ten minutes",
     claims=("C06", "C07", "C12"),
-    needs=(needs.CONTAINER, needs.LIMITS, needs.VM),
+    needs=(needs.CONTAINER, needs.PS, needs.LIMITS, needs.VM),
     predictions=(
         Prediction(
             id="first-p1",

@@ -80,7 +80,7 @@ LESSON = Lesson(
     number=7,
     title="root that isn't",
     claims=("C18",),
-    needs=(needs.CONTAINER, needs.COMMANDS, needs.VM),
+    needs=(needs.CONTAINER, needs.COMMANDS, needs.PS, needs.VM),
     predictions=(
         Prediction(
             id="user-p1",
