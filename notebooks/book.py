@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,10 @@ def _called(path: Path, name: str) -> bool:
 
 def made(path: Path) -> Page:
     """Execute a notebook and return its page."""
-    print(f"executing {path.name} …", file=sys.stderr)
     notebook = nbformat.read(path, as_version=4)
+    begun = time.monotonic()
     failures = execute(notebook)
+    print(f"executed {path.name} in {time.monotonic() - begun:.0f} s", file=sys.stderr)
     draw(notebook)
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")

@@ -94,5 +94,5 @@ LIMITED = Need("limit a container", "all but a few cells, which say so", limits)
 COMMANDS = programs(
     "looking in from outside; by hand", "util-linux and hostname", "nsenter", "unshare", "hostname"
 )
-PS = programs("the host's list of processes", "procps", "ps")
+PS = programs("the host's list of processes", "procps", "ps", "pgrep")
 VM = Need("boot a virtual machine", "the cell about the other machine", vm)

@@ -57,7 +57,7 @@ LESSON = Lesson(
     key="cpuset",
     number=15,
     title="cpuset and freezer",
-    needs=(needs.CONTAINER, needs.LIMITED, needs.VM),
+    needs=(needs.CONTAINER, needs.LIMITED, needs.PS, needs.VM),
     root_only="both exercises, where no cgroup is delegated to the user",
     predictions=(
         Prediction(

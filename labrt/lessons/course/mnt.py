@@ -110,7 +110,7 @@ LESSON = Lesson(
             observe=_in_memory,
             hints=(
                 "A container can be started with mounts of its own: which words does labrt have "
-                "for them? (labrt/options.py, the part about files)",
+                "for them? (Lesson 00, section 7, tells how to list all.)",
                 "A tmpfs is a file system in memory. Its place begins with a slash.",
                 "The option takes several places: give it a tuple, even of one.",
             ),

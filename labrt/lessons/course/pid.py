@@ -58,7 +58,7 @@ LESSON = Lesson(
     number=4,
     title="process numbers of its own",
     claims=("C14",),
-    needs=(needs.CONTAINER, needs.COMMANDS, needs.VM),
+    needs=(needs.CONTAINER, needs.COMMANDS, needs.PS, needs.VM),
     predictions=(
         Prediction(
             id="pid-p1",

@@ -127,7 +127,7 @@ LESSON = Lesson(
             observe=_only,
             hints=(
                 "Section 3 takes one capability away. What takes all of them? (man 7 "
-                "capabilities has the names, labrt/options.py the words)",
+                "capabilities has the names; how to list labrt's words is in lesson 00, section 7)",
                 "What is added counts after what is dropped, in whatever order you write it.",
                 "Both options take a tuple of names; what was drawn is one string: split it.",
             ),
