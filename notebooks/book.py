@@ -121,6 +121,7 @@ def execute(notebook: NotebookNode) -> list[str]:
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
+        startup_timeout=CELL_SECONDS,  # of the kernel
         kernel_name="python3",
         allow_errors=True,
         coalesce_streams=True,  # what a cell prints line by line is one block, as in JupyterLab

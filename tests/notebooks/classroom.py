@@ -211,8 +211,14 @@ def tag_of(cell: NotebookNode) -> tuple[str, str]:
 
 
 def tagged(notebook: NotebookNode, kind: str) -> dict[str, str]:
-    """Return what the cells of a kind show: id → text."""
-    return {tag_of(cell)[1]: text_of(cell) for cell in notebook.cells if tag_of(cell)[0] == kind}
+    """Return what the cells of a kind answer: id → text. What a program of the cell before still
+    prints then isn't theirs."""
+    return {tag_of(cell)[1]: answer_of(cell) for cell in notebook.cells if tag_of(cell)[0] == kind}
+
+
+def answer_of(cell: NotebookNode) -> str:
+    """Return what a code cell's last expression shows, as plain text."""
+    return "\n".join(out.data["text/plain"] for out in cell.outputs if "data" in out)
 
 
 def text_of(cell: NotebookNode) -> str:

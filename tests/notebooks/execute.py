@@ -26,6 +26,7 @@ def main(source: str, target: str) -> int:
     client = NotebookClient(
         notebook,
         timeout=int(CELL_SECONDS),
+        startup_timeout=int(CELL_SECONDS),  # of the kernel
         kernel_name="python3",
         coalesce_streams=True,
         resources={"metadata": {"path": str(NOTEBOOKS)}},

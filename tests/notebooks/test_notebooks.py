@@ -18,6 +18,7 @@ from labrt import cgroups
 from labrt.lessons.lesson import check_of, keys, lesson, lessons
 from labrt.lessons.snapshots import UNCHANGED
 from tests.notebooks.classroom import (
+    LONG_SECONDS,
     NOBODY,
     ROOT,
     Student,
@@ -33,6 +34,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 THIS_USER = os.geteuid()
 LONGEST = {20, 22}
 slow = pytest.mark.slow
+in_time = pytest.mark.timeout(2 * LONG_SECONDS)  # `execute` is less patient
 ROOT_ONLY = {found.number for found in lessons() if found.root_only}
 
 
@@ -98,7 +100,7 @@ def outcomes(someone: Student) -> list[dict[str, object]]:
     return [entry for entry in someone.ledger() if entry["kind"] == "outcome"]
 
 
-@pytest.mark.timeout(300)
+@in_time
 @pytest.mark.parametrize(("path", "uid"), runs(solved=False))
 def test_as_the_student_gets_it_every_check_fails_with_its_first_hint(path: Path, uid: int) -> None:
     with student(uid) as someone:
@@ -114,7 +116,7 @@ def test_as_the_student_gets_it_every_check_fails_with_its_first_hint(path: Path
         assert all(entry["predicted"] is None for entry in outcomes(someone))
 
 
-@pytest.mark.timeout(300)
+@in_time
 @pytest.mark.parametrize(("path", "uid"), runs(solved=True))
 def test_with_the_solutions_every_check_passes_and_every_prediction_comes_true(
     path: Path, uid: int

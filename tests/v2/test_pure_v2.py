@@ -36,11 +36,20 @@ RUN_BY = "(runc)or(crun)or(podman)or(bubblewrap)or(nspawn)or(rootless)"
 # Whom an ordinary user can't run is told by the second file.
 FILES = [f"tests/bench/subjects/test_{name}.py" for name in ("containers", "unavailable")]
 SUBJECTS = [*FILES, "-k", RUN_BY]
-# The lessons about cgroups (no blanks here either).
-ABOUT_LIMITS = "or".join(
-    f"({notebook.stem})" for notebook in sorted((ROOT / "notebooks").glob("1[0-5]_*.ipynb"))
-)
-LESSONS = ["tests/notebooks/test_notebooks.py", "-k", ABOUT_LIMITS]
+# The lessons about cgroups, solved and as the student gets them (no blanks here either).
+ALL = ["-m", "(slow)or(not(slow))"]
+LESSONS = [
+    [
+        "tests/notebooks/test_notebooks.py",
+        *ALL,
+        "-k",
+        "or".join(f"({lesson.stem})" for lesson in part),
+    ]
+    for part in (
+        sorted((ROOT / "notebooks").glob("1[0-2]_*.ipynb")),
+        sorted((ROOT / "notebooks").glob("1[3-5]_*.ipynb")),
+    )
+]
 FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
@@ -64,7 +73,10 @@ class Result:
     params=[
         pytest.param((ABOUT_CGROUPS, DEADLINE), id="cgroups"),
         pytest.param((SUBJECTS, DEADLINE_OF_OTHERS), id="subjects", marks=pytest.mark.slow),
-        pytest.param((LESSONS, DEADLINE_OF_OTHERS), id="lessons", marks=pytest.mark.slow),
+        *(
+            pytest.param((tests, DEADLINE_OF_OTHERS), id=f"lessons-{part}", marks=pytest.mark.slow)
+            for part, tests in enumerate(LESSONS, 1)
+        ),
         pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
         *(
             pytest.param(
