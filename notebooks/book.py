@@ -129,7 +129,8 @@ def execute(notebook: NotebookNode) -> list[str]:
         extra_arguments=["--log-level=40"],  # errors; not that the loopback isn't encrypted
     )
     try:
-        client.execute(env={**os.environ, **ENVIRONMENT})
+        # What programs print, a kernel sends to the page and to its own output as well.
+        client.execute(env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL)
     except (CellTimeoutError, DeadKernelError) as error:
         return [str(error).strip().splitlines()[-1]]
     finally:

@@ -90,6 +90,17 @@ def test_what_a_cell_prints_line_by_line_is_one_block(page: book.Page) -> None:
     assert "line 0\nline 1\nline 2\n" in page.body
 
 
+def test_what_a_cells_program_prints_isnt_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it, ipykernel leaves descriptors alone
+    told = "import os, time\nassert os.system('echo a program') == 0\ntime.sleep(1)"
+    executed = notebook(told)
+    assert book.execute(executed) == []
+    assert executed.cells[1].outputs[0].text == "a program\n"
+    assert capfd.readouterr().out == ""
+
+
 def test_the_readers_own_ledger_is_not_touched(page: book.Page) -> None:
     assert not ledger.path(book.READER).exists()
 
