@@ -30,9 +30,12 @@ def home() -> Path:
 def lab_suffix() -> str:
     """Return what sets this lab's names on the host (cgroups, bridges) apart from another's: ""
     for the default LAB_HOME, else "-" and eight hexadecimal digits."""
-    if not os.environ.get("LAB_HOME"):
-        return ""
-    return f"-{zlib.crc32(os.fsencode(home())):08x}"
+    return suffix_of(home()) if os.environ.get("LAB_HOME") else ""
+
+
+def suffix_of(lab_home: Path) -> str:
+    """Return `lab_suffix` of a lab whose LAB_HOME is that folder."""
+    return f"-{zlib.crc32(os.fsencode(lab_home)):08x}"
 
 
 def run_dir() -> Path:

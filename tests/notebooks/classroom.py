@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +30,6 @@ NOTEBOOK_SECONDS = 60 * PATIENCE  # each must execute within this time
 LONG_SECONDS = 180 * PATIENCE  # … and those that start virtual machines within this
 LONG = ("19", "20", "21", "22")
 GONE_SECONDS = 5.0 * PATIENCE  # what is ending gets this long to be gone
-LESSONS_OWN = re.compile(r"labrt[^/]*/(lab-[0-9a-f]{8}|hand-\d+)")  # labrt/leftovers.py
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,17 @@ class Student:
         entries: list[dict[str, Any]] = json.loads(text)["entries"]
         return entries
 
-    def left(self, cgroups_before: set[str]) -> list[str]:
+    def left(self) -> list[str]:
         """Return what is left of them on the host: containers, cgroups, processes."""
         folder = self.home / "containers"
         containers = [str(path) for path in folder.iterdir()] if folder.is_dir() else []
-        return containers + sorted(container_cgroups() - cgroups_before) + self._processes()
+        return containers + self._cgroups() + self._processes()
+
+    def _cgroups(self) -> list[str]:
+        """Find cgroups by the one at their top, which is of this LAB_HOME alone."""
+        top = f"{cgroups.TOP}{paths.suffix_of(self.home)}"
+        tops = [folder / top for folder in cgroups.layout().folders]
+        return [str(path) for top in tops if top.is_dir() for path in (top, *top.rglob("*/"))]
 
     def _processes(self) -> list[str]:
         """Find processes by their environment, which names this LAB_HOME."""
@@ -127,11 +131,10 @@ def student(uid: int) -> Iterator[Student]:
     os.chown(folder, uid, uid if uid != os.geteuid() else -1)
     folder.chmod(0o755)
     _lend_kernels(folder / "home", uid)
-    before = container_cgroups()
     someone = Student(folder, uid)
     try:
         yield someone
-        assert gone(someone, before) == []
+        assert not (left := gone(someone)), left
     finally:
         state.remove_tree(folder)
 
@@ -170,18 +173,12 @@ def containers_unavailable(uid: int) -> str:
     return done.stdout.strip()
 
 
-def gone(someone: Student, before: set[str]) -> list[str]:
+def gone(someone: Student) -> list[str]:
     """Wait a little for what is ending; return what is left."""
     deadline = time.monotonic() + GONE_SECONDS
-    while (left := someone.left(before)) and time.monotonic() < deadline:
+    while (left := someone.left()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
-
-
-def container_cgroups() -> set[str]:
-    """Return the cgroups of labrt's containers and those that lessons make by hand (the bench's own
-    are named otherwise)."""
-    return {group.name for group in cgroups.all_cgroups() if LESSONS_OWN.fullmatch(group.name)}
 
 
 def allowed(path: Path) -> float:
