@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from labrt.lessons import drawn, needs, observe
 from labrt.lessons.lesson import Check, Lesson, Prediction, Verdict
@@ -15,8 +16,9 @@ LEAST, MOST = 20_000, 60_000  # kB
 
 
 def _polled(times: Sequence[float], interval: float) -> str:
-    """Judge bad-p1. What was measured by looking at intervals, and the interval, seconds."""
-    return "b" if min(times) >= interval else "a"
+    """Judge bad-p1. What was measured by looking at intervals, and the interval, seconds. (The
+    median: on a busy host a first look can come so late that the line is there.)"""
+    return "b" if median(times) >= interval else "a"
 
 
 def _shim(seen: float, held: float) -> str:
@@ -95,7 +97,7 @@ LESSON = Lesson(
             id="bad-p1",
             choices={
                 "a": "about as much as by event: both see the same line",
-                "b": "never less than the interval, 0.2 s",
+                "b": "no less than the interval, 0.2 s",
             },
             judge=_polled,
         ),

@@ -13,7 +13,8 @@ from labrt.lessons.lesson import check_of, prediction
 
 def test_the_judges_of_bad() -> None:
     judge = prediction("bad-p1").judge
-    assert [judge(times=[least, 0.3], interval=0.2) for least in (0.1, 0.2)] == ["a", "b"]
+    assert judge(times=[0.1, 0.21, 0.2], interval=0.2) == "b"
+    assert judge(times=[0.1, 0.1, 0.3], interval=0.2) == "a"
     judge = prediction("bad-p2").judge
     assert [judge(seen=seen, held=32) for seen in (40, 10)] == ["a", "b"]
     judge = prediction("bad-p3").judge
