@@ -3,9 +3,9 @@
     python -m bench.clean [--all]
 
 What it finds even after a kill -9: containers (their folders in LAB_HOME tell how to undo them),
-those that other runtimes and engines ran for the bench, virtual machines, the lab's cgroups, the
-run folder. `--all` also removes what the lab keeps: LAB_HOME, if it carries the lab's mark, and
-.venv. Results are the user's and stay.
+those that other runtimes and engines ran for the bench, virtual machines, the lab machine, the
+lab's cgroups, the run folder. `--all` also removes what the lab keeps: LAB_HOME, if it carries the
+lab's mark, and .venv. Results, ledgers and the lab machine's disk are the user's and stay.
 Host side; standard library only.
 """
 
@@ -23,6 +23,7 @@ from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
 from labrt import cgroups, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
+from vagrant import machine
 
 ROOT = Path(__file__).parent.parent
 MARK = ".made-by-the-lab"  # as in setup/home.sh
@@ -94,6 +95,13 @@ def machines() -> Iterator[str]:
         yield f"virtual machine {name}"
 
 
+def lab_machine() -> Iterator[str]:
+    """Switch off what `./lab machine up` has started; its disk, the student's work, stays."""
+    if machine.running():
+        machine.down(destroy=False)
+        yield f"the running lab machine ({machine.place()} stays)"
+
+
 def groups() -> Iterator[str]:
     """Kill what is still in the lab's cgroups, and remove them."""
     for group in cgroups.all_cgroups():
@@ -163,9 +171,9 @@ def home() -> Iterator[str]:
         if (folder / name).exists():
             _remove(folder / name)
             yield str(folder / name)
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry != mark)
-    if foreign:
-        yield f"({folder} stays: {', '.join(foreign)} is not the lab's)"
+    others = sorted(entry.name for entry in folder.iterdir() if entry != mark)
+    if others:
+        yield f"({folder} stays: {', '.join(others)} is the user's)"
         return
     mark.unlink()
     folder.rmdir()
@@ -188,6 +196,7 @@ RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     podman_containers,
     docker_containers,
     machines,
+    lab_machine,
     groups,
     rootless_homes,
     ports,

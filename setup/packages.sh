@@ -17,8 +17,10 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     rdiff    # what of a VM's disk needs to travel
     chromium # opens the report
     vagrant vagrant-libvirt dnsmasq-base iptables # the lab machine, as a class starts it
+    sudo dbus-user-session # what makes a host the lab machine, done to a copy of this one
     fdisk) # reads its table of partitions
 apt_box_packages=(grub-pc-bin grub-common qemu-utils rsync) # ./lab box
+apt_hub_packages=(node-configurable-http-proxy openssl) # JupyterHub's proxy; a certificate for it
 
 dnf_packages=(qemu-system-x86-core libvirt-daemon-driver-qemu libvirt-devel pkgconf-pkg-config gcc
     python3-devel busybox squashfs-tools-ng nftables shadow-utils passt iproute libseccomp graphviz fio
@@ -51,7 +53,7 @@ package_manager() {
     echo unknown
 }
 
-# packages_current [test|box]…: true if no package is missing, those of the tests or of ./lab box too.
+# packages_current [test|box|hub]…: true if no package is missing, those of these too.
 packages_current() { [[ -z $(packages_missing "$@") ]]; }
 
 packages_missing() {
@@ -70,6 +72,7 @@ apt_missing() {
         case $more in
             test) wanted+=("${apt_test_packages[@]}" "${apt_box_packages[@]}") ;;
             box) wanted+=("${apt_box_packages[@]}") ;;
+            hub) wanted+=("${apt_hub_packages[@]}") ;;
         esac
     done
     if ! venv_current; then

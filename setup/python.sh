@@ -70,19 +70,19 @@ venv_make() {
     venv_inputs >"$root/.venv/made-from"
 }
 
-# What several hosts need: Dask, on top of .venv.
-cluster_inputs() {
-    { venv_inputs; cat "$root/requirements-cluster.txt"; } | digest
+# What only some need, on top of .venv: requirements-NAME.txt.
+extra_inputs() { # NAME
+    { venv_inputs; cat "$root/requirements-$1.txt"; } | digest
 }
 
-cluster_current() { stamped "$root/.venv/made-for-cluster" "$(cluster_inputs)"; }
+extra_current() { stamped "$root/.venv/made-for-$1" "$(extra_inputs "$1")"; }
 
-cluster_make() {
-    rm -f "$root/.venv/made-for-cluster"
+extra_make() {
+    rm -f "$root/.venv/made-for-$1"
     cd "$root" || return
     PIP_CONSTRAINT="constraints.txt requirements.txt" \
-        .venv/bin/python -m pip install --requirement requirements-cluster.txt
-    cluster_inputs >"$root/.venv/made-for-cluster"
+        .venv/bin/python -m pip install --requirement "requirements-$1.txt"
+    extra_inputs "$1" >"$root/.venv/made-for-$1"
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -3,26 +3,28 @@
 # of what it was made from, written last. An interrupted stage leaves no stamp and older inputs
 # leave another one; both are made again.
 #
-#   setup.sh [--test] [--cluster] [--box] [--when-needed]
+#   setup.sh [--test] [--cluster] [--hub] [--box] [--when-needed]
 #     --test         also what only the test suite needs
 #     --cluster      also what several hosts need (docs/cluster.md)
+#     --hub          also what JupyterHub needs (docs/machine.md)
 #     --box          also what builds the lab machine (docs/machine.md)
 #     --when-needed  say nothing if nothing is missing (how the other verbs call it)
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 with_tests=no
-with_cluster=no
+extras=() # lists of Python packages beside the lab's own: requirements-NAME.txt
 quiet=no
 more=() # lists of packages beside the lab's own
 for option in "$@"; do
     case $option in
-        --test) with_tests=yes with_cluster=yes more+=(test) ;;
-        --cluster) with_cluster=yes ;;
+        --test) with_tests=yes extras+=(cluster hub) more+=(test hub) ;;
+        --cluster) extras+=(cluster) ;;
+        --hub) extras+=(hub) more+=(hub) ;;
         --box) more+=(box) ;;
         --when-needed) quiet=yes ;;
         *)
-            echo "usage: ./lab setup [--test] [--cluster] [--box]" >&2
+            echo "usage: ./lab setup [--test] [--cluster] [--hub] [--box]" >&2
             exit 2
             ;;
     esac
@@ -45,9 +47,7 @@ home_open
 need "system packages" packages "${more[@]}"
 need "user for QEMU" qemu_user
 need "Python packages" venv
-if [[ $with_cluster == yes ]]; then
-    need "Python packages for a cluster" cluster
-fi
+for extra in "${extras[@]}"; do need "Python packages for a $extra" extra "$extra"; done
 need "guest kernel" kernel cloud
 need "base image" image
 need "accelerator" accelerator

@@ -71,10 +71,19 @@ def test_dask_is_named_by_the_cluster_alone() -> None:
     assert found == {ROOT / "bench" / "cluster"}
 
 
+def test_jupyterhub_is_named_by_the_hub_alone() -> None:
+    """Another: whoever has no class needs nothing of it."""
+    named = re.compile(r"^\s*(import|from) jupyterhub\b", re.MULTILINE)
+    ours = [file for part in ("bench", "labrt", "vagrant") for file in (ROOT / part).rglob("*.py")]
+    found = {file.parent for file in ours if named.search(file.read_text())}
+    assert found == {ROOT / "vagrant" / "hub"}
+
+
 def test_nothing_is_pinned_twice_and_everything_once() -> None:
     """They hold exact versions, and never the same package."""
     names = []
-    for file in ("requirements.txt", "constraints.txt", "requirements-cluster.txt"):
+    lists = ["constraints.txt", *(file.name for file in ROOT.glob("requirements*.txt"))]
+    for file in lists:
         for line in (ROOT / file).read_text().splitlines():
             if requirement := line.partition("#")[0].strip():
                 name, equals, version = requirement.partition("==")

@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("lab", "setup", "bench", "labrt", "notebooks", "constraints.txt")
-PARTS += ("requirements.txt", "requirements-cluster.txt")
+PARTS += ("requirements.txt", "requirements-cluster.txt", "requirements-hub.txt", "vagrant")
 VERBS = ("setup", "doctor", "bench", "run", "labrt", "notebooks", "test", "clean")
 VERBS += ("scheduler", "worker", "box", "machine", "export")
 
@@ -144,7 +144,7 @@ def test_a_stage_that_fails_shows_the_end_of_its_log_and_leaves_no_stamp(
 
 def test_the_options_of_set_up_are_checked() -> None:
     done = run(ROOT / "lab", "setup", "--tset")
-    usage = "usage: ./lab setup [--test] [--cluster] [--box]\n"
+    usage = "usage: ./lab setup [--test] [--cluster] [--hub] [--box]\n"
     assert (done.returncode, done.stderr) == (2, usage)
 
 

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# One server for a class: a lab user for each student, without root, each with a JupyterLab of their
-# own on the server's loopback, and limited by a systemd slice. As root, on a machine that provision.sh
-# has made the lab machine.
+# One server for a class: a lab user for each student, without root, limited by a systemd slice. Each
+# has a JupyterLab of their own on the server's loopback, reached by ssh; or JupyterHub lets all of them
+# in at one address. As root, on a machine that provision.sh has made the lab machine.
 #
-#   class.sh add NAME…      make them, and tell each one's port and token
+#   class.sh add NAME…      make them, and tell each one's way in
 #   class.sh list
 #   class.sh remove NAME…   with all that they have made
+#   class.sh hub [off]      JupyterHub; off: by ssh again
 #
 #   LAB_STUDENT_MEM=2G      memory of all that a student runs (systemd.resource-control(5), MemoryMax)
 #   LAB_STUDENT_CPUS=100%   processor time, of one processor (CPUQuota)
 #   LAB_STUDENT_TASKS=1000  processes and threads (TasksMax)
+#   LAB_HUB_ADDRESS=127.0.0.1   where JupyterHub listens; anywhere else than there, by TLS alone
+#   LAB_HUB_PORT=8000
+#   LAB_HUB_CERT=FILE, LAB_HUB_KEY=FILE   this server's own; else they are made, and no browser knows them
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
@@ -17,6 +21,10 @@ root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 source "$root/setup/stage.sh"
 # shellcheck source=vagrant/student.sh
 source "$root/vagrant/student.sh"
+# shellcheck source=vagrant/hub/hub.sh
+source "$root/vagrant/hub/hub.sh"
+
+class=lab-class # the group of those who are in it
 
 changed() { say "$*"; }
 
@@ -39,22 +47,26 @@ add() {
     local name
     check_names "$@"
     for name in "$@"; do
-        if id "$name" >/dev/null 2>&1 && [[ ! -e $(slice "$name") ]]; then
+        if id "$name" >/dev/null 2>&1 && ! in_class "$name"; then
             give_up "make a student of $name: the user exists and is none" "another name"
         fi
     done
+    groupadd --system --force "$class"
     for name in "$@"; do
         student_user "$name"
+        usermod --append --groups "$class" "$name"
         limit "$name"
         student_lab_home "$name"
         as_student "$name" sh -c "echo $(port "$name") >.config/lab-port"
-        student_jupyter "$name"
+        student_lingers "$name"
     done
     systemctl daemon-reload
     for name in "$@"; do systemctl start "user@$(id -u "$name").service"; done
-    for name in "$@"; do student_wait_for_jupyter "$name" "$(port "$name")"; done
+    if hub_is_on; then by_hub "$@"; else by_ssh "$@"; fi
     list "$@"
 }
+
+in_class() { [[ " $(id -nG "$1" 2>/dev/null) " == *" $class "* ]]; }
 
 limit() {
     mkdir -p "$(dirname "$(slice "$1")")"
@@ -62,24 +74,36 @@ limit() {
         "${LAB_STUDENT_CPUS:-100%}" "${LAB_STUDENT_TASKS:-1000}" >"$(slice "$1")"
 }
 
-students() {
-    local file uid
-    for file in /etc/systemd/system/user-*.slice.d/lab.conf; do
-        if [[ ! -e $file ]]; then continue; fi
-        uid=${file##*/user-}
-        getent passwd "${uid%%.*}" | cut -d: -f1
+students() { getent group "$class" | cut -d : -f 4 | tr , '\n' | sed '/^$/d'; }
+
+# A JupyterLab each, that always runs.
+by_ssh() { # NAME…
+    local name
+    for name in "$@"; do student_jupyter "$name"; done
+    for name in "$@"; do as_student "$name" systemctl --user start lab-jupyter.service; done
+    for name in "$@"; do student_wait_for_jupyter "$name" "$(port "$name")"; done
+}
+
+# One when it is asked for, by who has a password.
+by_hub() { # NAME…
+    local name
+    for name in "$@"; do
+        as_student "$name" systemctl --user --quiet disable --now lab-jupyter.service
+        hub_password "$name"
     done
 }
 
 list() { # [NAME…]
     local name
-    if [[ $# -eq 0 ]]; then
-        # shellcheck disable=SC2046 # names hold no blanks
-        set -- $(students)
-    fi
+    # shellcheck disable=SC2046 # names hold no blanks
+    if [[ $# -eq 0 ]]; then set -- $(students); fi
     for name in "$@"; do
-        echo "$name: ssh -L 8888:127.0.0.1:$(port "$name") $name@$(hostname), then" \
-            "http://127.0.0.1:8888/lab?token=$(cat "$(student_home "$name")/.config/lab-token")"
+        if hub_is_on; then
+            echo "$name: $(hub_address "$name")"
+        else
+            echo "$name: ssh -L 8888:127.0.0.1:$(port "$name") $name@$(hostname), then" \
+                "http://127.0.0.1:8888/lab?token=$(cat "$(student_home "$name")/.config/lab-token")"
+        fi
     done
 }
 
@@ -87,12 +111,13 @@ remove() {
     local name file
     check_names "$@"
     for name in "$@"; do
-        if ! id "$name" >/dev/null 2>&1 || [[ ! -e $(slice "$name") ]]; then
+        if ! in_class "$name"; then
             give_up "remove $name: no student of the class" "class.sh list"
         fi
     done
     for name in "$@"; do
         file=$(slice "$name")
+        if hub_is_on; then hub_forget "$name"; fi
         loginctl disable-linger "$name"
         systemctl stop "user-$(id -u "$name").slice"
         userdel --remove "$name" 2>/dev/null
@@ -100,11 +125,24 @@ remove() {
         rmdir "$(dirname "$file")"
         say "removed $name"
     done
+    if [[ -z $(students) ]]; then groupdel "$class"; fi
     systemctl daemon-reload
+}
+
+hub() { # [off]
+    local names
+    case ${1:-on} in
+        on) hub_start ;;
+        off) if hub_is_on; then hub_stop; fi ;;
+        *) give_up "class.sh hub $1: it is on, or it is off" "class.sh hub, or class.sh hub off" ;;
+    esac
+    mapfile -t names < <(students)
+    if hub_is_on; then by_hub "${names[@]}"; else by_ssh "${names[@]}"; fi
+    list
 }
 
 if [[ $EUID -ne 0 ]]; then give_up "manage a class: not root" "sudo $0"; fi
 case ${1:-} in
-    add | list | remove) "$@" ;;
-    *) give_up "class.sh ${1:-}: no such verb" "class.sh add NAME…, list, remove NAME…" ;;
+    add | list | remove | hub) "$@" ;;
+    *) give_up "class.sh ${1:-}: no such verb" "class.sh add NAME…, list, remove NAME…, hub [off]" ;;
 esac

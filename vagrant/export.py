@@ -81,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"lab: {error.filename or 'export'}: {errno_text(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; nothing is left of it", file=sys.stderr)
+        return 130
     print(f"lab: {files} files of the student's are in {to}", file=sys.stderr)
     return 0
 

@@ -41,6 +41,8 @@ BOX = inputs.PROJECT / "boxes"
 NAME = "vm-container-lab"
 BOOT_SECONDS = 300.0  # to the first answer of its sshd, on a busy host under emulation
 DOWN_SECONDS = 120.0
+QMP_SECONDS = 10.0
+ROOM = 2 << 30  # bytes that its disk may come to need in a lesson or two
 # The plainest that numpy's and pyarrow's wheels run on (x86-64-v2); KVM: the host's own.
 CPU = {"tcg": "Nehalem", "kvm": "host"}
 
@@ -52,7 +54,7 @@ def up() -> None:
         LabError: no box, a bad setting, or it doesn't start.
     """
     memory, cpus, wanted = settings.memory(), settings.cpus(), settings.port()
-    folder = _folder()
+    folder = place()
     if _pid() is None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _prepare(folder)
@@ -77,7 +79,7 @@ def ssh_command() -> list[str]:
     """
     if _pid() is None:
         raise LabError("reach the machine", "it doesn't run", remedy="./lab machine up")
-    folder = _folder()
+    folder = place()
     ports = json.loads((folder / "ports.json").read_text())
     options = {
         "IdentityFile": folder / "key",
@@ -88,6 +90,11 @@ def ssh_command() -> list[str]:
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     return ["ssh", "-p", str(ports["ssh"]), *words, "vagrant@127.0.0.1"]
+
+
+def place() -> Path:
+    """Return where the machine's disk and the rest of it are."""
+    return paths.home() / "machine"
 
 
 def running() -> bool:
@@ -104,13 +111,12 @@ def down(destroy: bool) -> None:
     Raises:
         LabError: QEMU doesn't end.
     """
-    folder = _folder()
+    folder = place()
     if (pid := _pid()) is not None:
         pidfd = os.pidfd_open(pid)
         try:
-            _press_power_button(folder / "qmp")
-            if not _ended(pidfd, DOWN_SECONDS):
-                _say(f"it doesn't switch off within {DOWN_SECONDS:.0f} s, so it is killed")
+            if not (_press_power_button(folder / "qmp") and _ended(pidfd, DOWN_SECONDS)):
+                _say("it doesn't switch off, so it is killed")
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 if not _ended(pidfd, 5.0):
                     raise LabError(f"end QEMU (pid {pid})", "it still runs after SIGKILL")
@@ -120,10 +126,6 @@ def down(destroy: bool) -> None:
         (folder / name).unlink(missing_ok=True)
     if destroy and folder.exists():
         shutil.rmtree(folder)
-
-
-def _folder() -> Path:
-    return paths.home() / "machine"
 
 
 def _prepare(folder: Path) -> None:
@@ -150,13 +152,23 @@ def _make_disk(folder: Path) -> None:
     try:
         os.link(box, base)
     except OSError:  # on another disk
+        _check_room(folder, ROOM + box.stat().st_size)
         shutil.copyfile(box, base)
+    _check_room(folder, ROOM)
     (folder / "made-of").write_text(_box_sum())
     _run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), str(new)],
         "make the machine's disk",
     )
     new.rename(folder / "disk.qcow2")
+
+
+def _check_room(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        told = f"{free / 1e9:.1f} GB free in {folder}, {wanted / 1e9:.1f} are needed"
+        remedy = "free some, or set LAB_HOME to a folder on another disk"
+        raise LabError("make the machine's disk", told, remedy=remedy)
 
 
 def _box_sum() -> str:
@@ -206,7 +218,7 @@ def _accelerator() -> str:
 
 def _pid() -> int | None:
     """Return the running QEMU's pid: the one in the file, if it is still ours (proc(5))."""
-    folder = _folder()
+    folder = place()
     try:
         pid = int((folder / "pid").read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
@@ -240,7 +252,7 @@ def _wait_for_ssh(port: int) -> None:
             break
         time.sleep(0.2)
     why = "QEMU has ended" if _pid() is None else f"no answer within {BOOT_SECONDS:.0f} s"
-    remedy = f"read {_folder()}/console.log"
+    remedy = f"read {place()}/console.log"
     raise LabError("start the machine", why, remedy=remedy)
 
 
@@ -264,16 +276,21 @@ def _ssh(command: str, capture: bool = False) -> str:
     return done.stdout or ""
 
 
-def _press_power_button(path: Path) -> None:
-    """Speak QMP (https://www.qemu.org/docs/master/interop/qmp-spec.html): two commands."""
-    with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(10)
-        control.connect(str(path))
-        answers = control.makefile()
-        answers.readline()  # the greeting
-        for command in ("qmp_capabilities", "system_powerdown"):
-            control.sendall(json.dumps({"execute": command}).encode())
-            answers.readline()
+def _press_power_button(path: Path) -> bool:
+    """Speak QMP (https://www.qemu.org/docs/master/interop/qmp-spec.html): two commands. False if
+    QEMU doesn't answer."""
+    try:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(QMP_SECONDS)
+            control.connect(str(path))
+            answers = control.makefile()
+            answers.readline()  # the greeting
+            for command in ("qmp_capabilities", "system_powerdown"):
+                control.sendall(json.dumps({"execute": command}).encode())
+                answers.readline()
+    except OSError:
+        return False
+    return True
 
 
 def _ended(pidfd: int, seconds: float) -> bool:
@@ -329,6 +346,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _say(f"{error.filename or 'machine'}: {errno_text(error)}")
         return 1
+    except KeyboardInterrupt:
+        _say("interrupted" + ("; it runs on. Remedy: ./lab machine down" if running() else ""))
+        return 130
     return 0
 
 

@@ -21,6 +21,8 @@ source "$root/setup/packages.sh"
 source "$root/vagrant/packages.sh"
 # shellcheck source=vagrant/student.sh
 source "$root/vagrant/student.sh"
+# shellcheck source=vagrant/hub/hub.sh
+source "$root/vagrant/hub/hub.sh"
 
 changes=0
 
@@ -54,8 +56,9 @@ files() {
 
 # Root's set-up makes .venv, and what the student's LAB_HOME begins with. It needs no verdict on KVM.
 set_up() {
-    local told
-    told=$(LAB_ACCEL=tcg bash "$root/setup/setup.sh" 2>&1 | tee /dev/stderr)
+    local told with=()
+    if hub_is_on; then with=(--hub); fi
+    told=$(LAB_ACCEL=tcg bash "$root/setup/setup.sh" "${with[@]}" 2>&1 | tee /dev/stderr)
     if [[ $told != *"nothing to do" ]]; then changed "set up the lab"; fi
 }
 
@@ -84,6 +87,7 @@ start() {
         systemctl restart lab-door.socket
         loginctl enable-linger student
         systemctl restart "user@$(id -u student).service"
+        if hub_is_on; then systemctl restart lab-hub.service; fi
     fi
     as_student student systemctl --user start lab-jupyter.service
     say "waiting for JupyterLab"
@@ -96,6 +100,7 @@ student_user student
 set_up
 student_lab_home student
 results
+student_lingers student
 student_jupyter student
 services
 if [[ $building != --building ]]; then

@@ -40,19 +40,20 @@ student_lab_home() { # NAME
 }
 
 # The student's manager runs from boot on, without a login (loginctl(1), enable-linger).
+student_lingers() { # NAME
+    if [[ -e /var/lib/systemd/linger/$1 ]]; then return; fi
+    mkdir -p /var/lib/systemd/linger
+    touch "/var/lib/systemd/linger/$1"
+    changed "let $1's services run without a login"
+}
+
 student_jupyter() { # NAME
     local wants
     wants=$(student_home "$1")/.config/systemd/user/default.target.wants
-    if [[ ! -L $wants/lab-jupyter.service ]]; then
-        runuser -u "$1" -- mkdir -p "$wants"
-        runuser -u "$1" -- ln -s /etc/systemd/user/lab-jupyter.service "$wants/"
-        changed "switched on $1's JupyterLab"
-    fi
-    if [[ ! -e /var/lib/systemd/linger/$1 ]]; then
-        mkdir -p /var/lib/systemd/linger
-        touch "/var/lib/systemd/linger/$1"
-        changed "let $1's services run without a login"
-    fi
+    if [[ -L $wants/lab-jupyter.service ]]; then return; fi
+    runuser -u "$1" -- mkdir -p "$wants"
+    runuser -u "$1" -- ln -s /etc/systemd/user/lab-jupyter.service "$wants/"
+    changed "switched on $1's JupyterLab"
 }
 
 as_student() { # NAME COMMAND…

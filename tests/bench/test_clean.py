@@ -42,7 +42,7 @@ class Host:
             "LAB_HOME": str(self.home),
             "LAB_RUN": str(self.run_dir),
         }
-        for name in ("bench", "labrt"):
+        for name in ("bench", "labrt", "vagrant"):
             shutil.copytree(ROOT / name, self.lab / name)
         self.top = f"labrt-{zlib.crc32(bytes(self.home)):08x}"
 
@@ -152,6 +152,55 @@ def test_the_network_card_of_a_killed_bench_goes_and_the_bridge_with_it(host: Ho
     assert [interface.exists() for interface in interfaces] == [True, True]
     assert host.clean() == (0, "removed the port of lab-left on the bridge\n")
     assert [interface.exists() for interface in interfaces] == [False, False]
+
+
+# A machine of `./lab machine`, with an empty disk; QEMU, as if it hung, is out of its reach.
+UNREACHABLE_MACHINE = """
+import subprocess
+from vagrant import machine
+folder = machine.place()
+folder.mkdir(parents=True)
+(folder / "key.pub").touch()
+disk = folder / "disk.qcow2"
+subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "64M"], check=True)
+ports = {"ssh": machine._free_port(2222), "jupyter": machine._free_port(8888)}
+machine._start(folder, 64, 1, ports)
+(folder / "qmp").unlink()
+"""
+RUNNING = "from vagrant import machine; print(machine.running())"
+
+
+def test_the_running_lab_machine_is_ended_another_lab_s_is_not_and_its_disk_stays(
+    host: Host, tmp_path: Path
+) -> None:
+    environment = {**host.environment, "LAB_ACCEL": "tcg"}
+    homes = [host.home, tmp_path / "another"]
+
+    def told(home: Path, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words],
+            env={**environment, "LAB_HOME": str(home)},
+            cwd=host.lab,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for home in homes:
+        told(home, "-c", UNREACHABLE_MACHINE)
+    try:
+        assert host.clean() == (
+            0,
+            "lab: it doesn't switch off, so it is killed\n"
+            f"removed the running lab machine ({host.home}/machine stays)\n",
+        )
+        assert [told(home, "-c", RUNNING) for home in homes] == ["False\n", "True\n"]
+        assert (host.home / "machine" / "disk.qcow2").exists()
+    finally:
+        for home in homes:
+            told(home, "-m", "vagrant.machine", "down", "--destroy")
 
 
 def test_what_is_in_the_run_folder_goes(host: Host) -> None:
