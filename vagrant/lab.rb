@@ -101,9 +101,8 @@ module Lab
   def tell_address(machine)
     return unless machine.state.id == :running
 
-    forwarded = machine.config.vm.networks.find { |kind, it| kind == :forwarded_port && it[:guest] == 8888 }
     token = +""
     machine.communicate.execute("lab-token") { |kind, data| token << data if kind == :stdout }
-    machine.ui.success("lab: JupyterLab is at http://127.0.0.1:#{forwarded[1][:host]}/lab?token=#{token.strip}")
+    machine.ui.success("lab: JupyterLab is at http://127.0.0.1:#{port(machine)}/lab?token=#{token.strip}")
   end
 end

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import vagrant.machine as machine_module
 from tests.vagrant import offline
 from tests.vagrant.apart import Apart
 
@@ -21,12 +24,18 @@ ROOT = Path(__file__).parent.parent.parent
 SECONDS = 900
 
 
-def refused(home: Path, *words: str, **settings: str) -> str:
+def refused(
+    home: Path,
+    *words: str,
+    project: Path = ROOT,
+    inside: tuple[str | Path, ...] = (),
+    **settings: str,
+) -> str:
     """Run a verb that must fail; return its only line."""
     done = subprocess.run(
-        [sys.executable, "-m", "vagrant.machine", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LAB_HOME": str(home), **settings},
+        [*inside, sys.executable, "-m", "vagrant.machine", *words],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project), "LAB_HOME": str(home), **settings},
         capture_output=True,
         text=True,
         timeout=60,
@@ -52,6 +61,44 @@ def test_a_verb_that_there_is_none_of_is_refused(tmp_path: Path) -> None:
     assert "invalid choice: 'start'" in refused(tmp_path, "start")
 
 
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what `./lab machine` needs of the project, with an empty disk for a box."""
+    folder = tmp_path / "project"
+    for name in ("bench", "labrt", "vagrant"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "boxes").mkdir()
+    disk = folder / "boxes" / "lab.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "64M"], check=True)
+    return folder
+
+
+def test_without_a_box_it_says_where_one_comes_from(copy: Path, tmp_path: Path) -> None:
+    (copy / "boxes" / "lab.qcow2").unlink()
+    said = refused(tmp_path / "home", "up", project=copy)
+    assert said.startswith(f"lab: start the machine: no {copy}/boxes/lab.qcow2. Remedy: sudo ./lab")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_without_room_it_says_how_much_is_needed_and_nothing_is_half_made(
+    copy: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    script = 'mount -t tmpfs -o size=1m tmpfs "$0"; trap "ls $0/machine >$0.left" EXIT; "$@"'
+    small = ("unshare", "--mount", "sh", "-c", script, home)
+    said = refused(home, "up", project=copy, inside=small)
+    assert said.startswith(f"lab: make the machine's disk: 0.0 GB free in {home}/machine, 2.1 are")
+    assert "Remedy: free some, or set LAB_HOME" in said
+    assert home.with_suffix(".left").read_text() == ""
+
+
+def test_a_port_that_is_taken_is_not_chosen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert machine_module._free_port(port) > port
+
+
 # JupyterLab by an address, asked inside the machine: the status of each answer.
 ASK = """
 import sys, urllib.error, urllib.request
@@ -65,6 +112,9 @@ for address in sys.argv[1:]:
 CLASS = "sudo /opt/lab/vagrant/class.sh"
 
 
+MODULES = {"machine": "vagrant.machine", "export": "vagrant.export", "clean": "bench.clean"}
+
+
 class Machine:
     """The machine of a project, in a place and with a LAB_HOME of its own."""
 
@@ -73,9 +123,10 @@ class Machine:
         self.home = place.folder / "home"
         self.told = ""
 
-    def lab(self, module: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        settings = {"LAB_ACCEL": "tcg", "LAB_HOME": str(self.home), "LAB_MEM": "2048"}
-        command = [sys.executable, "-m", f"vagrant.{module}", *words]
+    def lab(self, verb: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        settings = {"LAB_ACCEL": "tcg", "LAB_MEM": "2048"}
+        settings |= {"LAB_HOME": str(self.home), "LAB_RUN": str(self.place.folder / "run")}
+        command = [sys.executable, "-m", MODULES[verb], *words]
         done = self.place.run(*command, cwd=self.project, timeout=SECONDS, **settings)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return done
@@ -353,12 +404,34 @@ def test_switched_off_and_on_it_has_kept_the_work_which_is_exported(
     machine.ssh("sudo -u student sh -c 'echo mine > ~student/work/notes'")
     machine.lab("machine", "down")
     assert machine.place.machines() == []
-    assert "lab: nothing to change" in machine.up()
+    told = with_another_version(machine)
+    assert "lab: nothing to change" in told
+    assert "the box is of another version of the project (vagrant/packages.sh). Remedy: " in told
     machine.lab("export", "--to", tmp_path / "work.tar")
     with tarfile.open(tmp_path / "work.tar") as work:
         notes = work.extractfile("work/notes")
         assert notes is not None
         assert notes.read() == b"mine\n"
+
+
+def with_another_version(machine: Machine) -> str:
+    """Start it where the project isn't any more what its box was built of."""
+    changed = machine.project / "vagrant" / "packages.sh"
+    before = changed.read_text()
+    try:
+        changed.write_text(before + "# changed\n")
+        return machine.up()
+    finally:
+        changed.write_text(before)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_lab_clean_switches_it_off_and_its_disk_stays(machine: Machine) -> None:
+    removed = machine.lab("clean").stdout
+    assert f"removed the running lab machine ({machine.home}/machine stays)\n" in removed
+    assert machine.place.machines() == []
+    assert (machine.home / "machine" / "disk.qcow2").exists()
 
 
 @pytest.mark.slow

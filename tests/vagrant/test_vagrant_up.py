@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -183,11 +184,39 @@ def test_destroyed_it_leaves_only_the_box_itself(machine: Machine) -> None:
     assert "virbr" not in bridges.stdout
 
 
-def test_one_of_several_has_a_name_and_a_port_of_its_own(machine: Machine) -> None:
+@contextmanager
+def taken(place: Apart, port: int) -> Iterator[None]:
+    """Somebody else listens there for the time of the block."""
+    listen = (
+        "import socket, time\n"
+        f"listening = socket.create_server(('127.0.0.1', {port}))\n"
+        "print('listening', flush=True); time.sleep(1e6)"
+    )
+    inside = ["nsenter", f"--target={place.pid}", "--net", "--"]
+    process = subprocess.Popen([*inside, sys.executable, "-c", listen], stdout=subprocess.PIPE)
     try:
-        told = machine.vagrant("up", "lab-2", timeout=UP_SECONDS, LAB_COUNT="2", LAB_MEM="2048")
-        assert "JupyterLab is at http://127.0.0.1:8889/lab?token=" in told
-        assert machine.vagrant("ssh", "lab-2", "-c", "hostname", LAB_COUNT="2").strip() == "lab-2"
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listening\n"
+        yield
     finally:
-        machine.vagrant("destroy", "--force", LAB_COUNT="2")
-    assert not [words for words in machine.place.machines() if "vm-container-lab-2" in words]
+        process.kill()
+        process.communicate()
+
+
+def test_several_have_names_and_ports_of_their_own_none_of_which_was_taken(
+    machine: Machine,
+) -> None:
+    """Ports 8888 and 8889 are what they would have."""
+    two = {"LAB_COUNT": "2", "LAB_MEM": "2048"}
+    try:
+        with taken(machine.place, 8888):
+            told = machine.vagrant("up", timeout=2 * UP_SECONDS, **two)
+            found = dict(re.findall(r"(lab-\d): .*(http://127\.0\.0\.1:\d+)/lab\?token=", told))
+            assert found == {"lab-1": "http://127.0.0.1:8890", "lab-2": "http://127.0.0.1:8889"}
+            ask = [f"{address}/api" for address in found.values()]
+            assert machine.python(ASK, *ask) == ["200", "200"]
+            assert f"{found['lab-1']}/lab?token=" in machine.vagrant("provision", "lab-1", **two)
+        assert machine.vagrant("ssh", "lab-2", "-c", "hostname", **two).strip() == "lab-2"
+    finally:
+        machine.vagrant("destroy", "--force", **two)
+    assert not [words for words in machine.place.machines() if "vm-container-lab-" in words]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of what the Vagrantfile needs, without boxes."""
     shutil.copy(ROOT / "Vagrantfile", tmp_path)
     (tmp_path / "vagrant").mkdir()
-    for name in ("lab.rb", "not-synced"):
+    for name in ("lab.rb", "host.rb", "not-synced"):
         shutil.copy(ROOT / "vagrant" / name, tmp_path / "vagrant")
     return tmp_path
 
@@ -97,6 +98,49 @@ def test_a_number_out_of_its_range_is_refused(project: Path, said: str) -> None:
 def test_an_accelerator_that_is_none_is_refused(project: Path) -> None:
     done = ruby(project, "Lab.accelerator", LAB_ACCEL="xen")
     assert done.stderr == "lab: LAB_ACCEL=xen. Remedy: kvm or tcg\n"
+
+
+def up(project: Path, *before: str | Path, **settings: str) -> str:
+    """`vagrant up`, which must be refused; return the only line of it on standard error."""
+    command = (*before, "vagrant", "up", "--provider", "libvirt")
+    done = run(*command, cwd=project, **settings)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_without_a_provider_it_says_what_to_install(project: Path, vagrant_home: str) -> None:
+    said = up(project, VAGRANT_HOME=vagrant_home, VAGRANT_NO_PLUGINS="1", VBOX_INSTALL_PATH="/none")
+    assert said.startswith("lab: Vagrant has no provider here. Remedy: apt-get install vagrant-lib")
+
+
+def test_without_libvirt_s_daemon_it_says_how_to_start_it(project: Path, vagrant_home: str) -> None:
+    """Its socket isn't there in a mount namespace where nothing is in /run."""
+    hidden = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+    script = 'mount -t tmpfs tmpfs /run && exec "$@"'
+    said = up(project, *hidden, script, "up", VAGRANT_HOME=vagrant_home)
+    assert said.startswith("lab: Error while connecting to Libvirt: ")
+    assert "Remedy: sudo systemctl start libvirtd" in said
+
+
+def test_without_room_it_says_how_much_is_needed(project: Path) -> None:
+    hidden = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+    script = 'mkdir home && mount -t tmpfs -o size=10m tmpfs home && exec "$@"'
+    said = up(project, *hidden, script, "up", VAGRANT_HOME=str(project / "home"))
+    assert said == (
+        f"lab: 0.0 GB free in {project}/home, 3.0 are needed. "
+        "Remedy: free some, or set VAGRANT_HOME to a folder on another disk\n"
+    )
+
+
+def test_a_port_that_is_taken_is_not_chosen(project: Path) -> None:
+    """Of three machines, each chooses among every third port, so that no two choose the same."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        script = f"require './vagrant/host'; print Lab.free_port({port}, 3)"
+        chosen = int(ruby(project, script).stdout)
+    assert chosen > port
+    assert (chosen - port) % 3 == 0
 
 
 @pytest.mark.parametrize(("kernel", "chosen"), [("this", "kvm"), ("another", "tcg")])
