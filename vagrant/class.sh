@@ -132,7 +132,13 @@ remove() {
 hub() { # [off]
     local names
     case ${1:-on} in
-        on) hub_start ;;
+        on)
+            hub_start
+            if ! hub_wait; then
+                hub off
+                give_up "start JupyterHub: it doesn't serve" "the end of its log is above"
+            fi
+            ;;
         off) if hub_is_on; then hub_stop; fi ;;
         *) give_up "class.sh hub $1: it is on, or it is off" "class.sh hub, or class.sh hub off" ;;
     esac

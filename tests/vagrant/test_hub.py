@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -169,6 +170,15 @@ def test_a_setting_that_can_t_be_is_refused(settings: dict[str, str], remedy: st
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert f"Remedy: {remedy}" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_done() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = shell(f"hub_need_ports {port}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"port {port} is taken. Remedy: end who has it" in done.stderr
+    assert shell(f"hub_need_ports {port}").returncode == 0
 
 
 @pytest.mark.parametrize(

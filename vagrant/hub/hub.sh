@@ -10,6 +10,7 @@ hub_is_on() { [[ -L $hub_link ]]; }
 hub_start() {
     local url
     url=$(hub_url)
+    if ! hub_is_on; then hub_need_ports "${url##*:}" 8001 8081; fi # its own, its proxy's, its interface's
     LAB_ACCEL=tcg bash "$root/setup/setup.sh" --hub
     install --directory --mode=700 "$hub_folder"
     printf 'LAB_HUB_URL=%s\nLAB_HUB_CERT=%s\nLAB_HUB_KEY=%s\n' "$url" \
@@ -19,7 +20,6 @@ hub_start() {
     systemctl --quiet enable "$root/vagrant/hub/lab-hub.service"
     systemctl stop lab-hub.service
     systemctl start lab-hub.service
-    hub_wait
 }
 
 # Where browsers find it. Passwords cross no network in clear: TLS, but on the loopback.
@@ -37,6 +37,17 @@ hub_url() {
     fi
     if [[ $address == 127.* ]]; then scheme=http; fi
     echo "$scheme://$address:$port"
+}
+
+# The kernel tells who listens (0A: TCP_LISTEN; proc(5), /proc/net/tcp).
+hub_need_ports() { # PORT…
+    local port
+    for port in "$@"; do
+        if grep -qE ":$(printf %04X "$port") 0+:0000 0A" /proc/net/tcp /proc/net/tcp6; then
+            give_up "start JupyterHub: port $port is taken" \
+                "end who has it (ss -ltnp tells); for another than 8001 and 8081: LAB_HUB_PORT"
+        fi
+    done
 }
 
 # For who brings none: browsers warn, so its fingerprint is told, to be compared.
@@ -62,15 +73,14 @@ except urllib.error.HTTPError as error:
 END
 }
 
+# Until it serves; false, with the end of its log, if it doesn't.
 hub_wait() {
     local deadline=$((SECONDS + 300))
     say "waiting for JupyterHub"
     until hub_ask GET /users 2>/dev/null; do
-        if [[ $SECONDS -ge $deadline ]] || ! systemctl --quiet is-active lab-hub.service; then
+        if [[ $SECONDS -ge $deadline || $(systemctl show --property=NRestarts --value lab-hub) != 0 ]]; then
             journalctl --unit lab-hub.service --lines 20 --no-pager >&2 || true
-            hub_stop
-            give_up "start JupyterHub: it doesn't serve; the end of its log is above" \
-                "where a port is taken (8000, 8001, 8081), end who has it, or LAB_HUB_PORT"
+            return 1
         fi
         sleep 0.5
     done
