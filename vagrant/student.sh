@@ -65,12 +65,12 @@ as_student() { # NAME COMMAND…
 
 # Until it listens: the kernel tells who does (0A: TCP_LISTEN; proc(5), /proc/net/tcp).
 student_wait_for_jupyter() { # NAME PORT
-    local deadline=$((SECONDS + 300)) port
+    local deadline=$((SECONDS + 600)) port
     port=$(printf %04X "$2")
     until grep -q "0100007F:$port 00000000:0000 0A" /proc/net/tcp; do
         if [[ $SECONDS -ge $deadline ]]; then
             as_student "$1" journalctl --user --unit lab-jupyter.service --lines 20 --no-pager >&2 || true
-            give_up "start $1's JupyterLab: it doesn't listen after 300 s" \
+            give_up "start $1's JupyterLab: it doesn't listen after 600 s" \
                 "in the machine: systemctl --user status lab-jupyter, as $1"
         fi
         sleep 0.2

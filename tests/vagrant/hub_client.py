@@ -12,7 +12,7 @@ import uuid
 import requests
 import websocket
 
-SECONDS = 300.0  # that an emulated machine may take to start a JupyterLab
+SECONDS = 600.0  # that an emulated machine may take to start a JupyterLab
 
 
 class Student:

@@ -263,26 +263,19 @@ class Class:
 
 @pytest.fixture(scope="module")
 def in_class(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Class:
-    """A class that was reached by ssh, and gets JupyterHub, of packages fetched on this host."""
+    """JupyterHub, of packages fetched on this host, and a class of two."""
     wanted = ["nodejs", "node-configurable-http-proxy", "openssl"]
     status = machine.ssh("cat /var/lib/dpkg/status")
     machine.put(offline.packages(wanted, status, tmp_path_factory.mktemp("apt")), "/var/tmp/debs")
     machine.put(offline.python_packages(), "/var/tmp/wheels")
     machine.ssh("sudo dpkg --install /var/tmp/debs/*.deb")
-    machine.ssh(f"{CLASS} add anna ben")
     began = time.monotonic()
-    told = machine.ssh(f"sudo {OFFLINE} /opt/lab/vagrant/class.sh hub")
+    machine.ssh(f"sudo {OFFLINE} /opt/lab/vagrant/class.sh hub")
     print(f"class.sh hub: {time.monotonic() - began:.0f} s")
+    told = machine.ssh(f"{CLASS} add anna ben")
     found = dict(re.findall(r"^(\w+): first password ([0-9a-f]{12})$", told, re.MULTILINE))
     assert set(found) == {"anna", "ben"}
     return Class(machine, found)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_jupyterhub_takes_the_place_of_the_jupyterlabs_that_always_run(in_class: Class) -> None:
-    assert in_class.machine.ssh("pgrep -u anna -f jupyter; true") == ""
-    assert in_class.servers("anna") == []
 
 
 @pytest.mark.slow
@@ -357,23 +350,6 @@ def test_who_is_not_in_the_class_or_not_any_more_does_not_get_in(in_class: Class
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_open_to_a_network_it_speaks_tls_and_tells_the_certificate_s_fingerprint(
-    in_class: Class,
-) -> None:
-    told = in_class.machine.ssh("sudo LAB_HUB_ADDRESS=0.0.0.0 /opt/lab/vagrant/class.sh hub")
-    assert re.search(r"Fingerprint=([0-9A-F]{2}:){31}", told)
-    assert "anna: https://lab:8000" in told
-    assert "password" not in told  # they have theirs
-    assert in_class.servers("ben") == []  # the old hub has ended what it had started
-    seen = in_class.machine.ssh(
-        "openssl s_client -connect 127.0.0.1:8000 </dev/null 2>/dev/null |"
-        " openssl x509 -noout -fingerprint -sha256"
-    )
-    assert seen.strip() in told
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
 def test_switched_off_it_leaves_nothing_and_ssh_leads_in_again(in_class: Class) -> None:
     machine = in_class.machine
     told = machine.ssh(f"{CLASS} hub off")
@@ -384,7 +360,27 @@ def test_switched_off_it_leaves_nothing_and_ssh_leads_in_again(in_class: Class) 
     kept = "/etc/lab-hub /run/lab-hub /etc/systemd/system/lab-hub.service"
     assert machine.ssh(f"ls -d {kept} 2>/dev/null; true") == ""
     assert machine.ssh("pgrep -f '[j]upyterhub|[h]ttp-proxy'; true") == ""
-    machine.ssh(f"{CLASS} remove anna ben")
+    assert in_class.servers("ben") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_open_to_a_network_it_speaks_tls_and_tells_the_certificate_s_fingerprint(
+    in_class: Class,
+) -> None:
+    """Switched on again, in place of the JupyterLabs that always run."""
+    told = in_class.machine.ssh("sudo LAB_HUB_ADDRESS=0.0.0.0 /opt/lab/vagrant/class.sh hub")
+    assert re.search(r"Fingerprint=([0-9A-F]{2}:){31}", told)
+    assert "anna: https://lab:8000" in told
+    assert "password" not in told  # they have theirs
+    assert in_class.machine.ssh("pgrep -u anna -f jupyter; true") == ""
+    seen = in_class.machine.ssh(
+        "openssl s_client -connect 127.0.0.1:8000 </dev/null 2>/dev/null |"
+        " openssl x509 -noout -fingerprint -sha256"
+    )
+    assert seen.strip() in told
+    in_class.machine.ssh(f"{CLASS} remove anna ben && {CLASS} hub off")
+    assert in_class.machine.ssh("ls -d /home/*").split() == ["/home/student", "/home/vagrant"]
 
 
 @pytest.mark.slow

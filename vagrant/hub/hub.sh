@@ -75,7 +75,7 @@ END
 
 # Until it serves; false, with the end of its log, if it doesn't.
 hub_wait() {
-    local deadline=$((SECONDS + 300))
+    local deadline=$((SECONDS + 600))
     say "waiting for JupyterHub"
     until hub_ask GET /users 2>/dev/null; do
         if [[ $SECONDS -ge $deadline || $(systemctl show --property=NRestarts --value lab-hub) != 0 ]]; then

@@ -9,7 +9,7 @@ from pathlib import Path
 from vagrant.hub.spawner import StudentServer
 
 CLASS = "lab-class"  # the group of those who are in the class
-SLOW = 300  # seconds that a busy server may take to start somebody's JupyterLab
+SLOW = 600  # seconds that a busy server may take to start somebody's JupyterLab
 
 c = get_config()  # type: ignore[name-defined] # noqa: F821 # JupyterHub's name, not an import
 
