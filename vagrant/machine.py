@@ -39,7 +39,7 @@ from vagrant.box import inputs
 
 BOX = inputs.PROJECT / "boxes"
 NAME = "vm-container-lab"
-BOOT_SECONDS = 300.0  # to the first answer of its sshd, on a busy host under emulation
+BOOT_SECONDS = 600.0  # to the first answer of its sshd, on a busy host under emulation
 DOWN_SECONDS = 120.0
 QMP_SECONDS = 10.0
 ROOM = 2 << 30  # bytes that its disk may come to need in a lesson or two
@@ -62,9 +62,9 @@ def up() -> None:
         (folder / "ports.json").write_text(json.dumps(ports))
         _start(folder, memory, cpus, ports)
         _say("waiting for it to boot")
-        _wait_for_ssh(ports["ssh"])
-    _update()
     ports = json.loads((folder / "ports.json").read_text())
+    _wait_for_ssh(ports["ssh"])
+    _update()
     token = _ssh("lab-token", capture=True).strip()
     if ports["jupyter"] != wanted:
         _say(f"port {wanted} is taken on this computer")
@@ -252,7 +252,7 @@ def _wait_for_ssh(port: int) -> None:
             break
         time.sleep(0.2)
     why = "QEMU has ended" if _pid() is None else f"no answer within {BOOT_SECONDS:.0f} s"
-    remedy = f"read {place()}/console.log"
+    remedy = f"read {place()}/console.log; ./lab machine up waits once more"
     raise LabError("start the machine", why, remedy=remedy)
 
 

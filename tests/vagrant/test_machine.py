@@ -154,10 +154,10 @@ class Machine:
 @pytest.fixture(scope="module")
 def machine(built: Path, place: Apart) -> Iterator[Machine]:
     it = Machine(place, built)
-    began = time.monotonic()
-    it.told = it.up()
-    print(f"lab machine up: {time.monotonic() - began:.0f} s")
     try:
+        began = time.monotonic()
+        it.told = it.up()
+        print(f"lab machine up: {time.monotonic() - began:.0f} s")
         yield it
     finally:
         it.lab("machine", "down", "--destroy")
