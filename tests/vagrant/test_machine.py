@@ -19,6 +19,7 @@ import pytest
 import vagrant.machine as machine_module
 from tests.vagrant import offline
 from tests.vagrant.apart import Apart
+from tests.vagrant.in_class import Class
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 900
@@ -223,164 +224,49 @@ def test_a_class_has_a_user_each_with_limits_and_a_jupyterlab_of_their_own(
     assert machine.ssh("ls -d /etc/systemd/system/user-*; true") == ""
 
 
-HUB = "http://127.0.0.1:8000"
 OFFLINE = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/var/tmp/wheels"
 LIMITED = """
 import subprocess
 command = ["/opt/lab/lab", "run", "--memory", "64M", "busybox", "cat", "/sys/fs/cgroup/memory.max"]
 print(subprocess.run(command, capture_output=True, text=True).stdout.strip())
-print(open("/proc/self/cgroup").read().strip())
 """
 
 
-class Class:
-    """Anna and Ben, whom JupyterHub lets in: a conversation with it, inside the machine."""
-
-    def __init__(self, machine: Machine, passwords: dict[str, str]) -> None:
-        self.machine, self.passwords = machine, passwords
-
-    def tell(self, script: str) -> list[str]:
-        """Run Python with `student(name)`, logged in; return what it prints."""
-        begin = (
-            "from tests.vagrant.hub_client import Student\n"
-            f"passwords = {self.passwords}\n"
-            "def student(name):\n"
-            f"    it = Student({HUB!r}, name)\n"
-            "    assert it.log_in(passwords[name]) == 302\n"
-            "    return it\n"
-        )
-        python = "cd /opt/lab && PYTHONDONTWRITEBYTECODE=1 .venv/bin/python"
-        return self.machine.ssh(f"{python} -c {shlex.quote(begin + script)}").splitlines()
-
-    def servers(self, name: str) -> list[str]:
-        """Return the cgroups that somebody's JupyterLabs run in."""
-        told = self.machine.ssh(
-            f"for pid in $(pgrep -u {name} -f jupyterhub.singleuser); do"
-            " cat /proc/$pid/cgroup; done; true"
-        )
-        return sorted(set(told.splitlines()))
-
-
-@pytest.fixture(scope="module")
-def in_class(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Class:
+@pytest.fixture
+def in_class(machine: Machine, tmp_path: Path) -> Class:
     """JupyterHub, of packages fetched on this host, and a class of two."""
     wanted = ["nodejs", "node-configurable-http-proxy", "openssl"]
     status = machine.ssh("cat /var/lib/dpkg/status")
-    machine.put(offline.packages(wanted, status, tmp_path_factory.mktemp("apt")), "/var/tmp/debs")
+    machine.put(offline.packages(wanted, status, tmp_path), "/var/tmp/debs")
     machine.put(offline.python_packages(), "/var/tmp/wheels")
     machine.ssh("sudo dpkg --install /var/tmp/debs/*.deb")
     began = time.monotonic()
     machine.ssh(f"sudo {OFFLINE} /opt/lab/vagrant/class.sh hub")
     print(f"class.sh hub: {time.monotonic() - began:.0f} s")
-    told = machine.ssh(f"{CLASS} add anna ben")
-    found = dict(re.findall(r"^(\w+): first password ([0-9a-f]{12})$", told, re.MULTILINE))
-    assert set(found) == {"anna", "ben"}
-    return Class(machine, found)
+    return Class(machine.ssh, machine.ssh(f"{CLASS} add anna ben"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_it_starts_each_one_s_jupyterlab_in_their_own_slice_where_limits_hold(
-    in_class: Class,
+def test_jupyterhub_starts_each_one_s_jupyterlab_in_their_own_slice_where_limits_hold(
+    machine: Machine, in_class: Class
 ) -> None:
+    """What else it does is in test_class.py."""
     told = in_class.tell(
         "anna, ben = student('anna'), student('ben')\n"
         "print(anna.start(), ben.start())\n"
         f"print(anna.run({LIMITED!r}))\n"
-        "print(anna.status('/user/anna/lab'), ben.status('/user/anna/lab'))\n"
-        "print(anna.status('/user/anna/api/contents/02_uts.ipynb'))\n"
-        "print(ben.status('/user/anna/api/contents'))"
+        "print(anna.status('/user/anna/lab'), ben.status('/user/anna/lab'))"
     )
-    uid = in_class.machine.ssh("id -u anna").strip()
+    assert told == ["True True", str(64 << 20), "", "200 403"]
+    uid = machine.ssh("id -u anna").strip()
     slice = f"/user.slice/user-{uid}.slice"
-    assert told[0] == "True True"
-    assert told[1] == str(64 << 20)
-    assert told[2].startswith(f"0::{slice}/user@{uid}.service/")
-    assert told[4:] == ["200 403", "200", "403"]
-    (group,) = in_class.servers("anna")
-    assert group.startswith(f"0::{slice}/user@{uid}.service/")
-    limits = in_class.machine.ssh(f"cat /sys/fs/cgroup{slice}/{{memory,pids,cpu}}.max")
+    own = f"{slice}/user@{uid}.service/app.slice/lab-hub-server.service"
+    assert in_class.servers("anna") == [f"0::{own}"]
+    limits = machine.ssh(f"cat /sys/fs/cgroup{slice}/{{memory,pids,cpu}}.max")
     assert limits.split() == [str(2 << 30), "1000", "100000", "100000"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_killed_it_comes_back_and_nobody_s_server_has_noticed(in_class: Class) -> None:
-    pids = "pgrep -u anna -f jupyterhub.singleuser"
-    before = in_class.machine.ssh(pids)
-    in_class.machine.ssh("sudo systemctl kill --signal=SIGKILL lab-hub.service")
-    answers = f'import urllib.request; urllib.request.urlopen("{HUB}/hub/login")'
-    in_class.machine.ssh(f"until python3 -c '{answers}' 2>/dev/null; do sleep 1; done")
-    told = in_class.tell("print(student('anna').status('/user/anna/api/contents'))")
-    assert told == ["200"]
-    assert in_class.machine.ssh(pids) == before
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_stopped_a_server_leaves_nothing(in_class: Class) -> None:
-    in_class.tell("student('anna').stop()")
-    assert in_class.machine.ssh("pgrep -u anna -f jupyter; true") == ""
-    uid = in_class.machine.ssh("id -u anna").strip()
-    below = f"/sys/fs/cgroup/user.slice/user-{uid}.slice"
-    assert in_class.machine.ssh(f"find {below} -name 'lab-hub*'") == ""
-    assert in_class.servers("ben") != []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_who_is_not_in_the_class_or_not_any_more_does_not_get_in(in_class: Class) -> None:
-    machine = in_class.machine
-    machine.ssh("echo student:known | sudo chpasswd")
-    in_class.tell(
-        "from tests.vagrant.hub_client import Student\n"
-        f"assert Student({HUB!r}, 'student').log_in('known') == 403\n"
-        f"assert Student({HUB!r}, 'ben').log_in('guessed') == 403"
-    )
-    machine.ssh("sudo passwd --lock student")
-    (header,) = in_class.tell("print(student('anna').session.headers['Authorization'])")
-    machine.ssh(f"{CLASS} remove anna")
-    told = machine.ssh(f"{CLASS} add anna")
-    found = re.search(r"^anna: first password ([0-9a-f]{12})$", told, re.MULTILINE)
-    assert found is not None
-    in_class.passwords["anna"] = found[1]
-    ask = f"it = Student({HUB!r}, 'anna'); it.session.headers['Authorization'] = {header!r}\n"
-    assert in_class.tell(f"{ask}print(it.status('/hub/api/user'))") == ["403"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_switched_off_it_leaves_nothing_and_ssh_leads_in_again(in_class: Class) -> None:
-    machine = in_class.machine
-    told = machine.ssh(f"{CLASS} hub off")
-    found = re.search(r"^anna: ssh -L 8888:127\.0\.0\.1:(\d+) .*token=(\w+)$", told, re.MULTILINE)
-    assert found is not None
-    address = f"http://127.0.0.1:{found[1]}/api/contents?token={found[2]}"
-    assert machine.ssh(f"python3 -c {shlex.quote(ASK)} {address}").split() == ["200"]
-    kept = "/etc/lab-hub /run/lab-hub /etc/systemd/system/lab-hub.service"
-    assert machine.ssh(f"ls -d {kept} 2>/dev/null; true") == ""
-    assert machine.ssh("pgrep -f '[j]upyterhub|[h]ttp-proxy'; true") == ""
-    assert in_class.servers("ben") == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
-def test_open_to_a_network_it_speaks_tls_and_tells_the_certificate_s_fingerprint(
-    in_class: Class,
-) -> None:
-    """Switched on again, in place of the JupyterLabs that always run."""
-    told = in_class.machine.ssh("sudo LAB_HUB_ADDRESS=0.0.0.0 /opt/lab/vagrant/class.sh hub")
-    assert re.search(r"Fingerprint=([0-9A-F]{2}:){31}", told)
-    assert "anna: https://lab:8000" in told
-    assert "password" not in told  # they have theirs
-    assert in_class.machine.ssh("pgrep -u anna -f jupyter; true") == ""
-    seen = in_class.machine.ssh(
-        "openssl s_client -connect 127.0.0.1:8000 </dev/null 2>/dev/null |"
-        " openssl x509 -noout -fingerprint -sha256"
-    )
-    assert seen.strip() in told
-    in_class.machine.ssh(f"{CLASS} remove anna ben && {CLASS} hub off")
-    assert in_class.machine.ssh("ls -d /home/*").split() == ["/home/student", "/home/vagrant"]
+    machine.ssh(f"{CLASS} remove anna ben && {CLASS} hub off")
+    assert machine.ssh("ls -d /home/*").split() == ["/home/student", "/home/vagrant"]
 
 
 @pytest.mark.slow

@@ -86,9 +86,10 @@ hub_wait() {
     done
 }
 
-# With all that it has started and kept.
+# With all that it has started and kept; before it is unlinked, for then systemd knows no more what that is.
 hub_stop() {
-    systemctl --quiet disable --now lab-hub.service
+    systemctl stop lab-hub.service
+    systemctl --quiet disable lab-hub.service
     rm -rf "$hub_folder"
 }
 
