@@ -113,17 +113,20 @@ class Cgroup:
     name: str
 
     @staticmethod
-    def create(name: str, limits: dict[str, str] | None = None) -> Cgroup:
+    def create(
+        name: str, limits: dict[str, str] | None = None, elsewhere: bool = False
+    ) -> Cgroup:
         """Make the cgroup `labrt/…` and write its limits.
 
         Args:
             name: path below the hierarchy's root, beginning with "labrt".
             limits: v2 file name → value.
+            elsewhere: it need not be one of the lab's own: an engine has chosen the name.
 
         Raises:
             LabError: no controller for a limit, or the kernel refused; nothing is left behind.
         """
-        if not name.startswith(TOP):
+        if not elsewhere and not name.startswith(TOP):
             raise ValueError(f"the lab's cgroups begin with {TOP}, not {name!r}")
         if reason := unavailable():
             raise LabError(f"make the cgroup {name}", reason)
@@ -418,7 +421,7 @@ class CreateCgroup(Step):
         return f"mkdir {points}"
 
     def do(self, context: Context) -> None:
-        Cgroup.create(self.cgroup.name)
+        Cgroup.create(self.cgroup.name, elsewhere=True)
 
     def undo(self, context: Context) -> None:
         self.cgroup.remove()

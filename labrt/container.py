@@ -201,7 +201,7 @@ def enter(
     """
     spec, status = state.running(folder.name)
     pid = state.open_pid(spec, status)
-    life = replace(spec.life, detached=detached)
+    life = replace(spec.life, detached=detached, waits=False)
     spec = replace(spec, process=process, init=False, life=life)
     context = Context(spec, stdio=stdio)
     steps = entering(spec, pid)

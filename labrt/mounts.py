@@ -35,6 +35,14 @@ from labrt.syscalls import (
 )
 
 FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+# Those that mount(2) alone knows; for a bind mount they are mount_setattr(2)'s.
+TIMES = {
+    "noatime": 1 << 10,
+    "nodiratime": 1 << 11,
+    "relatime": 1 << 21,
+    "strictatime": 1 << 24,
+}
+DEFAULTS = ("rw", "suid", "dev", "exec", "async", "defaults")
 PROPAGATIONS = {
     "private": MS_PRIVATE,
     "slave": MS_SLAVE,
@@ -203,6 +211,26 @@ class MountOverlay(Step):
         return "", ""
 
 
+class MountRoot(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "move_mount(2)"
+    reason: ClassVar = "a bundle brings its root file system as a folder"
+    vital: ClassVar = "there would be no root to pivot to"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def describe(self) -> str:
+        return f"mount {self.path}, opened before, on merged"
+
+    def do(self, context: Context) -> None:
+        source = context.sources.pop("/")
+        target = os.open("merged", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        syscalls.move_mount(source, target)
+        os.close(source)
+        os.close(target)
+
+
 class PivotRoot(Step):
     side: ClassVar = "container"
     man: ClassVar = "pivot_root(2)"
@@ -297,8 +325,10 @@ class MountFilesystem(Step):
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
         self.reason = _REASONS.get(mount.type, "asked for")  # type: ignore[misc]  # one each
-        self.flags = sum(flag for name, flag in FLAGS.items() if name in mount.options)
-        self.data = ",".join(option for option in mount.options if option not in FLAGS)
+        known = FLAGS | TIMES
+        self.flags = sum(flag for name, flag in known.items() if name in mount.options)
+        passed = {*known, *DEFAULTS, *(f"{r}{kind}" for kind in PROPAGATIONS for r in ("", "r"))}
+        self.data = ",".join(word for word in mount.options if word not in passed)
 
     def describe(self) -> str:
         mount = self.mount
@@ -311,6 +341,9 @@ class MountFilesystem(Step):
         os.close(target)
         syscalls.mount(mount.source, ".", mount.type, self.flags, self.data or None)
         os.chdir("/")
+        for word in mount.options:
+            if (kind := word.removeprefix("r")) in PROPAGATIONS:
+                _set(mount.destination, propagation=PROPAGATIONS[kind], recursive=kind != word)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         kind = self.mount.type

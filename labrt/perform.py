@@ -184,9 +184,12 @@ def _run_inside(
         report.close_reader()
         context.go = go.reader
         times = array("q")
+        parting = next((step for step in steps if step.parting), steps[-1])
         for index, step in enumerate(steps):
-            if index == len(steps) - 1:
+            if step is parting:
                 os.write(report.writer, EXEC + times.tobytes())
+            if step.parting:
+                report.close_writer()
             start = time.monotonic_ns()
             hook(step)
             step.do(context)
@@ -195,9 +198,10 @@ def _run_inside(
         report.write_failure({"failed": index, "errno": error.errno})
     except LabError as error:
         report.write_failure({"failed": index, "told": error.args})
-    except BaseException as error:  # nothing may escape into the host's code
+    except BaseException as error:
         report.write_failure({"failed": index, "told": [repr(error), "", "", ""]})
-    os._exit(1)
+    finally:
+        os._exit(1)  # nothing may escape into the host's code
 
 
 def _outcome(steps: list[Step], report: bytes, ahead: int) -> array[int]:
@@ -269,7 +273,9 @@ class _Pipe:
             self.writer = -1
 
     def write_failure(self, message: dict[str, Any]) -> None:
-        os.write(self.writer, FAILED + json.dumps(message).encode())
+        """Report it; on our standard error, the container's, where the host has left."""
+        to = self.writer if self.writer >= 0 else 2
+        os.write(to, FAILED + json.dumps(message).encode())
 
     def write_and_close(self, data: bytes) -> None:
         try:

@@ -8,12 +8,13 @@ import os
 import re
 import signal
 import stat
+from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths, syscalls
 from labrt.errors import LabError
 from labrt.options import Options
-from labrt.spec import Process
+from labrt.spec import Process, Spec
 from labrt.step import Context, Step
 
 
@@ -42,6 +43,77 @@ class WaitForHost(Step):
     def do(self, context: Context) -> None:
         if os.read(context.go, 2) != b"go":
             os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
+
+
+class PrepareStart(Step):
+    side: ClassVar = "host"
+    man: ClassVar = "fifo(7)"
+    reason: ClassVar = "create and start are two commands: between them the process waits here"
+    vital: ClassVar = "nobody could start it"
+
+    def __init__(self, spec: Spec) -> None:
+        self.fifo = start_fifo(spec)
+
+    def describe(self) -> str:
+        return f"mkfifo {self.fifo}; open it for the child"
+
+    def do(self, context: Context) -> None:
+        os.mkfifo(self.fifo, 0o600)
+        # For writing, too: or a read would end at once while nobody else has it open.
+        context.start = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC)
+
+    def undo(self, context: Context) -> None:
+        if context.start >= 0:
+            os.close(context.start)
+            context.start = -1
+        Path(self.fifo).unlink(missing_ok=True)
+
+
+class FindProgram(Step):
+    """What `Exec` would find out only once nobody listens any more."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "execvp(3)"
+    reason: ClassVar = "who creates a container is told at once that its program isn't there"
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def describe(self) -> str:
+        return f"look for {self.process.args[0]} in the container's PATH"
+
+    def do(self, context: Context) -> None:
+        program = find_program(self.process.args[0], search_path(self.process))
+        if not os.access(program, os.X_OK) or os.path.isdir(program):
+            os.stat(program)  # raises where it isn't there at all
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        return Exec(self.process).likely(error)
+
+
+class WaitForStart(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "fifo(7)"
+    reason: ClassVar = "all is made, and its creator may look at it before the program begins"
+    vital: ClassVar = "it would start at once"
+    parting: ClassVar = True
+
+    def describe(self) -> str:
+        return "read the FIFO until somebody writes a byte"
+
+    def do(self, context: Context) -> None:
+        start = context.start
+        if start > 3:  # nothing else that was inherited is held meanwhile, above all not the lock
+            syscalls.close_range(3, start - 1)
+        syscalls.close_range(start + 1, 0xFFFFFFFF)
+        os.read(start, 1)
+        os.close(start)
+
+
+def start_fifo(spec: Spec) -> str:
+    """Return the FIFO that a container waits on between create and start."""
+    return f"{spec.state_dir}/start"
 
 
 class DieWithParent(Step):
@@ -181,9 +253,9 @@ class Exec(Step):
         return f"execve {' '.join(self.process.args)}"
 
     def do(self, context: Context) -> None:
-        environment = dict(entry.partition("=")[::2] for entry in self.process.env)
+        environment = _variables(self.process)
         environment.setdefault("HOME", context.home)
-        program = find_program(self.process.args[0], environment.get("PATH", os.defpath))
+        program = find_program(self.process.args[0], search_path(self.process))
         os.execve(program, self.process.args, environment)
 
     def likely(self, error: OSError) -> tuple[str, str]:
@@ -195,6 +267,15 @@ class Exec(Step):
         if error.errno == errno.ENOEXEC:
             return f"{program!r} is not for this kind of processor, or has no #! line", ""
         return "", ""
+
+
+def _variables(process: Process) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in process.env)
+
+
+def search_path(process: Process) -> str:
+    """Return where a process's program is looked for: its own PATH (execvp(3))."""
+    return _variables(process).get("PATH", os.defpath)
 
 
 def find_program(name: str, path: str) -> str:

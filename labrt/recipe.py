@@ -39,11 +39,14 @@ from labrt.process import (
     ConnectStdio,
     DieWithParent,
     Exec,
+    FindProgram,
     NewSession,
+    PrepareStart,
     ResetSignals,
     SetOomScoreAdj,
     SetUmask,
     WaitForHost,
+    WaitForStart,
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
@@ -108,6 +111,7 @@ def _whole(spec: Spec) -> list[Step]:
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if spec.process.terminal else []),
+        *([PrepareStart(spec)] if spec.life.waits else []),
         *_sources(spec, "host"),
         Clone(spec.namespaces, _birth_cgroup(spec), spec.time_offsets),
         *([CloseSources()] if _sources(spec, "host") else []),
@@ -132,7 +136,7 @@ def _whole(spec: Spec) -> list[Step]:
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(spec.gid_mappings),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
-        mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove),
+        _mount_root(spec),
         mounts.PivotRoot(),
         *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
         *([BindNameFiles()] if has_name_files(spec) else []),
@@ -202,7 +206,7 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
         DieWithParent(),
-        mounts.MountOverlay(spec.root.layers, spec.state_dir, spec.life.remove),
+        _mount_root(spec),
         mounts.PivotRoot(),
         mounts.DetachOldRoot(),
         *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
@@ -242,6 +246,7 @@ def _become_program(spec: Spec) -> list[Step]:
         *([terminal.OpenTerminal()] if process.terminal else []),
         ConnectStdio(),
         *([SetRlimits(rlimits)] if rlimits else []),
+        *([FindProgram(process), WaitForStart()] if spec.life.waits else []),
         *([LoadSeccomp()] if spec.seccomp and process.no_new_privileges else []),
         *([StayAsInit()] if spec.init else []),
         Exec(process),
@@ -267,8 +272,16 @@ def _cgroup(spec: Spec) -> list[Step]:
 
 
 def _sources(spec: Spec, side: Side) -> list[Step]:
-    opened = [OpenSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")]
+    root = [Mount("/", "bind", spec.root.path)] if spec.root.path else []
+    binds = [mount for mount in spec.mounts if mount.type in ("bind", "volume")]
+    opened = [OpenSource(mount) for mount in root + binds]
     return [step for step in opened if step.side == side]
+
+
+def _mount_root(spec: Spec) -> Step:
+    if spec.root.path:
+        return mounts.MountRoot(spec.root.path)
+    return mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove)
 
 
 def _shared_memory(spec: Spec) -> list[Step]:

@@ -65,6 +65,8 @@ class Process:
         user: as the user named it ("daemon", "1000:1000"); looked up in the container's own
             /etc/passwd, so the ids are known only there. "" is uid 0.
         additional_groups: by name or number, looked up likewise.
+        only_these_groups: its supplementary groups are `additional_groups` and no others, as the
+            OCI has it; else its own group, and those that list it, are among them.
     """
 
     args: tuple[str, ...]
@@ -72,6 +74,7 @@ class Process:
     cwd: str = "/"
     user: str = ""
     additional_groups: tuple[str, ...] = ()
+    only_these_groups: bool = False
     umask: int = 0o022
     terminal: bool = False
     no_new_privileges: bool = True
@@ -97,10 +100,12 @@ class IdMapping:
 
 @dataclass(frozen=True)
 class Root:
-    """`root`: overlayfs layers, lowest first, and whether the result is read-only."""
+    """`root`: overlayfs layers, lowest first, or else the host's folder `path`; and whether the
+    result is read-only."""
 
-    layers: tuple[str, ...]
+    layers: tuple[str, ...] = ()
     readonly: bool = False
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ class Life:
         image: what the user called the image.
         created: seconds since the epoch.
         detached: it outlives the process that asked for it.
+        waits: all is made, then its process waits to be started: the OCI's "create" and "start".
         interactive: its standard input stays open, for who attaches.
         remove: nothing of it stays when it ends.
         restart: "no", "always", "on-failure" or "on-failure:N".
@@ -172,6 +178,7 @@ class Life:
     image: str = ""
     created: float = 0.0
     detached: bool = False
+    waits: bool = False
     interactive: bool = False
     remove: bool = True
     restart: str = "no"

@@ -26,6 +26,7 @@ class Context:
         cloned: when clone3(2) had returned in the host, CLOCK_MONOTONIC ns.
         lock: the open lock file that tells others this container has a living owner, or -1.
         go: in the child, the pipe through which the host says that it has done its part, or -1.
+        start: the FIFO that a container waits on until it is started, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         own_fds: in the child, the host's /proc/self/fd (O_PATH), which tells where a descriptor is.
         sources: target of a bind mount → descriptor of what is to be mounted there.
@@ -44,6 +45,7 @@ class Context:
     cloned: int = 0
     lock: int = -1
     go: int = -1
+    start: int = -1
     host_root: int = -1
     own_fds: int = -1
     sources: dict[str, int] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Step:
         reason: why a container needs it, one sentence.
         vital: why it can't be left out (`--skip`), "" where it can.
         keeps: what it makes outlives the container's end, until the container is removed.
+        parting: container side; the host isn't told any more how it went.
 
     `undo` may be called for a step that was never done, or done in another process, long ago: it
     looks at the machine, puts back what it finds, and is content to find nothing.
@@ -75,6 +78,7 @@ class Step:
     reason: ClassVar[str]
     vital: ClassVar[str] = ""
     keeps: ClassVar[bool] = False
+    parting: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

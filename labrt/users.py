@@ -182,6 +182,7 @@ class SwitchUser(Step):
     def __init__(self, process: Process, gid_mappings: Mappings) -> None:
         self.user = process.user
         self.more = process.additional_groups
+        self.only_more = process.only_these_groups
         self.may_set_groups = may_set_groups(gid_mappings)
         self.lacking = "" if self.may_set_groups else lacking()
 
@@ -194,7 +195,8 @@ class SwitchUser(Step):
 
     def do(self, context: Context) -> None:
         user = accounts.find(self.user)
-        groups = [user.gid, *user.groups, *map(accounts.group, self.more)]
+        own = [] if self.only_more else [user.gid, *user.groups]
+        groups = [*own, *map(accounts.group, self.more)]
         context.home = user.home
         if self.may_set_groups:
             os.setgroups(sorted(set(groups)))

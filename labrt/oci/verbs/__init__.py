@@ -1,0 +1,1 @@
+"""The verbs of the OCI command line, a file each: HELP, `arguments(parser)`, `main(options)`."""
