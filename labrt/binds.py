@@ -18,9 +18,10 @@ import stat
 from pathlib import Path
 from typing import ClassVar
 
-from labrt import paths, syscalls
+from labrt import mount_options, paths, syscalls
 from labrt.archive import Packer, Unpacker
-from labrt.mounts import FLAGS, PROPAGATIONS, mount_point
+from labrt.mount_points import mount_point
+from labrt.mounts import MountFilesystem, change
 from labrt.spec import Mount
 from labrt.step import Context, Side, Step
 
@@ -62,18 +63,18 @@ class OpenSource(Step):
 
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
+        self.options = mount_options.parse(mount.options)
         self.side: Side = "host" if os.geteuid() == 0 else "container"  # type: ignore[misc]
 
     def describe(self) -> str:
-        return f"open_tree({self.mount.source}, OPEN_TREE_CLONE | AT_RECURSIVE)"
+        recursive = " | AT_RECURSIVE" if self.options.recursive else ""
+        return f"open_tree({self.mount.source}, OPEN_TREE_CLONE{recursive})"
 
     def do(self, context: Context) -> None:
-        source = syscalls.open_tree(self.mount.source)
-        context.sources[self.mount.destination] = source
-        asked = [word for word in self.mount.options if word.removeprefix("r") in PROPAGATIONS]
-        for word in asked or ["rprivate"]:
-            kind = word.removeprefix("r")
-            syscalls.mount_setattr(source, 0, PROPAGATIONS[kind], recursive=kind != word)
+        source = syscalls.open_tree(self.mount.source, self.options.recursive)
+        context.sources.setdefault(self.mount.destination, []).append(source)
+        private = ((syscalls.MS_PRIVATE, True),)
+        change(source, mount_options.Change(), self.options.propagation or private)
 
     def undo(self, context: Context) -> None:
         close_sources(context)
@@ -101,7 +102,7 @@ class OpenSharedMemory(Step):
             os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/self/ns/mnt", self.path)
         )
         syscalls.setns(other, syscalls.CLONE_NEWNS)
-        context.sources[self.destination] = syscalls.open_tree(self.destination)
+        context.sources[self.destination] = [syscalls.open_tree(self.destination)]
         syscalls.setns(own, syscalls.CLONE_NEWNS)
         os.close(other)
         os.close(own)
@@ -120,8 +121,9 @@ class CloseSources(Step):
 
 
 def close_sources(context: Context) -> None:
-    for fd in context.sources.values():
-        os.close(fd)
+    for opened in context.sources.values():
+        for fd in opened:
+            os.close(fd)
     context.sources.clear()
 
 
@@ -144,21 +146,24 @@ class MountSource(Step):
 
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
+        self.options = mount_options.parse(mount.options)
 
     def describe(self) -> str:
         mount = self.mount
         return f"mount {mount.source} on {mount.destination}: {','.join(mount.options)}"
 
     def do(self, context: Context) -> None:
-        source = context.sources.pop(self.mount.destination)
+        source = context.sources[self.mount.destination].pop(0)  # two may have one place
         folder = stat.S_ISDIR(os.fstat(source).st_mode)
         target = mount_point(context, self.mount.destination, folder)
         if stat.S_ISDIR(os.fstat(target).st_mode) != folder:
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if "copyup" in self.mount.options:
             _fill(source, target)
-        flags = sum(flag for name, flag in FLAGS.items() if name in self.mount.options)
-        syscalls.mount_setattr(source, flags)
+        alone = self.options.alone()
+        if alone != (0, 0):
+            syscalls.mount_setattr(source, alone.attributes, 0, False, alone.cleared)
+        change(source, self.options.below, ())
         syscalls.move_mount(source, target)
         os.close(source)
         os.close(target)
@@ -169,3 +174,15 @@ class MountSource(Step):
         if error.errno == errno.EROFS:
             return "the place isn't there, and can't be made on a read-only mount", "make it before"
         return "", ""
+
+
+class MountCopyingTmpfs(MountFilesystem):
+    """A tmpfs that begins with what the image has at its place ("tmpcopyup")."""
+
+    def do(self, context: Context) -> None:
+        image = mount_point(context, self.mount.destination)
+        super().do(context)
+        memory = mount_point(context, self.mount.destination)
+        _fill(memory, image)
+        os.close(memory)
+        os.close(image)

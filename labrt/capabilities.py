@@ -57,7 +57,7 @@ def chosen(wishes: Options) -> Capabilities:
 def _given(wishes: Options) -> tuple[str, ...]:
     if not (wishes.privileged or wishes.cap_add or wishes.cap_drop):
         return DEFAULT
-    every = _to_give(wishes.userns == "host")
+    every = to_give(wishes.userns == "host")
     added, dropped = _names(wishes.cap_add, every), _names(wishes.cap_drop, every)
     if wishes.privileged:
         return every
@@ -67,7 +67,7 @@ def _given(wishes: Options) -> tuple[str, ...]:
     return tuple(name for name in every if name in kept | added)
 
 
-def _to_give(host_user_namespace: bool) -> tuple[str, ...]:
+def to_give(host_user_namespace: bool) -> tuple[str, ...]:
     """Return all that a container can have here: in a user namespace of its own everything this
     kernel knows, in the host's what we have ourselves."""
     if host_user_namespace:
@@ -130,8 +130,13 @@ class DropBoundingSet(Step):
     def do(self, context: Context) -> None:
         for number in self.dropped:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
-        if self.sets.ambient:  # they are to survive setresuid(2), and so must the permitted ones
+        if _survives(self.sets):  # setresuid(2), and so must the permitted ones
             syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+
+
+def _survives(sets: Capabilities) -> bool:
+    """Whether anything of them is to survive the change to a user without root's power."""
+    return bool(sets.ambient or sets.inheritable)
 
 
 class SetCapabilities(Step):
@@ -151,7 +156,7 @@ class SetCapabilities(Step):
     def do(self, context: Context) -> None:
         sets = self.sets
         # A user other than root has lost them in setresuid(2) and can't have them back.
-        keeps = os.geteuid() == 0 or bool(sets.ambient)
+        keeps = os.geteuid() == 0 or _survives(sets)
         effective, permitted, inheritable = self.masks
         syscalls.capset(effective * keeps, permitted * keeps, inheritable)
         for name in sets.ambient:

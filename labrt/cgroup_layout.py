@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 from labrt import cgroup_v1, paths
 
 TOP = "labrt"
-CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb")
+CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset", "hugetlb", "rdma", "misc")
 
 Kind = Literal["v2", "v1", "hybrid", "none"]
 
@@ -56,10 +56,18 @@ class Layout:
         return unified + sorted(set(self.v1.values()))
 
 
-class _Hierarchy(NamedTuple):
-    controllers: list[str]  # by v1's name; empty for v2
-    point: Path  # where it is mounted
-    own: Path  # the cgroup of this process
+class Hierarchy(NamedTuple):
+    """A hierarchy as it is mounted on this host.
+
+    Attributes:
+        controllers: by v1's name, "name=systemd" where it has none; empty for v2.
+        point: where it is mounted.
+        own: the cgroup of this process.
+    """
+
+    controllers: list[str]
+    point: Path
+    own: Path
 
 
 @cache
@@ -69,22 +77,22 @@ def layout() -> Layout:
     v2: dict[str, Path] = {}
     unified: Path | None = None
     forbidden = ""
-    hierarchies = _hierarchies()
-    for each in hierarchies:
-        base = _base(each)
-        if base is None:
+    found = _hierarchies()
+    for each in found:
+        here = base(each)
+        if here is None:
             forbidden = str(each.point)
         elif each.controllers:
-            v1 |= {cgroup_v1.CONTROLLERS.get(name, name): base for name in each.controllers}
+            v1 |= {cgroup_v1.CONTROLLERS.get(name, name): here for name in each.controllers}
         else:
-            unified = base
-            offered = (base / "cgroup.controllers").read_text().split()
-            v2 = {name: base for name in CONTROLLERS if name in offered}
-    return Layout(_kind(hierarchies), v1, v2, unified, forbidden)
+            unified = here
+            offered = (here / "cgroup.controllers").read_text().split()
+            v2 = {name: here for name in CONTROLLERS if name in offered}
+    return Layout(_kind(found), v1, v2, unified, forbidden)
 
 
-def _kind(hierarchies: list[_Hierarchy]) -> Kind:
-    versions = {"v1" if each.controllers else "v2" for each in hierarchies}
+def _kind(found: list[Hierarchy]) -> Kind:
+    versions = {"v1" if each.controllers else "v2" for each in found}
     if len(versions) == 2:
         return "hybrid"
     return "v1" if "v1" in versions else "v2" if versions else "none"
@@ -101,10 +109,19 @@ def own_folders() -> list[Path]:
     return [each.own for each in _hierarchies()]
 
 
-def _hierarchies() -> list[_Hierarchy]:
-    """Return the hierarchies that the lab uses, as /proc/self/mountinfo names them."""
+def _hierarchies() -> list[Hierarchy]:
+    """Return the hierarchies that the lab uses."""
+    found = hierarchies()
+    has_v2 = any(not each.controllers for each in found)
+    used = {*cgroup_v1.CONTROLLERS, *(() if has_v2 else cgroup_v1.CORE)}
+    kept = [each for each in found if not each.controllers or used & {*each.controllers}]
+    return [each._replace(controllers=[c for c in each.controllers if c in used]) for each in kept]
+
+
+def hierarchies() -> list[Hierarchy]:
+    """Return all that are mounted, as /proc/self/mountinfo names them."""
     mine = _own_paths()
-    found: dict[str, _Hierarchy] = {}
+    found: dict[str, Hierarchy] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         fstype, _source, options = after.split()[:3]
@@ -114,10 +131,8 @@ def _hierarchies() -> list[_Hierarchy]:
         key = names[0] if names else ""
         root, point = before.split()[3:5]
         own = Path(point, os.path.relpath(mine.get(key, "/"), root))
-        found.setdefault(key, _Hierarchy(names, Path(point), own))
-    used = {*cgroup_v1.CONTROLLERS, *(() if "" in found else cgroup_v1.CORE)}
-    kept = [each for each in found.values() if not each.controllers or used & {*each.controllers}]
-    return [each._replace(controllers=[c for c in each.controllers if c in used]) for each in kept]
+        found.setdefault(key, Hierarchy(names, Path(point), own))
+    return list(found.values())
 
 
 def _own_paths() -> dict[str, str]:
@@ -129,7 +144,7 @@ def _own_paths() -> dict[str, str]:
     return own
 
 
-def _base(hierarchy: _Hierarchy) -> Path | None:
+def base(hierarchy: Hierarchy) -> Path | None:
     """Return the highest cgroup, from the mount point down to this process's own, that this user
     may make cgroups in."""
     way = [hierarchy.own, *hierarchy.own.parents]

@@ -285,6 +285,8 @@ _FILES = {
         "cpu", ("cpu.cfs_period_us", "cpu.cfs_quota_us"), _cpu_max, _write_cpu_max
     ),
     "cpu.weight": Translation("cpu", ("cpu.shares",), _cpu_weight, _write_cpu_weight),
+    "cpu.max.burst": _same("cpu", "cpu.max.burst", "cpu.cfs_burst_us"),
+    "cpu.idle": _same("cpu", "cpu.idle"),
     "cpu.stat": Translation("cpu", ("cpu.stat",), _cpu_stat),
     "pids.max": _same("pids", "pids.max"),
     "pids.current": _same("pids", "pids.current"),

@@ -113,9 +113,7 @@ class Cgroup:
     name: str
 
     @staticmethod
-    def create(
-        name: str, limits: dict[str, str] | None = None, elsewhere: bool = False
-    ) -> Cgroup:
+    def create(name: str, limits: dict[str, str] | None = None, elsewhere: bool = False) -> Cgroup:
         """Make the cgroup `labrt/…` and write its limits.
 
         Args:

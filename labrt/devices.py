@@ -1,21 +1,40 @@
 """Devices: the handful of nodes in /dev that a program expects (null(4), random(4), tty(4)).
 
 mknod(2) is refused in a user namespace, so each node is the host's own, bound onto an empty file.
+Where a bundle's container is root in the host's user namespace, it gets nodes of its own instead:
+it could change the owner and the mode of a bound one, which would be the host's.
 
 Lesson: notebook 03.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from pathlib import Path
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.errors import LabError
+from labrt.mount_points import mount_point
+from labrt.spec import Device
 from labrt.step import Context, Step
 from labrt.syscalls import MS_BIND
 
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices
 NODES = ("null", "zero", "full", "random", "urandom", "tty")
+DEFAULT = tuple(
+    Device(f"/dev/{name}", "c", major, minor)
+    for name, major, minor in (
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    )
+)
 LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -58,3 +77,115 @@ class LinkDevices(Step):
     def do(self, context: Context) -> None:
         for name, target in self.links.items():
             os.symlink(target, f"/dev/{name}")
+
+
+class CompleteDevices(Step):
+    """The links of a bundle, whose /dev may be its root file system's own and have some already."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "symlink(2)"
+    reason: ClassVar = "/dev/stdout and its kind are links into /proc"
+
+    def describe(self) -> str:
+        links = ", ".join(f"/dev/{name} -> {target}" for name, target in LINKS.items())
+        return f"{links}; those that are there stay"
+
+    def do(self, context: Context) -> None:
+        folder = mount_point(context, "/dev")
+        for name, target in LINKS.items():
+            try:
+                if name == "ptmx":  # that of the image would be another's devpts'
+                    os.unlink(name, dir_fd=folder)
+            except FileNotFoundError:
+                pass
+            try:
+                os.symlink(target, name, dir_fd=folder)
+            except FileExistsError:
+                pass
+        os.close(folder)
+
+
+_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+
+class CreateDevice(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "mknod(2)"
+    reason: ClassVar = "a node of its own, whose owner and mode are not the host's to lose"
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def describe(self) -> str:
+        device = self.device
+        return (
+            f"mknod {device.path} {device.type} {device.major}:{device.minor}, mode "
+            f"{device.mode:04o}, of {device.uid}:{device.gid}; what is there already must be it"
+        )
+
+    def do(self, context: Context) -> None:
+        device = self.device
+        folder, name = mount_point(context, os.path.dirname(device.path)), _name(device)
+        number = os.makedev(device.major, device.minor) if device.type != "p" else 0
+        try:
+            os.mknod(name, _KINDS[device.type] | device.mode, number, dir_fd=folder)
+        except FileExistsError:
+            _check_same(device, os.stat(name, dir_fd=folder, follow_symlinks=False))
+        else:
+            os.chmod(name, device.mode, dir_fd=folder)  # whatever the umask
+            os.chown(name, device.uid, device.gid, dir_fd=folder, follow_symlinks=False)
+        os.close(folder)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.EPERM:
+            return "without CAP_MKNOD over the host", "run as root"
+        return "", ""
+
+
+class BindHostDevice(Step):
+    """In a user namespace, whose root can't change the node."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "move_mount(2)"
+    reason: ClassVar = "mknod(2) is refused in a user namespace, so it sees the host's own node"
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def describe(self) -> str:
+        return f"bind the host's {self.device.path} on {self.device.path}"
+
+    def do(self, context: Context) -> None:
+        path = self.device.path
+        found = os.stat(path.lstrip("/"), dir_fd=context.host_root)
+        _check_same(self.device, found)
+        node = syscalls.open_tree(path.lstrip("/"), False, context.host_root)
+        target = mount_point(context, path, folder=False)
+        syscalls.move_mount(node, target)
+        os.close(node)
+        os.close(target)
+
+    def likely(self, error: OSError) -> tuple[str, str]:
+        if error.errno == errno.ENOENT:
+            return "the host has no such node, and a user namespace can't make one", "leave it out"
+        return "", ""
+
+
+def _name(device: Device) -> str:
+    return os.path.basename(device.path)
+
+
+def _check_same(device: Device, found: os.stat_result) -> None:
+    same_kind = stat.S_IFMT(found.st_mode) == _KINDS[device.type]
+    same_number = device.type == "p" or found.st_rdev == os.makedev(device.major, device.minor)
+    if not (same_kind and same_number):
+        raise LabError(
+            f"make the device {device.path}",
+            f"there is something else than {device.type} {device.major}:{device.minor}",
+            remedy="remove it from the root file system",
+        )
+
+
+def in_user_namespace() -> bool:
+    """Whether we are in another user namespace than the host's first (user_namespaces(7))."""
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", str((1 << 32) - 1)]

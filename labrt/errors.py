@@ -46,3 +46,10 @@ def errno_text(error: OSError) -> str:
 
     number = error.errno or 0
     return f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"
+
+
+def warn(message: str) -> None:
+    """Tell what went wrong without stopping what is being done."""
+    import logging  # seldom needed
+
+    logging.getLogger("labrt").warning(message)

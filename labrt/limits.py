@@ -176,10 +176,15 @@ def _listed(text: str, what: str, online: Path) -> str:
     here = online.read_text().strip() if online.exists() else "0"  # a kernel without NUMA
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text, re.ASCII):
         raise LabError(f"use the {what} {text!r}", "not a list", remedy="write 0-1 or 0,2")
-    known = {number for part in _ranges(here) for number in part}
+    known = members(here)
     if not all(part and all(number in known for number in part) for part in _ranges(text)):
         raise LabError(f"use the {what} {text!r}", f"this host has {here}")
     return text
+
+
+def members(text: str) -> set[int]:
+    """Return the numbers of a list of cpuset(7)."""
+    return {number for part in _ranges(text) for number in part}
 
 
 def _ranges(text: str) -> list[range]:

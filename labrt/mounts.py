@@ -15,40 +15,14 @@ import errno
 import os
 from typing import ClassVar
 
-from labrt import limits, syscalls
+from labrt import limits, mount_options, syscalls
 from labrt.errors import LabError
+from labrt.mount_points import mount_point
 from labrt.options import Options
 from labrt.spec import Mount
 from labrt.step import Context, Step
-from labrt.syscalls import (
-    MNT_DETACH,
-    MS_BIND,
-    MS_NODEV,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_PRIVATE,
-    MS_RDONLY,
-    MS_REC,
-    MS_SHARED,
-    MS_SLAVE,
-    MS_UNBINDABLE,
-)
+from labrt.syscalls import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC
 
-FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
-# Those that mount(2) alone knows; for a bind mount they are mount_setattr(2)'s.
-TIMES = {
-    "noatime": 1 << 10,
-    "nodiratime": 1 << 11,
-    "relatime": 1 << 21,
-    "strictatime": 1 << 24,
-}
-DEFAULTS = ("rw", "suid", "dev", "exec", "async", "defaults")
-PROPAGATIONS = {
-    "private": MS_PRIVATE,
-    "slave": MS_SLAVE,
-    "shared": MS_SHARED,
-    "unbindable": MS_UNBINDABLE,
-}
 PAGE = 4096  # bytes that mount(2) takes of options, with a NUL: some 48 layers by name, 220 by fd
 
 # What runtimes hide by default: kernel settings and secrets that procfs and sysfs show to root.
@@ -68,78 +42,6 @@ MASKED_PATHS = (
     "/sys/firmware",
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
-
-# Where the kernel's own file systems are. Nothing is mounted there by way of a link: with a /proc
-# that is something else, masks and security labels go astray (CVE-2019-16884, CVE-2023-28642).
-_KERNELS = ("/proc", "/sys", "/dev")
-
-
-def is_below(path: str, folders: tuple[str, ...]) -> bool:
-    """Whether an absolute path is one of the folders or lies below one."""
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
-
-
-def mount_point(context: Context, path: str, folder: bool = True) -> int:
-    """Open a mount point, made where it is missing (container side).
-
-    The image's links are followed, for they lead to somewhere in the container; but not the magic
-    ones of procfs (openat2(2)), and none to or at the kernel's own file systems. While the host's
-    tree is still mounted on top of "/" (`PivotRoot`), "/.." leads there: only the kernel's places,
-    where no link is followed, may be asked for.
-
-    Returns:
-        An O_PATH descriptor: what is mounted on it can't be led astray any more.
-
-    Raises:
-        LabError: a link is in the way. OSError: the kernel's answer.
-    """
-    kernels = is_below(path, _KERNELS)
-    try:
-        target = _opened(
-            path,
-            folder,
-            syscalls.RESOLVE_NO_SYMLINKS if kernels else syscalls.RESOLVE_NO_MAGICLINKS,
-        )
-    except FileExistsError:
-        raise _astray(path, "that leads nowhere") from None
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise _astray(path, "that must not be followed") from None
-    if not kernels:
-        where = os.readlink(str(target), dir_fd=context.own_fds)
-        if where == "/" or is_below(where, _KERNELS):
-            raise _astray(path, f"to {where}")
-    return target
-
-
-def _astray(path: str, whither: str) -> LabError:
-    return LabError(
-        f"mount on {path}",
-        f"the image has a link there {whither}",
-        "a hostile or broken image",
-        "mend the image, or mount elsewhere",
-    )
-
-
-def _opened(path: str, folder: bool, resolve: int) -> int:
-    try:
-        return syscalls.openat2(path, os.O_PATH, resolve)
-    except FileNotFoundError:
-        parent = _opened(os.path.dirname(path), True, resolve)
-        _make(os.path.basename(path), parent, folder)
-        os.close(parent)
-        return syscalls.openat2(path, os.O_PATH, resolve)
-
-
-def _make(name: str, parent: int, folder: bool) -> None:
-    if folder:
-        os.mkdir(name, dir_fd=parent)
-        os.chmod(name, 0o755, dir_fd=parent)  # whatever the user's umask
-    else:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        os.close(os.open(name, flags, 0o644, dir_fd=parent))
 
 
 class MakeMountsPrivate(Step):
@@ -212,6 +114,8 @@ class MountOverlay(Step):
 
 
 class MountRoot(Step):
+    """On its own place, where the hooks of a bundle look for it."""
+
     side: ClassVar = "container"
     man: ClassVar = "move_mount(2)"
     reason: ClassVar = "a bundle brings its root file system as a folder"
@@ -221,14 +125,76 @@ class MountRoot(Step):
         self.path = path
 
     def describe(self) -> str:
-        return f"mount {self.path}, opened before, on merged"
+        return f"mount {self.path}, opened before, on itself"
 
     def do(self, context: Context) -> None:
-        source = context.sources.pop("/")
-        target = os.open("merged", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        syscalls.move_mount(source, target)
-        os.close(source)
-        os.close(target)
+        context.root = context.sources["/"].pop()
+        place = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        syscalls.move_mount(context.root, place)
+        os.close(place)
+        os.fchdir(context.root)
+
+
+class EnterRoot(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "chroot(2)"
+    reason: ClassVar = "mounts are made where no path leads out, and hooks come after them"
+    vital: ClassVar = "its mounts would be made on the host's paths"
+
+    def describe(self) -> str:
+        return "chroot(.), with the way back kept open"
+
+    def do(self, context: Context) -> None:
+        folder = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        context.host_root = os.open("/", folder)
+        context.own_fds = os.open("/proc/self/fd", folder)
+        os.chroot(".")
+        os.chdir("/")
+
+
+class LeaveRoot(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "chroot(2)"
+    reason: ClassVar = "all is mounted, and what hooks run is a path of the host"
+    vital: ClassVar = "the old root could not be found any more, to be detached"
+
+    def describe(self) -> str:
+        return "chroot back to the host's tree; chdir to the container's"
+
+    def do(self, context: Context) -> None:
+        os.fchdir(context.host_root)
+        os.chroot(".")
+        os.fchdir(context.root)
+        for fd in (context.host_root, context.own_fds, context.root):
+            os.close(fd)
+
+
+class ChangeRoot(Step):
+    """Where the container has no mount namespace of its own."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "chroot(2)"
+    reason: ClassVar = "asked for: in a mount namespace of others nothing is mounted, nor pivoted"
+    vital: ClassVar = "the program would run on the host's files"
+
+    def __init__(self, path: str, space: str = "") -> None:
+        """`space`: the mount namespace that it joins before, "" for the one it is in."""
+        self.path = path
+        self.space = space
+
+    def describe(self) -> str:
+        join = f"setns {self.space}; " if self.space else ""
+        return f"{join}chroot {self.path}"
+
+    def do(self, context: Context) -> None:
+        root = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if self.space:
+            space = os.open(self.space, os.O_RDONLY | os.O_CLOEXEC)
+            syscalls.setns(space, syscalls.CLONE_NEWNS)
+            os.close(space)
+        os.fchdir(root)
+        os.chroot(".")
+        os.close(root)
 
 
 class PivotRoot(Step):
@@ -237,14 +203,17 @@ class PivotRoot(Step):
     reason: ClassVar = "unlike chroot, it leaves no way back to the host's files"
     vital: ClassVar = "the program would run on the host's files"
 
+    def __init__(self, folder: str = "merged") -> None:
+        self.folder = folder
+
     def describe(self) -> str:
-        return "chdir merged; pivot_root(., .)"
+        return f"chdir {self.folder}; pivot_root(., .)"
 
     def do(self, context: Context) -> None:
         folder = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         context.host_root = os.open("/", folder)
         context.own_fds = os.open("/proc/self/fd", folder)
-        os.chdir("merged")
+        os.chdir(self.folder)
         # The old root ends up mounted on top of the new one; see NOTES in pivot_root(2).
         syscalls.pivot_root(".", ".")
 
@@ -291,7 +260,8 @@ def _shared_memory(wishes: Options, safe: tuple[str, ...]) -> list[Mount]:
     size = limits.size(wishes.shm_size or "64m", "the size of /dev/shm")
     if wishes.ipc == "host":
         both = ("/dev/shm", "/dev/mqueue")
-        return [Mount(path, "bind", path, safe) for path in both if os.path.ismount(path)]
+        below = tuple(f"r{word}" for word in safe)
+        return [Mount(path, "bind", path, below) for path in both if os.path.ismount(path)]
     return [
         Mount("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={size}")),
         Mount("/dev/mqueue", "mqueue", "mqueue", safe),
@@ -325,25 +295,29 @@ class MountFilesystem(Step):
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
         self.reason = _REASONS.get(mount.type, "asked for")  # type: ignore[misc]  # one each
-        known = FLAGS | TIMES
-        self.flags = sum(flag for name, flag in known.items() if name in mount.options)
-        passed = {*known, *DEFAULTS, *(f"{r}{kind}" for kind in PROPAGATIONS for r in ("", "r"))}
-        self.data = ",".join(word for word in mount.options if word not in passed)
+        self.options = mount_options.parse(mount.options)
 
     def describe(self) -> str:
         mount = self.mount
         return f"mount -t {mount.type} -o {','.join(mount.options)} on {mount.destination}"
 
     def do(self, context: Context) -> None:
-        mount = self.mount
+        mount, options = self.mount, self.options
+        existed = os.path.isdir(mount.destination)
         target = mount_point(context, mount.destination)
+        data = options.data
+        if existed and mount.type == "tmpfs" and "mode=" not in data:
+            # As engines expect of a tmpfs over a folder of the image: its mode stays.
+            mode = f"mode={os.fstat(target).st_mode & 0o7777:o}"
+            data = f"{data},{mode}" if data else mode
         os.fchdir(target)
         os.close(target)
-        syscalls.mount(mount.source, ".", mount.type, self.flags, self.data or None)
+        syscalls.mount(mount.source, ".", mount.type, options.flags, data or None)
         os.chdir("/")
-        for word in mount.options:
-            if (kind := word.removeprefix("r")) in PROPAGATIONS:
-                _set(mount.destination, propagation=PROPAGATIONS[kind], recursive=kind != word)
+        if options.below != (0, 0) or options.propagation:
+            mounted = mount_point(context, mount.destination)
+            change(mounted, options.below, options.propagation)
+            os.close(mounted)
 
     def likely(self, error: OSError) -> tuple[str, str]:
         kind = self.mount.type
@@ -354,6 +328,25 @@ class MountFilesystem(Step):
                 "run on the host itself, or make the outer container privileged",
             )
         return "", ""
+
+
+class MakeLink(Step):
+    """A mount of type "link" is none."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "symlink(2)"
+    reason: ClassVar = "controllers of one v1 hierarchy are found under the name of each"
+
+    def __init__(self, mount: Mount) -> None:
+        self.mount = mount
+
+    def describe(self) -> str:
+        return f"link {self.mount.destination} to {self.mount.source}"
+
+    def do(self, context: Context) -> None:
+        parent = mount_point(context, os.path.dirname(self.mount.destination))
+        os.symlink(self.mount.source, os.path.basename(self.mount.destination), dir_fd=parent)
+        os.close(parent)
 
 
 class MaskPath(Step):
@@ -418,6 +411,21 @@ class MakeRootReadOnly(Step):
         _set("/", MS_RDONLY, recursive=False)
 
 
+class MakeMountReadOnly(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "mount_setattr(2)"
+    reason: ClassVar = "asked for, and all is made in it"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def describe(self) -> str:
+        return f"mount_setattr({self.path}, MOUNT_ATTR_RDONLY)"
+
+    def do(self, context: Context) -> None:
+        _set(self.path, MS_RDONLY, recursive=False)
+
+
 class SetRootPropagation(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount_namespaces(7)"
@@ -430,7 +438,20 @@ class SetRootPropagation(Step):
         return f"mount_setattr(/, {self.propagation})"
 
     def do(self, context: Context) -> None:
-        _set("/", propagation=PROPAGATIONS[self.propagation], recursive=False)
+        kind = self.propagation.removeprefix("r")
+        _set("/", propagation=mount_options.PROPAGATIONS[kind], recursive=kind != self.propagation)
+
+
+def change(
+    mount: int,
+    below: mount_options.Change,
+    propagation: tuple[tuple[int, bool], ...],
+) -> None:
+    """Change a mount and those below it; `mount` is a descriptor of it."""
+    if below != (0, 0):
+        syscalls.mount_setattr(mount, below.attributes, cleared=below.cleared)
+    for kind, recursive in propagation:
+        syscalls.mount_setattr(mount, 0, kind, recursive)
 
 
 def _set(path: str, attributes: int = 0, propagation: int = 0, recursive: bool = True) -> None:

@@ -75,11 +75,13 @@ class Clone(Step):
         self.joined = [ns for ns in namespaces if ns.path and ns.type not in ("mount", "cgroup")]
         self.cgroup = cgroup
         self.time_offsets = time_offsets or {}
+        self.new_time = any(ns.type == "time" and not ns.path for ns in namespaces)
 
     def describe(self) -> str:
         joins = "".join(f"setns {ns.path}; " for ns in self.joined)
         clocks = time_namespace.lines(self.time_offsets).replace("\n", ", ")
-        shifted = f"unshare time, offsets {clocks.rstrip(', ')}; " if clocks else ""
+        offsets = f", offsets {clocks.rstrip(', ')}" if clocks else ""
+        shifted = f"unshare time{offsets}; " if self.new_time else ""
         born = f", born in the cgroup {self.cgroup}" if self.cgroup else ""
         return f"{joins}{shifted}clone3 with new namespaces: {', '.join(self.new) or 'none'}{born}"
 
@@ -89,7 +91,7 @@ class Clone(Step):
         if self.cgroup is not None:
             cgroup = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            clone = self._clone_by_helper if self.joined or self.time_offsets else self._clone
+            clone = self._clone_by_helper if self.joined or self.new_time else self._clone
             context.pid, context.pidfd = clone(cgroup)
             context.cloned = time.monotonic_ns()
         finally:
@@ -142,7 +144,7 @@ class Clone(Step):
             # As in ShieldProcess, which comes too late where others are in the namespaces already.
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
             join(self.joined)
-        if self.time_offsets:
+        if self.new_time:
             if "user" in self.new:  # it is to own the time namespace, so it comes first
                 self.new.remove("user")
                 syscalls.unshare(syscalls.CLONE_NEWUSER)
@@ -225,6 +227,21 @@ class UnshareCgroupNamespace(Step):
 
     def do(self, context: Context) -> None:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+
+
+class SetDomainname(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "setdomainname(2)"
+    reason: ClassVar = "the container has an NIS domain name of its own (uts_namespaces(7))"
+
+    def __init__(self, name: str) -> None:
+        self.domain = name
+
+    def describe(self) -> str:
+        return f"setdomainname({self.domain!r})"
+
+    def do(self, context: Context) -> None:
+        syscalls.setdomainname(self.domain)
 
 
 class SetHostname(Step):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from labrt.errors import LabError, errno_text
 from labrt.namespaces import Clone
-from labrt.step import Context, Side, Step
+from labrt.step import MET, Context, Side, Step
 
 # What the child's report begins with: its times, then, where a step failed or execve(2) itself did,
 # what failed (JSON).
@@ -109,8 +109,13 @@ def _finish(
 ) -> array[int]:
     """Host side: do what only the host may do to the child, let it go on, take its report."""
     try:
-        times = array("q", (n for step in finishing for n in _do(step, context, hook)))
-        go.write_and_close(b"go")
+        times = array("q")
+        for step in finishing:
+            if step.meets:
+                _meet(inside, go, report)
+            times.extend(_do(step, context, hook))
+        go.write(b"go")
+        go.close_writer()
     except StepFailed:
         go.close_writer()
         _raise_failure(inside, report.read_all())  # the child's own failure may be the cause
@@ -119,6 +124,18 @@ def _finish(
         raise
     ahead = round(context.spec.time_offsets.get("monotonic", 0) * 10**9)
     return times + _outcome(inside, report.read_all(), ahead)
+
+
+def _meet(inside: list[Step], go: _Pipe, report: _Pipe) -> None:
+    """Host side: let the child go on, up to where it waits again.
+
+    Raises:
+        StepFailed, LabError: as `perform`.
+    """
+    go.write(b"go")
+    told = report.read(len(MET))
+    if told != MET:
+        _outcome(inside, told + report.read_all(), 0)
 
 
 def do_all(steps: list[Step], context: Context) -> None:
@@ -178,28 +195,28 @@ def _run_inside(
     steps: list[Step], context: Context, hook: Hook, go: _Pipe, report: _Pipe
 ) -> NoReturn:
     """Container side: do the steps; never return into the host's code."""
-    index = 0
+    step = steps[0]
     try:
         go.close_writer()
         report.close_reader()
-        context.go = go.reader
+        context.go, context.report = go.reader, report.writer
         times = array("q")
         parting = next((step for step in steps if step.parting), steps[-1])
-        for index, step in enumerate(steps):
+        for step in steps:
             if step is parting:
                 os.write(report.writer, EXEC + times.tobytes())
             if step.parting:
-                report.close_writer()
+                report.become(context.failure)
             start = time.monotonic_ns()
             hook(step)
             step.do(context)
             times.extend((start, time.monotonic_ns() - start))
     except OSError as error:
-        report.write_failure({"failed": index, "errno": error.errno})
+        report.write_failure({"failed": steps.index(step), "errno": error.errno})
     except LabError as error:
-        report.write_failure({"failed": index, "told": error.args})
+        report.write_failure({"failed": steps.index(step), "told": error.args})
     except BaseException as error:
-        report.write_failure({"failed": index, "told": [repr(error), "", "", ""]})
+        report.write_failure({"failed": steps.index(step), "told": [repr(error), "", "", ""]})
     finally:
         os._exit(1)  # nothing may escape into the host's code
 
@@ -237,6 +254,12 @@ def _killed() -> LabError:
     )
 
 
+def raise_late(steps: list[Step], report: bytes) -> None:
+    """Raise the failure that a container reported after its creator had left, if it did."""
+    at = next(index for index, step in enumerate(steps) if isinstance(step, Clone))
+    _raise_failure([step for step in steps[at:] if step.side == "container"], report)
+
+
 def _raise_failure(steps: list[Step], report: bytes) -> None:
     """Raise the failure that the child reported, if it did: of a step, or of execve(2) at last."""
     _, failed, told = report.partition(FAILED)
@@ -272,18 +295,23 @@ class _Pipe:
             os.close(self.writer)
             self.writer = -1
 
-    def write_failure(self, message: dict[str, Any]) -> None:
-        """Report it; on our standard error, the container's, where the host has left."""
-        to = self.writer if self.writer >= 0 else 2
-        os.write(to, FAILED + json.dumps(message).encode())
+    def become(self, writer: int) -> None:
+        """Write elsewhere from now on."""
+        self.close_writer()
+        self.writer = writer
 
-    def write_and_close(self, data: bytes) -> None:
+    def write_failure(self, message: dict[str, Any]) -> None:
+        os.write(self.writer, FAILED + json.dumps(message).encode())
+
+    def write(self, data: bytes) -> None:
         try:
             os.write(self.writer, data)
         except OSError as error:
             if error.errno != errno.EPIPE:  # the child died; the report's silence will tell
                 raise
-        self.close_writer()
+
+    def read(self, count: int) -> bytes:
+        return os.read(self.reader, count)
 
     def read_all(self) -> bytes:
         parts: list[bytes] = []

@@ -53,20 +53,25 @@ class PrepareStart(Step):
 
     def __init__(self, spec: Spec) -> None:
         self.fifo = start_fifo(spec)
+        self.failure = start_failure(spec)
 
     def describe(self) -> str:
-        return f"mkfifo {self.fifo}; open it for the child"
+        return f"mkfifo {self.fifo}; open it for the child, and a file for what fails later"
 
     def do(self, context: Context) -> None:
         os.mkfifo(self.fifo, 0o600)
         # For writing, too: or a read would end at once while nobody else has it open.
         context.start = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC)
+        kind = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        context.failure = os.open(self.failure, kind, 0o600)
 
     def undo(self, context: Context) -> None:
-        if context.start >= 0:
-            os.close(context.start)
-            context.start = -1
-        Path(self.fifo).unlink(missing_ok=True)
+        for fd in (context.start, context.failure):
+            if fd >= 0:
+                os.close(fd)
+        context.start = context.failure = -1
+        for file in (self.fifo, self.failure):
+            Path(file).unlink(missing_ok=True)
 
 
 class FindProgram(Step):
@@ -103,12 +108,17 @@ class WaitForStart(Step):
         return "read the FIFO until somebody writes a byte"
 
     def do(self, context: Context) -> None:
-        start = context.start
-        if start > 3:  # nothing else that was inherited is held meanwhile, above all not the lock
-            syscalls.close_range(3, start - 1)
-        syscalls.close_range(start + 1, 0xFFFFFFFF)
-        os.read(start, 1)
-        os.close(start)
+        # Nothing else that was inherited is held meanwhile, above all not the lock.
+        kept = sorted(fd for fd in (context.start, context.failure, context.listener) if fd >= 0)
+        for before, after in zip([2, *kept], [*kept, 1 << 32], strict=True):
+            if after - before > 1:
+                syscalls.close_range(before + 1, after - 1)
+        os.read(context.start, 1)  # it stays open: that execve(2) closes it tells that it was done
+
+
+def start_failure(spec: Spec) -> str:
+    """Return the file where a container that was started tells why its program could not begin."""
+    return f"{spec.state_dir}/failure"
 
 
 def start_fifo(spec: Spec) -> str:
@@ -216,6 +226,24 @@ class SetUmask(Step):
         os.umask(self.umask)
 
 
+class SetPersonality(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "personality(2)"
+    reason: ClassVar = "asked for: uname(2) names a 32-bit machine to it"
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+
+    def describe(self) -> str:
+        return f"personality(PER_{self.domain})"
+
+    def do(self, context: Context) -> None:
+        syscalls.personality(PERSONALITIES[self.domain])
+
+
+PERSONALITIES = {"LINUX": 0, "LINUX32": 8}  # sys/personality.h
+
+
 class SetOomScoreAdj(Step):
     side: ClassVar = "host"
     man: ClassVar = "proc_pid_oom_score_adj(5)"
@@ -254,7 +282,8 @@ class Exec(Step):
 
     def do(self, context: Context) -> None:
         environment = _variables(self.process)
-        environment.setdefault("HOME", context.home)
+        if not environment.get("HOME"):
+            environment["HOME"] = context.home
         program = find_program(self.process.args[0], search_path(self.process))
         os.execve(program, self.process.args, environment)
 

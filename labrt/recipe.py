@@ -8,20 +8,33 @@ host may do to the child; then the child does its own, up to execve(2).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from labrt import cgroups, mounts, terminal
-from labrt.binds import CloseSources, CreateVolume, MountSource, OpenSharedMemory, OpenSource
+from labrt import cgroups, devices, hierarchies, hooks, mount_options, mounts, terminal
+from labrt.binds import (
+    CloseSources,
+    CreateVolume,
+    MountCopyingTmpfs,
+    MountSource,
+    OpenSharedMemory,
+    OpenSource,
+)
 from labrt.capabilities import DropBoundingSet, SetCapabilities, SetNoNewPrivileges
+from labrt.device_rules import AttachDeviceProgram, DenyDevices
 from labrt.devices import NODES, BindDevice, LinkDevices
 from labrt.errors import LabError
+from labrt.idmapped import MapSource
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
+from labrt.labels import OpenAttributes, SetLabel
+from labrt.memory_policy import SetMemoryPolicy
 from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
     Clone,
     JoinCgroupNamespace,
     JoinMountNamespace,
+    SetDomainname,
     SetHostname,
     UnshareCgroupNamespace,
 )
@@ -44,13 +57,15 @@ from labrt.process import (
     PrepareStart,
     ResetSignals,
     SetOomScoreAdj,
+    SetPersonality,
     SetUmask,
     WaitForHost,
     WaitForStart,
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
+from labrt.scheduler import SetAffinity, SetIoPriority, SetScheduler
 from labrt.seccomp import CompileSeccomp, LoadSeccomp
-from labrt.spec import Mount, Namespace, Network, Spec
+from labrt.spec import Device, Hooks, Mount, Namespace, Network, Process, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
 from labrt.sysctl import SetSysctl
@@ -102,6 +117,7 @@ def _refuse_to_skip(name: str, steps: list[Step], spec: Spec) -> None:
 
 def _whole(spec: Spec) -> list[Step]:
     return [
+        *([hooks.RunPoststop(spec)] if spec.hooks.poststop else []),
         CreateStateDir(spec),
         *_name(spec),
         *(CreateVolume(mount.source) for mount in spec.mounts if mount.type == "volume"),
@@ -119,8 +135,8 @@ def _whole(spec: Spec) -> list[Step]:
         *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
         *([StartPasta(spec)] if spec.network and spec.network.mode == "pasta" else []),
-        *([RaiseHardLimits(rlimits)] if (rlimits := spec.process.rlimits) else []),
-        *([SetOomScoreAdj(score)] if (score := spec.process.oom_score_adj) is not None else []),
+        *_given_by_host(spec.process),
+        *_hooks_of_host(spec),
         # From here on, in the child; side by side with the host until WaitForHost.
         NewSession(),
         *_join_v1(spec),
@@ -128,21 +144,17 @@ def _whole(spec: Spec) -> list[Step]:
         *_sources(spec, "container"),
         *_shared_memory(spec),
         *_join_cgroup_namespace(spec.joined("cgroup")),
-        mounts.MakeMountsPrivate(),
-        mounts.EnterStateDir(spec.state_dir),
+        *_opened_attributes(spec.process),
+        *([mounts.MakeMountsPrivate()] if spec.new("mount") else []),
+        *_enter_folder(spec),
         *([OpenStateDir()] if has_name_files(spec) else []),
         WaitForHost(),
         ShieldProcess(),
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(spec.gid_mappings),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
-        _mount_root(spec),
-        mounts.PivotRoot(),
-        *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
-        *([BindNameFiles()] if has_name_files(spec) else []),
-        *_devices(spec),
-        mounts.DetachOldRoot(),
-        *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
+        *([SetDomainname(spec.domainname)] if spec.domainname else []),
+        *_files(spec),
         *(mounts.MaskPath(path) for path in spec.masked_paths),
         *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
@@ -153,27 +165,125 @@ def _whole(spec: Spec) -> list[Step]:
     ]
 
 
+def _given_by_host(process: Process) -> list[Step]:
+    """What takes rights over the host to be given to a process."""
+    rlimits, score = process.rlimits, process.oom_score_adj
+    return [
+        *([RaiseHardLimits(rlimits)] if rlimits else []),
+        *([SetOomScoreAdj(score)] if score is not None else []),
+        *([SetScheduler(process.scheduler)] if process.scheduler else []),
+        *([SetIoPriority(process.io_priority)] if process.io_priority is not None else []),
+    ]
+
+
+def _opened_attributes(process: Process) -> list[Step]:
+    return [OpenAttributes(process)] if process.apparmor or process.selinux else []
+
+
+def _enter_folder(spec: Spec) -> list[Step]:
+    if not spec.new("mount"):
+        return []
+    return [mounts.EnterStateDir(spec.root.path or spec.state_dir)]
+
+
+def _files(spec: Spec) -> list[Step]:
+    """From the host's tree of files to the container's own."""
+    if not spec.root.path:
+        return _files_of_image(spec)
+    return _files_of_bundle(spec) if spec.new("mount") else _files_of_others(spec)
+
+
+def _files_of_image(spec: Spec) -> list[Step]:
+    return [
+        _mount_root(spec),
+        mounts.PivotRoot(),
+        *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
+        *([BindNameFiles()] if has_name_files(spec) else []),
+        *_devices(spec),
+        mounts.DetachOldRoot(),
+        *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
+    ]
+
+
+def _files_of_bundle(spec: Spec) -> list[Step]:
+    """Mounts in the order in which they are listed, all before pivot_root: the specification and
+    its hooks want it so."""
+    return [
+        _mount_root(spec),
+        mounts.EnterRoot(),
+        *map(_mount, map(_writable, spec.mounts)),
+        *_devices_of_bundle(spec),
+        *(mounts.MakeMountReadOnly("/dev") for each in spec.mounts if each != _writable(each)),
+        mounts.LeaveRoot(),
+        *_hooks_before_pivot(spec),
+        mounts.PivotRoot("."),
+        mounts.DetachOldRoot(),
+    ]
+
+
+def _writable(mount: Mount) -> Mount:
+    """Nodes can be made in a read-only /dev only before it is so."""
+    if mount.destination != "/dev" or mount.type == "bind":
+        return mount
+    return replace(mount, options=tuple(word for word in mount.options if word != "ro"))
+
+
+def _files_of_others(spec: Spec) -> list[Step]:
+    """In a mount namespace that isn't its own."""
+    return [
+        *_hooks_before_pivot(spec),
+        mounts.ChangeRoot(spec.root.path, spec.joined("mount")),
+        *map(devices.CreateDevice, _nodes(spec)),
+    ]
+
+
+def _hooks_of_host(spec: Spec) -> list[Step]:
+    asked = spec.hooks
+    ours = [
+        *(hooks.RunHook("prestart", hook) for hook in asked.prestart),
+        *(hooks.RunHook("createRuntime", hook) for hook in asked.create_runtime),
+    ]
+    return [hooks.AwaitMounts(), *ours] if ours else []
+
+
+def _hooks_before_pivot(spec: Spec) -> list[Step]:
+    return [
+        *([hooks.Meet()] if spec.hooks.prestart or spec.hooks.create_runtime else []),
+        *(hooks.RunHook("createContainer", hook) for hook in spec.hooks.create_container),
+    ]
+
+
 def entering(spec: Spec, pid: int) -> list[Step]:
     """Return the steps that start `spec.process` in the running container whose first process is
     `pid`, under the same limits, capabilities and filter: `labrt exec`."""
+    spec = replace(spec, hooks=Hooks())  # they have run
     process = spec.process
     steps: list[Step] = [
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
         *([terminal.PrepareTerminal()] if process.terminal else []),
         Clone(_namespaces_of(spec, pid), _birth_cgroup(spec)),
-        *([RaiseHardLimits(rlimits)] if (rlimits := process.rlimits) else []),
-        *([SetOomScoreAdj(score)] if (score := process.oom_score_adj) is not None else []),
+        *_given_by_host(process),
         NewSession(),
+        *([SetAffinity(process.first_cpus)] if process.first_cpus else []),
         *_join_v1(spec),
+        *([SetAffinity(process.cpus)] if process.cpus else []),
         *_join_cgroup_namespace(f"/proc/{pid}/ns/cgroup" if _has_cgroup_namespace(spec) else ""),
+        *_opened_attributes(process),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
-        JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
+        _join_files(spec, pid),
         *_become_program(spec),
     ]
     return _without_skipped(steps, spec)
+
+
+def _join_files(spec: Spec, pid: int) -> Step:
+    space = f"/proc/{pid}/ns/mnt"
+    if spec.new("mount"):
+        return JoinMountNamespace(space)
+    return mounts.ChangeRoot(f"/proc/{pid}/root", space if spec.joined("mount") else "")
 
 
 def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
@@ -186,7 +296,7 @@ def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
         DieWithParent(),
-        JoinMountNamespace(f"/proc/{pid}/ns/mnt"),
+        _join_files(spec, pid),
         work,
     ]
 
@@ -201,13 +311,13 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         *(_identity(spec) if spec.new("user") else []),
         *_sources(spec, "container"),
         mounts.MakeMountsPrivate(),
-        mounts.EnterStateDir(spec.state_dir),
+        *_enter_folder(spec),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
         DieWithParent(),
         _mount_root(spec),
-        mounts.PivotRoot(),
+        mounts.PivotRoot("." if spec.root.path else "merged"),
         mounts.DetachOldRoot(),
         *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
@@ -243,10 +353,14 @@ def _become_program(spec: Spec) -> list[Step]:
         *([SetNoNewPrivileges()] if process.no_new_privileges else []),
         *([] if spec.life.detached else [DieWithParent()]),
         ResetSignals(),
-        *([terminal.OpenTerminal()] if process.terminal else []),
+        *([terminal.OpenTerminal(process.terminal_size)] if process.terminal else []),
         ConnectStdio(),
+        *([SetMemoryPolicy(spec.memory_policy)] if spec.memory_policy else []),
+        *([SetPersonality(spec.personality)] if spec.personality else []),
+        *([SetLabel(process)] if process.apparmor or process.selinux else []),
         *([SetRlimits(rlimits)] if rlimits else []),
         *([FindProgram(process), WaitForStart()] if spec.life.waits else []),
+        *(hooks.RunHook("startContainer", hook) for hook in spec.hooks.start_container),
         *([LoadSeccomp()] if spec.seccomp and process.no_new_privileges else []),
         *([StayAsInit()] if spec.init else []),
         Exec(process),
@@ -267,15 +381,40 @@ def _cgroup(spec: Spec) -> list[Step]:
         return []
     return [
         cgroups.CreateCgroup(spec.cgroup),
+        *([hierarchies.CreateInHierarchies(others)] if (others := spec.own_hierarchies) else []),
         *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
+        *(hierarchies.WriteCgroupFile(file, text) for file, text in spec.v1_files),
+        *_device_rules(spec),
     ]
 
 
+def _device_rules(spec: Spec) -> list[Step]:
+    if not spec.device_rules:
+        return []
+    if folder := hierarchies.folder("devices", spec.cgroup):
+        return [DenyDevices(str(folder), spec.device_rules)]
+    born = _birth_cgroup(spec)
+    return [AttachDeviceProgram(born, spec.device_rules)] if born else []
+
+
 def _sources(spec: Spec, side: Side) -> list[Step]:
-    root = [Mount("/", "bind", spec.root.path)] if spec.root.path else []
     binds = [mount for mount in spec.mounts if mount.type in ("bind", "volume")]
-    opened = [OpenSource(mount) for mount in root + binds]
+    opened = [step for mount in _root_source(spec) + binds for step in _opening(mount)]
     return [step for step in opened if step.side == side]
+
+
+def _root_source(spec: Spec) -> list[Mount]:
+    """A bundle's root, with the propagation that must be its own from the beginning: only a copy of
+    a mount that is shared can be a slave of it."""
+    if not (spec.root.path and spec.new("mount")):
+        return []
+    asked = spec.rootfs_propagation
+    return [Mount("/", "bind", spec.root.path, (asked,) if asked.endswith("slave") else ())]
+
+
+def _opening(mount: Mount) -> list[Step]:
+    mapped = {*mount.options} & {*mount_options.IDMAPS}
+    return [OpenSource(mount), *([MapSource(mount)] if mapped else [])]
 
 
 def _mount_root(spec: Spec) -> Step:
@@ -291,14 +430,42 @@ def _shared_memory(spec: Spec) -> list[Step]:
 
 
 def _mount(mount: Mount) -> Step:
-    opened = mount.type in ("bind", "volume", "shm")
-    return MountSource(mount) if opened else mounts.MountFilesystem(mount)
+    if mount.type in ("bind", "volume", "shm"):
+        return MountSource(mount)
+    if mount.type == "link":
+        return mounts.MakeLink(mount)
+    if mount_options.COPYUP in mount.options:
+        return MountCopyingTmpfs(mount)
+    return mounts.MountFilesystem(mount)
 
 
 def _devices(spec: Spec) -> list[Step]:
     if any(mount.destination == "/dev" and mount.type == "bind" for mount in spec.mounts):
         return []  # somebody else's /dev is theirs
     return [*map(BindDevice, NODES), LinkDevices(spec.process.terminal)]
+
+
+def _devices_of_bundle(spec: Spec) -> list[Step]:
+    if any(mount.destination == "/dev" and mount.type == "bind" for mount in spec.mounts):
+        return []
+    make = devices.BindHostDevice if _has_user_namespace(spec) else devices.CreateDevice
+    process = spec.process
+    uid = int(process.user.partition(":")[0] or 0)
+    return [
+        *(devices.CreateDevice(each) if each.type == "p" else make(each) for each in _nodes(spec)),
+        devices.CompleteDevices(),
+        *([terminal.BindConsole(uid)] if process.terminal else []),
+    ]
+
+
+def _nodes(spec: Spec) -> list[Device]:
+    asked = {each.path for each in spec.devices}
+    return [*(each for each in devices.DEFAULT if each.path not in asked), *spec.devices]
+
+
+def _has_user_namespace(spec: Spec) -> bool:
+    """Whether the container's root is somebody else on the host, who makes no nodes there."""
+    return any(ns.type == "user" for ns in spec.namespaces) or devices.in_user_namespace()
 
 
 def _root_propagation(spec: Spec) -> list[Step]:
@@ -328,7 +495,11 @@ def _birth_cgroup(spec: Spec) -> Path | None:
 def _join_v1(spec: Spec) -> list[Step]:
     if not spec.cgroup or not cgroups.layout().v1:
         return []
-    return [cgroups.JoinV1Cgroup(spec.cgroup)]
+    others = spec.own_hierarchies
+    return [
+        cgroups.JoinV1Cgroup(spec.cgroup),
+        *([hierarchies.JoinHierarchies(others)] if others else []),
+    ]
 
 
 def _join_cgroup_namespace(path: str) -> list[Step]:

@@ -15,12 +15,13 @@ from labrt.options import Options
 from labrt.spec import Rlimit
 from labrt.step import Context, Step
 
-# As Docker and ulimit(1) name them.
-_NUMBERS: dict[str, int] = {
-    name.removeprefix("RLIMIT_").lower(): number
+NUMBERS: dict[str, int] = {
+    name: number
     for name, number in vars(resource).items()
-    if name.startswith("RLIMIT_") and name not in ("RLIMIT_OFILE", "RLIMIT_AS")
+    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
 }
+# As Docker and ulimit(1) name them.
+_NAMES = tuple(name.removeprefix("RLIMIT_").lower() for name in NUMBERS if name != "RLIMIT_AS")
 _CAP_SYS_RESOURCE = 24
 
 
@@ -38,22 +39,27 @@ def _parsed(text: str) -> Rlimit:
     name, _, values = text.partition("=")
     soft, _, hard = values.partition(":")
     tried = f"set the limit {text!r}"
-    if name not in _NUMBERS:
-        known = ", ".join(sorted(_NUMBERS))
+    if name not in _NAMES:
+        known = ", ".join(sorted(_NAMES))
         raise LabError(tried, f"no limit is called {name!r}", remedy=f"name one of {known}")
     try:
         limit = Rlimit(f"RLIMIT_{name.upper()}", int(soft), int(hard or soft))
     except ValueError:
         raise LabError(tried, "not NAME=SOFT[:HARD]", remedy="nofile=64, core=-1") from None
-    if limit.soft < -1 or limit.hard < -1 or _above(limit.soft, limit.hard):
+    if limit.soft < -1 or limit.hard < -1 or above(limit.soft, limit.hard):
         raise LabError(tried, "the soft limit is above the hard one, or a limit below -1")
-    _check(tried, limit)
+    check(tried, limit)
     return limit
 
 
-def _check(tried: str, limit: Rlimit) -> None:
+def check(tried: str, limit: Rlimit) -> None:
+    """Refuse a limit that isn't ours to give.
+
+    Raises:
+        LabError: it is above the host's hard limit, and we may not raise that.
+    """
     highest = resource.getrlimit(_number(limit))[1]
-    if _above(limit.hard, highest) and not syscalls.capget()[0] >> _CAP_SYS_RESOURCE & 1:
+    if above(limit.hard, highest) and not syscalls.capget()[0] >> _CAP_SYS_RESOURCE & 1:
         raise LabError(
             tried,
             f"this host's hard limit is {highest}, and the lab may not raise it",
@@ -63,10 +69,10 @@ def _check(tried: str, limit: Rlimit) -> None:
 
 
 def _number(limit: Rlimit) -> int:
-    return _NUMBERS[limit.type.removeprefix("RLIMIT_").lower()]
+    return NUMBERS[limit.type]
 
 
-def _above(one: int, other: int) -> bool:
+def above(one: int, other: int) -> bool:
     """Compare two limits; -1 is infinity (RLIM_INFINITY)."""
     return other != -1 and (one == -1 or one > other)
 
@@ -86,7 +92,7 @@ class RaiseHardLimits(Step):
     def do(self, context: Context) -> None:
         for limit in self.rlimits:
             soft, hard = resource.prlimit(context.pid, _number(limit))
-            if _above(limit.hard, hard):
+            if above(limit.hard, hard):
                 resource.prlimit(context.pid, _number(limit), (soft, limit.hard))
 
     def likely(self, error: OSError) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from labrt.spec import Spec
 from labrt.step import Context, Step
 
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp, seccomp(2)
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
@@ -41,13 +41,22 @@ _ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
-_WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
-_FLAGS = {
+WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+# linux/audit.h knows more; these are the specification's.
+ARCHITECTURES = tuple(
+    f"SCMP_ARCH_{name}"
+    for name in (
+        *("X86", "X86_64", "X32", "ARM", "AARCH64", "LOONGARCH64", "M68K", "RISCV64"),
+        *("MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32"),
+        *("PPC", "PPC64", "PPC64LE", "S390", "S390X", "SH", "SHEB", "PARISC", "PARISC64"),
+    )
+)
+FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,  # the child has but one thread
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
 }
-_COMPARISONS = {
+COMPARISONS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -169,7 +178,7 @@ def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, byte
         for rule in profile.get("syscalls") or ():
             if applies(rule, capabilities):
                 _add(compiled, rule, default)
-        flags = sum(_known(_FLAGS, flag, "flag") for flag in profile.get("flags") or ())
+        flags = sum(_known(FLAGS, flag, "flag") for flag in profile.get("flags") or ())
         return flags, _exported(compiled)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadProfile(f"{type(error).__name__}: {error}") from None
@@ -182,8 +191,8 @@ def _known(table: dict[str, int], name: str, what: str) -> int:
 
 
 def _action(name: str, number: int | None) -> int:
-    value = _known(_ACTIONS, name, "action")
-    return value | (errno.EPERM if number is None else number) if name in _WITH_ERRNO else value
+    value = _known(ACTIONS, name, "action")
+    return value | (errno.EPERM if number is None else number) if name in WITH_ERRNO else value
 
 
 def _architectures(profile: dict[str, Any]) -> Iterator[str]:
@@ -245,7 +254,7 @@ def _add(compiled: Any, rule: dict[str, Any], default: int) -> None:
 
 
 def _condition(told: dict[str, Any]) -> tuple[int, ...]:
-    operator = _known(_COMPARISONS, told["op"], "comparison")
+    operator = _known(COMPARISONS, told["op"], "comparison")
     return told["index"], operator, told["value"], told.get("valueTwo") or 0
 
 

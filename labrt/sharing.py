@@ -252,7 +252,7 @@ def _apart(mount: Mount) -> tuple[Mount, ...]:
 def _of_pod(mount: Mount) -> Mount:
     """Return the /dev/shm of the container whose ipc namespace is joined: shared memory by name is
     files there, and no namespace's (shm_overview(7))."""
-    return replace(mount, type="shm", source="ipc", options=("nosuid", "nodev", "noexec"))
+    return replace(mount, type="shm", source="ipc", options=("rnosuid", "rnodev", "rnoexec"))
 
 
 def _foreign(spaces: tuple[Namespace, ...]) -> set[NamespaceType]:
@@ -267,5 +267,6 @@ def _bound(mount: Mount) -> Mount | None:
     """Return the host's own file system in place of a new one; None where it has none."""
     if not os.path.ismount(mount.destination):
         return None
-    options = tuple(word for word in mount.options if word in ("ro", "nosuid", "nodev", "noexec"))
+    safe = ("ro", "nosuid", "nodev", "noexec")
+    options = tuple(f"r{word}" for word in mount.options if word in safe)
     return Mount(mount.destination, "bind", mount.destination, ("rbind", *options))

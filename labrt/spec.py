@@ -57,6 +57,19 @@ class Rlimit:
 
 
 @dataclass(frozen=True)
+class Scheduler:
+    """`process.scheduler`: the attributes of sched_setattr(2); times in nanoseconds."""
+
+    policy: str
+    nice: int = 0
+    priority: int = 0
+    flags: tuple[str, ...] = ()
+    runtime: int = 0
+    deadline: int = 0
+    period: int = 0
+
+
+@dataclass(frozen=True)
 class Process:
     """`process`: the program that becomes pid 1 of the container.
 
@@ -65,6 +78,11 @@ class Process:
         user: as the user named it ("daemon", "1000:1000"); looked up in the container's own
             /etc/passwd, so the ids are known only there. "" is uid 0.
         additional_groups: by name or number, looked up likewise.
+        io_priority: class and level as ioprio_set(2) takes them, None to leave it.
+        first_cpus, cpus: of a process that enters: lists of cpuset(7), until it is in the
+            container's cgroup and from then on; "" to leave them.
+        apparmor, selinux: profile and label that execve(2) gives it, "" for none.
+        terminal_size: rows and columns, (0, 0) to leave them.
         only_these_groups: its supplementary groups are `additional_groups` and no others, as the
             OCI has it; else its own group, and those that list it, are among them.
     """
@@ -81,6 +99,13 @@ class Process:
     capabilities: Capabilities | None = None
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int | None = None
+    scheduler: Scheduler | None = None
+    io_priority: int | None = None
+    first_cpus: str = ""
+    cpus: str = ""
+    apparmor: str = ""
+    selinux: str = ""
+    terminal_size: tuple[int, int] = (0, 0)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Process:
@@ -115,13 +140,75 @@ class Mount:
     Type "shm" is the /dev/shm of the container whose ipc namespace is joined. Type "bind" takes
     `source` from the host, "volume" from the lab's own folders; both may have a
     propagation as an option ("rslave"), and a volume "copyup": where it is empty, it gets what the
-    image has at its place.
+    image has at its place. Type "link" is a symbolic link instead. With mappings of its own, or the
+    option "idmap", files of host id `container_id` are `host_id`'s here (mount_setattr(2)).
     """
 
     destination: str
     type: str
     source: str = ""
     options: tuple[str, ...] = ()
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
+
+
+@dataclass(frozen=True)
+class Device:
+    """`linux.devices[]`: a node that the container finds; `type` is "c", "b" or "p" (mknod(2))."""
+
+    path: str
+    type: str
+    major: int = 0
+    minor: int = 0
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True)
+class DeviceRule:
+    """`linux.resources.devices[]`: `type` is "a", "b" or "c", a number of -1 is any, `access` is
+    made of "r", "w" and "m". Of all that fit, the last one decides."""
+
+    allow: bool
+    type: str = "a"
+    major: int = -1
+    minor: int = -1
+    access: str = "rwm"
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A program that is run at a moment of the container's life.
+
+    `timeout` is in seconds, 0 for none.
+    """
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout: int = 0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """`hooks`, by their moment, in order."""
+
+    prestart: tuple[Hook, ...] = ()
+    create_runtime: tuple[Hook, ...] = ()
+    create_container: tuple[Hook, ...] = ()
+    start_container: tuple[Hook, ...] = ()
+    poststart: tuple[Hook, ...] = ()
+    poststop: tuple[Hook, ...] = ()
+
+
+@dataclass(frozen=True)
+class MemoryPolicy:
+    """`linux.memoryPolicy`: mode and flags by name, nodes as a list of cpuset(7)."""
+
+    mode: str
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,8 +292,14 @@ class Spec:
         sysctl: file below /proc/sys, dotted → value; only those of its own namespaces.
         time_offsets: "monotonic" and "boottime" → seconds (time_namespaces(7)).
         cgroup: its cgroup, "labrt/ID", or "" where the host gives this user none.
+        own_hierarchies: its cgroup's folders in those v1 hierarchies that the lab itself has no use
+            for; an engine looks for its containers there, too.
+        v1_files: path and text of what v2 has no word for, written in order.
         resources: cgroup v2 file name → value to write, e.g. {"memory.max": "268435456"}.
         skipped: names of steps that are left out, to see what they are for.
+        devices: nodes beside the default ones, made or bound.
+        device_rules: which devices it may use; () for no rules.
+        personality: "LINUX32" for personality(2), "" to leave it.
         init: whether a small init, not the program itself, is pid 1.
     """
 
@@ -232,6 +325,15 @@ class Spec:
     resources: dict[str, str] = field(default_factory=dict)
     init: bool = False
     skipped: tuple[str, ...] = ()
+    domainname: str = ""
+    devices: tuple[Device, ...] = ()
+    device_rules: tuple[DeviceRule, ...] = ()
+    own_hierarchies: tuple[str, ...] = ()
+    v1_files: tuple[tuple[str, str], ...] = ()
+    hooks: Hooks = Hooks()
+    annotations: dict[str, str] = field(default_factory=dict)
+    personality: str = ""
+    memory_policy: MemoryPolicy | None = None
 
     def new(self, kind: NamespaceType) -> bool:
         """Whether the container gets a namespace of this kind of its own."""
@@ -261,6 +363,22 @@ _CLASSES: dict[str, type] = {
     "uid_mappings": IdMapping,
     "gid_mappings": IdMapping,
     "mounts": Mount,
+    "scheduler": Scheduler,
+    "devices": Device,
+    "device_rules": DeviceRule,
+    "hooks": Hooks,
+    **dict.fromkeys(
+        (
+            "prestart",
+            "create_runtime",
+            "create_container",
+            "start_container",
+            "poststart",
+            "poststop",
+        ),
+        Hook,
+    ),
+    "memory_policy": MemoryPolicy,
     "network": Network,
     "ports": Port,
 }

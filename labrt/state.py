@@ -292,9 +292,12 @@ class CreateStateDir(Step):
         self.folder = Path(spec.state_dir)
         # Others find the folder whole and locked, or not at all: it comes and goes by rename(2).
         self.aside = self.folder.with_name(f".new-{self.folder.name}")
+        # A bundle's root file system is itself where it changes.
+        self.inner = () if spec.root.path else ("upper", "work", "merged")
 
     def describe(self) -> str:
-        return f"mkdir {self.folder} with upper, work and merged; lock it"
+        inner = f" with {', '.join(self.inner)}" if self.inner else ""
+        return f"mkdir {self.folder}{inner}; lock it"
 
     def do(self, context: Context) -> None:
         paths.make_passable(self.aside)
@@ -302,7 +305,7 @@ class CreateStateDir(Step):
         assert lock is not None, "nobody else knows this folder yet"
         context.lock = lock
         own(lock, context.spec)
-        for name in ("upper", "work", "merged"):
+        for name in self.inner:
             self._make(f"{self.aside}/{name}", context.spec)
         os.rename(self.aside, self.folder)
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from labrt.spec import Spec
 
+MET = b"met:"  # what the child writes where both sides meet once more
 Side = Literal["host", "container"]
 
 
@@ -26,10 +27,16 @@ class Context:
         cloned: when clone3(2) had returned in the host, CLOCK_MONOTONIC ns.
         lock: the open lock file that tells others this container has a living owner, or -1.
         go: in the child, the pipe through which the host says that it has done its part, or -1.
+        report: in the child, the pipe that it reports by, or -1.
         start: the FIFO that a container waits on until it is started, or -1.
+        failure: where it tells, once it was started, why its program could not begin; or -1.
+        terminal: in the child, its terminal, once `BindConsole` has opened it, or -1.
+        attributes: in the child, /proc/self/attr/exec up to `SetLabel`, or -1.
+        listener: in the child, the socket of who supervises its system calls, or -1.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         own_fds: in the child, the host's /proc/self/fd (O_PATH), which tells where a descriptor is.
-        sources: target of a bind mount → descriptor of what is to be mounted there.
+        sources: target of a bind mount → descriptors of what is to be mounted there, in order.
+        root: in the child, a bundle's root file system once it is mounted, up to `LeaveRoot`.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
         home: in the child, its user's home folder, from `SwitchUser` on.
@@ -45,10 +52,16 @@ class Context:
     cloned: int = 0
     lock: int = -1
     go: int = -1
+    report: int = -1
     start: int = -1
+    failure: int = -1
+    terminal: int = -1
+    attributes: int = -1
+    listener: int = -1
     host_root: int = -1
     own_fds: int = -1
-    sources: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, list[int]] = field(default_factory=dict)
+    root: int = -1
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
     home: str = "/"
@@ -68,6 +81,7 @@ class Step:
         vital: why it can't be left out (`--skip`), "" where it can.
         keeps: what it makes outlives the container's end, until the container is removed.
         parting: container side; the host isn't told any more how it went.
+        meets: host side; before it, the child goes on up to where it waits for the host once more.
 
     `undo` may be called for a step that was never done, or done in another process, long ago: it
     looks at the machine, puts back what it finds, and is content to find nothing.
@@ -79,6 +93,7 @@ class Step:
     vital: ClassVar[str] = ""
     keeps: ClassVar[bool] = False
     parting: ClassVar[bool] = False
+    meets: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ _libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
 _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 _libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
 _libc.signal.restype = ctypes.c_void_p
+_libc.personality.argtypes = [ctypes.c_ulong]
 _SIG_ERR = ctypes.c_void_p(-1).value
 for _name in ("capset", "pivot_root", "sethostname", "syscall", "umount2", "unshare"):
     getattr(_libc, _name)  # looked up now, once: otherwise every child would, anew
@@ -40,6 +41,7 @@ MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_UNBINDABLE = 1 << 17
@@ -47,6 +49,9 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 MNT_DETACH = 2
+
+# mount_setattr(2); the others of its attributes have the values of mount(2)'s flags
+MOUNT_ATTR_IDMAP = 0x00100000
 
 # openat2(2)
 RESOLVE_NO_MAGICLINKS = 2
@@ -69,6 +74,10 @@ SECCOMP_SET_MODE_FILTER = 1
 # close_range(2)
 CLOSE_RANGE_CLOEXEC = 4
 
+# bpf(2)
+BPF_PROG_LOAD = 5
+BPF_PROG_ATTACH = 8
+
 # The same numbers on every architecture.
 _SYS_open_tree = 428
 _SYS_move_mount = 429
@@ -82,8 +91,20 @@ _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 0x04
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _SIGCHLD = 17
-# The few architectures that Python and libseccomp both know (linux/unistd.h of each).
-_SYS_seccomp = {"x86_64": 317, "s390x": 348, "ppc64le": 358}.get(os.uname().machine, 277)
+
+
+def _number(x86_64: int, s390x: int, ppc64le: int, others: int) -> int:
+    """The number here of a system call: the few architectures that Python and libseccomp both know
+    (linux/unistd.h of each)."""
+    known = {"x86_64": x86_64, "s390x": s390x, "ppc64le": ppc64le}
+    return known.get(os.uname().machine, others)
+
+
+_SYS_seccomp = _number(317, 348, 358, 277)
+_SYS_bpf = _number(321, 351, 361, 280)
+_SYS_sched_setattr = _number(314, 345, 355, 274)
+_SYS_ioprio_set = _number(251, 282, 273, 30)
+_SYS_set_mempolicy = _number(238, 270, 261, 237)
 
 
 class _CloneArgs(ctypes.Structure):
@@ -217,24 +238,37 @@ def openat2(path: str, flags: int, resolve: int) -> int:
     return _checked(_libc.syscall(_SYS_openat2, *arguments), path)
 
 
-def open_tree(path: str) -> int:
-    """open_tree(2): return a descriptor of a copy of the mounts at and below `path` that isn't
-    mounted anywhere yet."""
-    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
-    return _checked(_libc.syscall(_SYS_open_tree, _AT_FDCWD, _bytes(path), flags))
+def open_tree(path: str, recursive: bool = True, folder: int = _AT_FDCWD) -> int:
+    """open_tree(2): return a descriptor of a copy of the mount that `path` is on, from there on,
+    that isn't mounted anywhere yet; and of those below it, too, where `recursive`.
+
+    Args:
+        folder: a descriptor of the folder that a relative path is in; default: our own.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    return _checked(_libc.syscall(_SYS_open_tree, folder, _bytes(path), flags), path)
 
 
 def mount_setattr(
-    mount: int, attributes: int = 0, propagation: int = 0, recursive: bool = True
+    mount: int,
+    attributes: int = 0,
+    propagation: int = 0,
+    recursive: bool = True,
+    cleared: int = 0,
+    userns: int = 0,
 ) -> None:
-    """mount_setattr(2): add to the attributes of a mount, and of those below it.
+    """mount_setattr(2): change the attributes of a mount, and of those below it.
 
     Args:
         mount: a descriptor of it.
         attributes: MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC (MOUNT_ATTR_* have the same values).
         propagation: MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE, 0 to leave it.
+        cleared: attributes that are taken away before.
+        userns: descriptor of the user namespace whose map MOUNT_ATTR_IDMAP applies.
     """
-    attr = _MountAttr(attr_set=attributes, propagation=propagation)
+    attr = _MountAttr(
+        attr_set=attributes, attr_clr=cleared, propagation=propagation, userns_fd=userns
+    )
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attr))
     arguments = (mount, b"", flags, ctypes.byref(attr), size)
@@ -251,6 +285,111 @@ def sethostname(name: str) -> None:
     """sethostname(2)."""
     encoded = name.encode()
     _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2)."""
+    encoded = name.encode()
+    _checked(_libc.setdomainname(encoded, ctypes.c_size_t(len(encoded))))
+
+
+def personality(persona: int) -> None:
+    """personality(2)."""
+    _checked(_libc.personality(persona))
+
+
+def ioprio_set(pid: int, priority: int) -> None:
+    """ioprio_set(2) of one process, IOPRIO_WHO_PROCESS."""
+    _checked(_libc.syscall(_SYS_ioprio_set, 1, pid, priority))
+
+
+class _SchedAttr(ctypes.Structure):
+    """struct sched_attr, without utilization clamps (sched_setattr(2))."""
+
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64),
+        ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32),
+        ("runtime", ctypes.c_uint64),
+        ("deadline", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
+    ]
+
+
+def sched_setattr(
+    pid: int,
+    policy: int,
+    flags: int = 0,
+    nice: int = 0,
+    priority: int = 0,
+    times: tuple[int, int, int] = (0, 0, 0),
+) -> None:
+    """sched_setattr(2) of one process.
+
+    Args:
+        times: runtime, deadline and period of SCHED_DEADLINE, nanoseconds.
+    """
+    size = ctypes.sizeof(_SchedAttr)
+    attr = _SchedAttr(size, policy, flags, nice, priority, *times)
+    _checked(_libc.syscall(_SYS_sched_setattr, pid, ctypes.byref(attr), 0))
+
+
+def set_mempolicy(mode: int, nodes: int) -> None:
+    """set_mempolicy(2).
+
+    Args:
+        mode: the mode, with its flags.
+        nodes: a bit for each memory node, up to 1023.
+    """
+    mask = nodes.to_bytes(128, "little") if nodes else None
+    _checked(_libc.syscall(_SYS_set_mempolicy, mode, mask, ctypes.c_ulong(1025 if nodes else 0)))
+
+
+class _BpfProgLoad(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_LOAD, its first members (bpf(2))."""
+
+    _fields_ = [
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+    ]
+
+
+class _BpfProgAttach(ctypes.Structure):
+    """union bpf_attr for BPF_PROG_ATTACH (bpf(2))."""
+
+    _fields_ = [
+        (name, ctypes.c_uint32) for name in ("target_fd", "bpf_fd", "attach_type", "attach_flags")
+    ]
+
+
+def bpf_prog_load(kind: int, program: bytes) -> int:
+    """bpf(2), BPF_PROG_LOAD of struct bpf_insn (8 bytes each); return its descriptor."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    license = ctypes.create_string_buffer(b"GPL")
+    attr = _BpfProgLoad(
+        prog_type=kind,
+        insn_cnt=len(program) // 8,
+        insns=ctypes.addressof(instructions),
+        license=ctypes.addressof(license),
+    )
+    size = ctypes.sizeof(attr)
+    return _checked(_libc.syscall(_SYS_bpf, BPF_PROG_LOAD, ctypes.byref(attr), size))
+
+
+def bpf_prog_attach(target: int, program: int, kind: int, flags: int) -> None:
+    """bpf(2), BPF_PROG_ATTACH to a cgroup's folder."""
+    attr = _BpfProgAttach(target, program, kind, flags)
+    size = ctypes.sizeof(attr)
+    _checked(_libc.syscall(_SYS_bpf, BPF_PROG_ATTACH, ctypes.byref(attr), size))
 
 
 def signal_default(number: int) -> None:
@@ -298,11 +437,15 @@ def capget() -> tuple[int, int, int]:
     )
 
 
-def seccomp(program: bytes, flags: int = 0) -> None:
-    """seccomp(2), SECCOMP_SET_MODE_FILTER with a program of struct sock_filter (8 bytes each)."""
+def seccomp(program: bytes, flags: int = 0) -> int:
+    """seccomp(2), SECCOMP_SET_MODE_FILTER with a program of struct sock_filter (8 bytes each).
+
+    Returns:
+        The listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0.
+    """
     filter_program = _SockFprog(len(program) // 8, program)
     arguments = (SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_program))
-    _checked(_libc.syscall(_SYS_seccomp, *arguments))
+    return _checked(_libc.syscall(_SYS_seccomp, *arguments))
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:

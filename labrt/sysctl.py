@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Collection
 from typing import ClassVar
 
 from labrt import paths
@@ -34,14 +35,24 @@ def chosen(wishes: Options, spaces: tuple[Namespace, ...]) -> dict[str, str]:
         LabError: not NAME=VALUE, or a setting that isn't of one of the container's own namespaces.
     """
     own = {ns.type for ns in spaces if not ns.path}
-    return dict(_setting(asked, own) for asked in wishes.sysctl)
+    settings = dict(asked.partition("=")[::2] for asked in wishes.sysctl)
+    for name, value in settings.items():
+        check(name, value, own)
+    return settings
 
 
-def _setting(asked: str, own: set[NamespaceType]) -> tuple[str, str]:
-    name, equals, value = asked.partition("=")
-    tried = f"set the sysctl {asked!r}"
+def check(name: str, value: str, own: Collection[NamespaceType]) -> None:
+    """Refuse a setting that isn't of one of the container's own namespaces.
+
+    Args:
+        own: the kinds that are its own.
+
+    Raises:
+        LabError: it isn't, or it is none at all.
+    """
+    tried = f"set the sysctl {name}={value}"
     parts = _path(name).split("/")
-    if not (equals and value.isprintable() and value.strip()) or not all(map(_is_part, parts)):
+    if not (value.isprintable() and value.strip()) or not all(map(_is_part, parts)):
         raise LabError(tried, "not NAME=VALUE, as net.ipv4.ip_forward=1", remedy="see sysctl(8)")
     if name in ("kernel.hostname", "kernel/hostname"):
         raise LabError(tried, "the host name has an option of its own", remedy="--hostname NAME")
@@ -51,7 +62,6 @@ def _setting(asked: str, own: set[NamespaceType]) -> tuple[str, str]:
         raise LabError(tried, "it is the whole machine's, no namespace has one of its own")
     if kind not in own:
         raise LabError(tried, f"it belongs to the {kind} namespace, and that one is shared")
-    return name, value
 
 
 def _path(name: str) -> str:

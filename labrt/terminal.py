@@ -14,6 +14,8 @@ import struct
 import termios
 from typing import ClassVar
 
+from labrt import syscalls
+from labrt.mount_points import mount_point
 from labrt.step import Context, Step
 
 _TIOCSPTLCK = 0x40045431  # ioctl_tty(2); Python's termios has no name for these two
@@ -48,14 +50,55 @@ class OpenTerminal(Step):
     def describe(self) -> str:
         return "open /dev/pts/ptmx, send it to the host, TIOCSCTTY on its other end"
 
+    def __init__(self, size: tuple[int, int] = (0, 0)) -> None:
+        """`size`: rows and columns, (0, 0) to leave them."""
+        self.size = size
+
     def do(self, context: Context) -> None:
-        master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
-        (number,) = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))
-        slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_CLOEXEC)
+        slave = context.terminal
+        if slave < 0:
+            master, slave, _path = _opened()
+            _send(context.console[1], master)
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        _send(context.console[1], master)
+        if any(self.size):
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", *self.size, 0, 0))
         context.stdio = (slave, slave, slave)
+
+
+class BindConsole(Step):
+    """A bundle's terminal, opened while the child may still mount; `OpenTerminal` takes it."""
+
+    side: ClassVar = "container"
+    man: ClassVar = "console(4)"
+    reason: ClassVar = "/dev/console is the container's terminal, whatever /dev is"
+
+    def __init__(self, uid: int) -> None:
+        """`uid`: whose it is to be, as the container numbers its users."""
+        self.uid = uid
+
+    def describe(self) -> str:
+        return f"open /dev/pts/ptmx, give its other end to {self.uid}, bind that on /dev/console"
+
+    def do(self, context: Context) -> None:
+        master, slave, path = _opened()
+        _send(context.console[1], master)
+        os.close(master)
+        os.fchown(slave, self.uid, -1)
+        node = syscalls.open_tree(path, False)
+        target = mount_point(context, "/dev/console", folder=False)
+        syscalls.move_mount(node, target)
+        os.close(node)
+        os.close(target)
+        context.terminal = slave
+
+
+def _opened() -> tuple[int, int, str]:
+    """Open a terminal of the container's devpts; return master, slave and the latter's path."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    (number,) = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))
+    path = f"/dev/pts/{number}"
+    return master, os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC), path
 
 
 def _send(fd: int, sent: int) -> None:

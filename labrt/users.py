@@ -87,7 +87,12 @@ def lacking() -> str:
 def may_set_groups(gid_mappings: Mappings) -> bool:
     """Whether the container may change supplementary groups: not where a normal user wrote the
     gid map alone, for setgroups(2) had to be given up for it."""
-    return os.geteuid() == 0 or len(gid_mappings) > 1
+    return os.geteuid() == 0 or bool(gid_mappings) and not _is_own(gid_mappings, os.getegid())
+
+
+def _is_own(maps: Mappings, own: int) -> bool:
+    """Whether a map has our own id alone, which is all that a normal user may write."""
+    return len(maps) == 1 and (maps[0].host_id, maps[0].size) == (own, 1)
 
 
 def write_map(pid: int, kind: str, maps: Mappings) -> None:
@@ -97,7 +102,8 @@ def write_map(pid: int, kind: str, maps: Mappings) -> None:
         OSError: the kernel's answer.
         LabError: newuidmap's or newgidmap's.
     """
-    if os.geteuid() != 0 and len(maps) > 1:
+    own = os.geteuid() if kind == "uid" else os.getegid()
+    if os.geteuid() != 0 and not _is_own(maps, own):
         return _ask_setuid_helper(f"new{kind}map", pid, maps)
     if os.geteuid() != 0 and kind == "gid":
         # Without privilege the kernel takes a gid_map only once setgroups(2) is given up.

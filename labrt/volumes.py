@@ -104,7 +104,8 @@ def _bind(said: str, source: str, target: str, words: Sequence[str]) -> Mount:
     for propagation in propagations:
         _check_propagation(said, propagation, source)
     others = [word for word in words if word not in propagations]
-    return Mount(_target(said, target), "bind", source, (*_options(said, others), *propagations))
+    options = _for_all(_options(said, others))
+    return Mount(_target(said, target), "bind", source, (*options, *propagations))
 
 
 def _folder_of_the_labs(
@@ -117,7 +118,7 @@ def _folder_of_the_labs(
     )
     copies = [] if "nocopy" in words else ["copyup"]
     others = [word for word in words if word != "nocopy"]
-    return Mount(destination, "volume", str(folder), (*_options(said, others), *copies))
+    return Mount(destination, "volume", str(folder), (*_for_all(_options(said, others)), *copies))
 
 
 def _target(said: str, target: str) -> str:
@@ -171,6 +172,11 @@ def _options(said: str, words: Sequence[str], more: tuple[str, ...] = ()) -> tup
             known = ", ".join((*_SET, *_LIFTED, *_PROPAGATIONS, "nocopy", *_IGNORED))
             raise _refusal(said, f"unknown option {word!r}", f"use some of {known}")
     return tuple(dict.fromkeys(options))
+
+
+def _for_all(options: Sequence[str]) -> tuple[str, ...]:
+    """Return the options that hold for every mount below a source, too: "rro" for "ro"."""
+    return tuple(f"r{word}" for word in options)
 
 
 def _tmpfs(text: str) -> Mount:

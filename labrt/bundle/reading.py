@@ -1,12 +1,13 @@
 """Reading `config.json`: every value is what the specification says it is, or refused by its place.
 
-    config = reading.config(folder)
-    config["process"]["user"]["uid"].number()      # or: read process.user.uid: not a number
+config = reading.config(folder)
+config["process"]["user"]["uid"].number()      # or: read process.user.uid: not a number
 """
 
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from labrt.errors import LabError, errno_text
 
 MAX_BYTES = 1 << 22  # of a config.json; the largest that engines write are a hundredth of it
 U32 = (1 << 32) - 1
+U64 = (1 << 64) - 1
 I64 = (1 << 63) - 1
+ID = U32 - 1  # the highest; to the kernel, the one after it means "unchanged" (setresuid(2))
 
 
 class Value:
@@ -58,6 +61,10 @@ class Value:
         found: str = self._as(str, "a string", default)
         if "\0" in found:
             raise self.wrong("a NUL in it, which the kernel takes for its end")
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise self.wrong("half a character (a lone surrogate) in it") from None
         return found
 
     def number(self, default: int | None = None, low: int = 0, high: int = U32) -> int:
@@ -124,7 +131,13 @@ def config(bundle: Path) -> Value:
     Raises:
         LabError: there is none, it is no JSON object, or too large.
     """
-    return file(bundle / "config.json")
+    path = bundle / "config.json"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise LabError(f"read {path}", "not a plain file")
+    except OSError as error:
+        raise LabError(f"read {path}", errno_text(error)) from None
+    return file(path)
 
 
 def file(path: Path) -> Value:

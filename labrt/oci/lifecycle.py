@@ -1,26 +1,30 @@
 """The life cycle as the runtime specification writes it (runtime.md): creating, created, running,
 stopped; each operation only in the state that allows it.
 
-"created" is a container whose process waits at a FIFO (`WaitForStart`). Nobody of the lab stays with
-it: the engine's monitor inherits the process when the command that created it ends
+"created" is a container whose process waits at a FIFO (`WaitForStart`). Nobody of the lab stays
+with it: the engine's monitor inherits the process when the command that created it ends
 (PR_SET_CHILD_SUBREAPER(2const)), and learns of its end.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 from pathlib import Path
 from typing import Any, Literal
 
-from labrt import container, removal, state, stopping
+from labrt import container, hooks, removal, state, stopping
 from labrt.cgroups import Cgroup
 from labrt.container import Running, Stdio, readable
 from labrt.errors import LabError
-from labrt.process import start_fifo
+from labrt.hooks import run_all
+from labrt.perform import raise_late
+from labrt.process import start_failure, start_fifo
+from labrt.recipe import recipe
 from labrt.spec import Spec
 
-VERSION = "1.0.2"
+VERSION = hooks.VERSION
 
 Stage = Literal["creating", "created", "running", "paused", "stopped"]
 
@@ -54,8 +58,7 @@ def stage(folder: Path, spec: Spec) -> Stage:
 def told(folder: Path, spec: Spec) -> dict[str, Any]:
     """Return a container's state as the specification has it (runtime.md#state)."""
     now = stage(folder, spec)
-    alive = {"pid": state.read_status(folder).pid} if now != "stopped" else {"pid": 0}
-    return {"ociVersion": VERSION, "id": spec.id, "status": now, **alive, "bundle": spec.life.image}
+    return hooks.state(spec, now, state.read_status(folder).pid if now != "stopped" else 0)
 
 
 def create(spec: Spec, stdio: Stdio = (0, 1, 2)) -> Running:
@@ -66,20 +69,31 @@ def create(spec: Spec, stdio: Stdio = (0, 1, 2)) -> Running:
     """
     if (state.containers_dir() / spec.id).exists():
         raise LabError(f"create the container {spec.id}", "container with given ID already exists")
-    if spec.cgroup and Cgroup(spec.cgroup).exists():
+    others = map(os.path.exists, spec.own_hierarchies)
+    if spec.cgroup and (Cgroup(spec.cgroup).exists() or any(others)):
         raise LabError(
             f"create the container {spec.id}",
             f"the cgroup {spec.cgroup} is there already",
             "another container's",
         )
-    return container.start(spec, stdio)
+    running = container.start(spec, stdio)
+    if not spec.life.waits:
+        try:
+            _run_poststart(spec, running.pid)
+        except LabError:
+            running.kill()
+            running.wait()
+            running.finish()
+            raise
+    return running
 
 
 def start(container_id: str) -> None:
-    """Let a created container's program begin.
+    """Let a created container's program begin; return once it has begun.
 
     Raises:
-        LabError: it is in another state.
+        LabError: the container is in another state; its program could not begin, or a hook failed:
+            then it has ended, and after a hook nothing is left of it (runtime.md#lifecycle).
     """
     folder, spec = find(container_id)
     _demand(folder, spec, "start", "created")
@@ -90,7 +104,26 @@ def start(container_id: str) -> None:
         raise LabError(f"start the container {container_id}", "it isn't waiting any more") from None
     os.unlink(fifo)
     os.write(writer, b"\0")
+    _await_program(writer)
     os.close(writer)
+    try:
+        raise_late(recipe(spec), Path(start_failure(spec)).read_bytes())
+        _run_poststart(spec, state.read_status(folder).pid)
+    except LabError as error:
+        if error.step_name in ("", "RunHook"):
+            delete(container_id, force=True)
+        raise
+
+
+def _await_program(writer: int) -> None:
+    """Wait until the container's process has closed the FIFO, by execve(2) or by its end."""
+    poll = select.poll()
+    poll.register(writer, 0)  # POLLERR: nobody reads any more
+    poll.poll()
+
+
+def _run_poststart(spec: Spec, pid: int) -> None:
+    run_all("poststart", spec.hooks.poststart, spec, "running", pid, spec.life.image)
 
 
 def kill(container_id: str, number: int, every: bool = False) -> None:

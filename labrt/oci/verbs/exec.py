@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labrt import container, interpreter
 from labrt.bundle import reading
-from labrt.bundle.declaring import process
+from labrt.bundle.processes import process
 from labrt.foreground import attend
 from labrt.oci import handing, lifecycle
 
