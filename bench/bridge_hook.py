@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bridge_port import Port
-from labrt import bridge, netlink, syscalls
+from labrt import bridge, netdevice, netlink, syscalls
 from labrt.errors import errno_text
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def connect(pid: int, interface: str, switch: str, place: str, gateway: str) -> 
     with open(f"/proc/{pid}/ns/net") as namespace:
         syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)
     netlink.add_address("eth0", address, int(prefix))
-    netlink.raise_interface("eth0")
+    netdevice.raise_interface("eth0")
     netlink.add_default_route(gateway)
 
 

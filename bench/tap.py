@@ -12,7 +12,7 @@ import struct
 
 from bench import bridge_port
 from bench.bridge_port import Port
-from labrt import netlink
+from labrt import netdevice, netlink
 from labrt.errors import LabError, errno_text
 
 DEVICE = "/dev/net/tun"
@@ -40,7 +40,7 @@ def make(holder: str) -> Port:
     try:
         _make_device(port.interface)
         netlink.set_master(port.interface, port.bridge)
-        netlink.raise_interface(port.interface)
+        netdevice.raise_interface(port.interface)
     except BaseException as error:
         bridge_port.remove(port)
         if isinstance(error, OSError):

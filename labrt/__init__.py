@@ -9,9 +9,10 @@ Begin reading at `recipe.py`. Names are loaded on first use, so that the command
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, whose import a command would wait for
 if TYPE_CHECKING:
+    from typing import Any
+
     from labrt.building.apart import build
     from labrt.client import Container, create, output, run
     from labrt.errors import LabError

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import mount_options, paths, syscalls
-from labrt.archive import Packer, Unpacker
 from labrt.mount_points import mount_point
 from labrt.mounts import MountFilesystem, change
 from labrt.spec import Mount
@@ -129,6 +128,8 @@ def close_sources(context: Context) -> None:
 
 def _fill(volume: int, image: int) -> None:
     """Give an empty volume what the image has in that folder, and the folder's owner and mode."""
+    from labrt.archive import Packer, Unpacker
+
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
     if not os.listdir(folder):
         nameless = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, dir_fd=volume)
@@ -147,6 +148,8 @@ class MountSource(Step):
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
         self.options = mount_options.parse(mount.options)
+        if "copyup" in mount.options:
+            import labrt.archive  # noqa: F401  # here: the child imports nothing any more
 
     def describe(self) -> str:
         mount = self.mount

@@ -18,7 +18,7 @@ import socket
 import zlib
 from pathlib import Path
 
-from labrt import netlink, nftables, paths
+from labrt import netdevice, netlink, nftables, paths
 
 CONF = "/proc/sys/net/ipv4/conf"
 _IFF_UP = 1
@@ -60,7 +60,7 @@ def make(bridge: str, subnet: str, gateway: str) -> None:
     netlink.make_bridge(bridge, mac(gateway))
     _set_up_forwarding(bridge, subnet, others)
     netlink.add_address(bridge, gateway, int(subnet.partition("/")[2]))
-    netlink.raise_interface(bridge)
+    netdevice.raise_interface(bridge)
 
 
 def _set_up_forwarding(bridge: str, subnet: str, others: set[str]) -> None:

@@ -48,7 +48,7 @@ class Translation:
 
 def translation(file: str) -> Translation | None:
     """Return what the v2 `file` is in v1, None if v1 has nothing like it."""
-    if re.fullmatch(r"hugetlb\.\w+(\.rsvd)?\.max", file):
+    if file.startswith("hugetlb.") and re.fullmatch(r"hugetlb\.\w+(\.rsvd)?\.max", file):
         return _limit("hugetlb", file.removesuffix("max") + "limit_in_bytes")
     return _FILES.get(file)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import time
 from collections.abc import Mapping
@@ -49,7 +48,8 @@ def refusal(limits: Mapping[str, str]) -> str | None:
 def _refused(file: str) -> str | None:
     found = layout()
     controller = file.partition(".")[0]
-    if not re.fullmatch(r"[a-z]+(\.\w+)+", file) or controller not in CONTROLLERS:
+    parts = file.replace("_", "").split(".")
+    if not all(part.isalnum() for part in parts) or controller not in CONTROLLERS or not parts[1:]:
         return f"it is no file of the controllers {', '.join(CONTROLLERS)}; see cgroups(7)"
     if controller not in found.controllers:
         return (

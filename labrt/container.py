@@ -15,7 +15,7 @@ from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labrt import events, sharing, state, terminal
+from labrt import events, state
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.perform import Hook, do_all, perform, undo
@@ -141,6 +141,15 @@ def start(spec: Spec, stdio: Stdio = (0, 1, 2), hook: Hook = lambda step: None) 
     return _start(recipe(spec), Context(spec, stdio=stdio), hook)
 
 
+def start_claimed(steps: list[Step], context: Context, done: int) -> Running:
+    """Start a container of which the first `done` steps are done: those that make it ours.
+
+    Raises:
+        LabError: it could not be started; everything is undone.
+    """
+    return _start(steps, context, done=done)
+
+
 def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False) -> Running:
     """Start a container that was created, or that has ended.
 
@@ -156,11 +165,13 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False
         if lock is not None:
             os.close(lock)
         raise LabError(f"start the container {folder.name}", "it runs already, or is being removed")
+    from labrt.sharing import renewed
+
     try:
         spec = replace(
             record.spec,
             life=replace(record.spec.life, detached=detached),
-            namespaces=sharing.renewed(record.spec.namespaces, state.first_pid),
+            namespaces=renewed(record.spec.namespaces, state.first_pid),
         )
         state.own(lock, spec)
         steps = [step for step in recipe(spec) if not step.keeps]
@@ -206,13 +217,24 @@ def enter(
     context = Context(spec, stdio=stdio)
     steps = entering(spec, pid)
     times = perform(steps, context)
-    return Started(steps, context, times, terminal.master(context))
+    return Started(steps, context, times, _master(context))
 
 
-def _start(steps: list[Step], context: Context, hook: Hook = lambda step: None) -> Running:
-    times = perform(steps, context, hook)
+def _start(
+    steps: list[Step], context: Context, hook: Hook = lambda step: None, done: int = 0
+) -> Running:
+    times = perform(steps, context, hook, done)
     events.record(context.spec, "start")  # now that the child doesn't wait for it
-    return Running([], context, times, terminal.master(context))  # its undos follow from its spec
+    return Running([], context, times, _master(context))  # its undos follow from its spec
+
+
+def _master(context: Context) -> int:
+    """Take the terminal's master end, -1 if there is none."""
+    if not context.console:
+        return -1
+    from labrt import terminal
+
+    return terminal.master(context)
 
 
 def note_end(spec: Spec, context: Context, exit_code: int | None) -> None:

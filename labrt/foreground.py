@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from labrt import relay
 from labrt.container import Started, Stdio
 
 STOP_SECONDS = 3.0  # between the polite request to end and the forced one
@@ -59,6 +58,8 @@ def attend(running: Started, interactive: bool) -> int:
     """
     try:
         if running.master >= 0:
+            from labrt import relay
+
             relay.relay(running.master, interactive)
         status = running.wait()
     except KeyboardInterrupt:

@@ -15,8 +15,8 @@ change under our eyes. So the file must not be writable. It isn't where its owne
 container doesn't map, which is the default: the kernel then grants nothing to the container's root.
 Otherwise (the host's user namespace; a normal user's own Python) the lab itself runs from a copy in
 memory that is sealed for ever (F_ADD_SEALS(2const)), which costs 4 ms and the interpreter's size
-once per launcher. The command line, which clones in its own process, begins anew from such a copy.
-`CheckInterpreter` refuses what would run without.
+once per launcher. The command line, which clones in its own process, begins anew from such a copy;
+the OCI's begins in one (oci/entry.c). `CheckInterpreter` refuses what would run without.
 
 And a third: a module that Python looks for after pivot_root(2) would be the image's. The child
 imports nothing any more.
@@ -69,10 +69,18 @@ def _is_sealed() -> bool:
     fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE != 0
-    except OSError:
-        return False  # EINVAL: a file on a disk
+    except OSError:  # EINVAL: a file on a disk
+        return _is_view(fd)
     finally:
         os.close(fd)
+
+
+def _is_view(fd: int) -> bool:
+    """Whether we run from what `oci/entry.c` makes: our file seen through an overlay that is read
+    only and can't become anything else, for it has no upper layer. The kernel says so by the
+    device, which is the overlay's, not the disk's that the file is on."""
+    read_only = os.fstatvfs(fd).f_flag & os.ST_RDONLY != 0
+    return read_only and os.fstat(fd).st_dev != os.stat(sys.executable).st_dev
 
 
 def _is_out_of_reach(spec: Spec) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from labrt.errors import LabError, errno_text
 from labrt.options import Options
 
-_SIZE = re.compile(r"(\d+)([bkmg]?)", re.IGNORECASE)
+_SIZE = r"(\d+)([bkmg]?)"
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LARGEST = 2**63 - 1
 CPU_PERIOD = 100_000  # microseconds, the kernel's default (cgroup-v2.rst, cpu.max)
@@ -61,7 +61,7 @@ def size(text: str, what: str = "the memory limit") -> str:
     Raises:
         LabError: not such a size.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     number = int(match[1]) * _UNITS[match[2].lower()] if match else 0
     if not 0 < number <= _LARGEST:
         raise LabError(f"set {what} to {text!r}", "not a size", remedy="write 256m or 1g")
@@ -240,5 +240,7 @@ def _conf(text: str) -> tuple[str, str]:
     file, _, value = text.partition("=")
     if not file or not value:
         raise LabError(f"set {text!r}", "not FILE=VALUE", remedy="write memory.high=9m")
-    counts_bytes = file.startswith(("memory.", "hugetlb.")) and _SIZE.fullmatch(value)
+    counts_bytes = file.startswith(("memory.", "hugetlb.")) and re.fullmatch(
+        _SIZE, value, re.IGNORECASE
+    )
     return file, size(value) if counts_bytes and int(counts_bytes[1]) else value

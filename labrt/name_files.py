@@ -26,16 +26,6 @@ HOST_RESOLV_CONF = "/etc/resolv.conf"
 UPSTREAM_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
 
 
-def has_name_files(spec: Spec) -> bool:
-    """Whether the lab writes them: not where there is no network and nothing was asked for."""
-    network = spec.network
-    return (
-        network is None
-        or network.mode != "none"
-        or bool(network.dns or network.dns_search or network.hosts)
-    )
-
-
 class WriteNameFiles(Step):
     side: ClassVar = "host"
     man: ClassVar = "hosts(5)"

@@ -10,7 +10,6 @@ Both sides. Lesson: notebook 06.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import struct
@@ -34,9 +33,6 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 1,
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFF_UP = 1
-# linux/sockios.h, linux/if.h
-_SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
-_IFREQ = struct.Struct("16sH22x")  # struct ifreq: name, flags
 
 
 class Route(NamedTuple):
@@ -89,18 +85,6 @@ def delete(name: str) -> None:
         OSError: the kernel's answer; ENODEV where there is none.
     """
     _tell(_DELLINK, _link(0) + _text(_IFLA_IFNAME, name))
-
-
-def raise_interface(name: str) -> None:
-    """Set IFF_UP, by way of netdevice(7): two calls, where rtnetlink(7) takes six.
-
-    Raises:
-        OSError: the kernel's answer.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-        found = fcntl.ioctl(any_socket, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0))
-        called, flags = _IFREQ.unpack(found)
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, _IFREQ.pack(called, flags | _IFF_UP))
 
 
 def add_address(name: str, address: str, prefix: int) -> None:

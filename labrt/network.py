@@ -17,24 +17,12 @@ import re
 import socket
 from typing import ClassVar
 
-from labrt import bridge, netlink, networks, nftables
+from labrt import bridge, netdevice, netlink, networks, nftables
 from labrt.errors import LabError
 from labrt.nftables import EVERY_ADDRESS, Claim
 from labrt.options import Options
 from labrt.spec import Network, Port, Spec
 from labrt.step import Context, Step
-
-
-class RaiseLoopback(Step):
-    side: ClassVar = "container"
-    man: ClassVar = "rtnetlink(7)"
-    reason: ClassVar = "programs expect 127.0.0.1 to answer"
-
-    def describe(self) -> str:
-        return "set IFF_UP on lo"
-
-    def do(self, context: Context) -> None:
-        netlink.raise_interface("lo")
 
 
 class JoinNetwork(Step):
@@ -176,7 +164,7 @@ class ConfigureInterface(Step):
     def do(self, context: Context) -> None:
         address, _, prefix = context.address.partition("/")
         netlink.add_address("eth0", address, int(prefix))
-        netlink.raise_interface("eth0")
+        netdevice.raise_interface("eth0")
         netlink.add_default_route(context.gateway)
 
 

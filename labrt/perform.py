@@ -60,8 +60,13 @@ def _no_hook(step: Step) -> None:
     pass
 
 
-def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> array[int]:
+def perform(
+    steps: list[Step], context: Context, hook: Hook = _no_hook, done: int = 0
+) -> array[int]:
     """Do the steps up to the execve(2) of the container's program.
+
+    Args:
+        done: how many of them were done before; they are undone with the others.
 
     Returns:
         When each step but the last began and how long it took, in the order of the list:
@@ -77,7 +82,7 @@ def perform(steps: list[Step], context: Context, hook: Hook = _no_hook) -> array
     finishing = [step for step in steps[at + 1 :] if step.side == "host"]
     times = array("q")
     try:
-        for step in steps[:at]:
+        for step in steps[done:at]:
             times.extend(_do(step, context, hook))
         with _Pipe() as go, _Pipe() as report:
             times.extend(_do(steps[at], context, hook))
@@ -205,7 +210,8 @@ def _run_inside(
         for step in steps:
             if step is parting:
                 os.write(report.writer, EXEC + times.tobytes())
-            if step.parting:
+            if step.parting:  # from here on it is nobody's; its creator need not let go first
+                os.close(context.lock)
                 report.become(context.failure)
             start = time.monotonic_ns()
             hook(step)

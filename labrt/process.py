@@ -52,8 +52,8 @@ class PrepareStart(Step):
     vital: ClassVar = "nobody could start it"
 
     def __init__(self, spec: Spec) -> None:
-        self.fifo = start_fifo(spec)
-        self.failure = start_failure(spec)
+        self.fifo = spec.start_fifo
+        self.failure = spec.start_failure
 
     def describe(self) -> str:
         return f"mkfifo {self.fifo}; open it for the child, and a file for what fails later"
@@ -108,22 +108,13 @@ class WaitForStart(Step):
         return "read the FIFO until somebody writes a byte"
 
     def do(self, context: Context) -> None:
-        # Nothing else that was inherited is held meanwhile, above all not the lock.
+        # Nothing that the host has opened is held meanwhile.
+        last = 2 + context.spec.process.preserved_fds
         kept = sorted(fd for fd in (context.start, context.failure, context.listener) if fd >= 0)
-        for before, after in zip([2, *kept], [*kept, 1 << 32], strict=True):
+        for before, after in zip([last, *kept], [*kept, 1 << 32], strict=True):
             if after - before > 1:
                 syscalls.close_range(before + 1, after - 1)
         os.read(context.start, 1)  # it stays open: that execve(2) closes it tells that it was done
-
-
-def start_failure(spec: Spec) -> str:
-    """Return the file where a container that was started tells why its program could not begin."""
-    return f"{spec.state_dir}/failure"
-
-
-def start_fifo(spec: Spec) -> str:
-    """Return the FIFO that a container waits on between create and start."""
-    return f"{spec.state_dir}/start"
 
 
 class DieWithParent(Step):
@@ -144,8 +135,11 @@ class ConnectStdio(Step):
     reason: ClassVar = "standard input, output and error are all it inherits"
     vital: ClassVar = "descriptors of the host's could lead out of it"
 
+    def __init__(self, process: Process) -> None:
+        self.first_closed = 3 + process.preserved_fds
+
     def describe(self) -> str:
-        return "dup2 onto 0, 1 and 2; every other descriptor is closed on exec"
+        return f"dup2 onto 0, 1 and 2; every one from {self.first_closed} on is closed on exec"
 
     def do(self, context: Context) -> None:
         if any(stat.S_ISDIR(os.fstat(fd).st_mode) for fd in context.stdio):
@@ -154,10 +148,10 @@ class ConnectStdio(Step):
                 "one of them is a folder, and /proc/self/fd/0/.. would lead on to the host's files",
                 remedy="mount the folder with --volume",
             )
-        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio]
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.first_closed) for fd in context.stdio]
         for target, fd in enumerate(moved):
             os.dup2(fd, target)
-        syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
+        syscalls.close_range(self.first_closed, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
 
 
 _IGNORED = [int(number) for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)]

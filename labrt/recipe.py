@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from labrt import cgroups, devices, hierarchies, hooks, mount_options, mounts, terminal
+from labrt import cgroups, devices, hierarchies, hooks, mount_options, mounts
 from labrt.binds import (
     CloseSources,
     CreateVolume,
@@ -27,9 +27,10 @@ from labrt.errors import LabError
 from labrt.idmapped import MapSource
 from labrt.init import StayAsInit
 from labrt.interpreter import CheckInterpreter, ShieldProcess
+from labrt.keyrings import JoinSessionKeyring, right_to_find
 from labrt.labels import OpenAttributes, SetLabel
+from labrt.loopback import RaiseLoopback
 from labrt.memory_policy import SetMemoryPolicy
-from labrt.name_files import BindNameFiles, OpenStateDir, WriteNameFiles, has_name_files
 from labrt.namespaces import (
     Clone,
     JoinCgroupNamespace,
@@ -38,15 +39,7 @@ from labrt.namespaces import (
     SetHostname,
     UnshareCgroupNamespace,
 )
-from labrt.network import (
-    ConfigureInterface,
-    ConnectBridge,
-    JoinNetwork,
-    PublishPorts,
-    RaiseLoopback,
-)
 from labrt.nsfs import FILES
-from labrt.pasta import StartPasta
 from labrt.process import (
     ChangeDirectory,
     ConnectStdio,
@@ -123,10 +116,10 @@ def _whole(spec: Spec) -> list[Step]:
         *(CreateVolume(mount.source) for mount in spec.mounts if mount.type == "volume"),
         *_cgroup(spec),
         *_network(spec),
-        *([WriteNameFiles(spec)] if has_name_files(spec) else []),
+        *_named(spec, "WriteNameFiles", spec),
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
-        *([terminal.PrepareTerminal()] if spec.process.terminal else []),
+        *_terminal(spec.process, "PrepareTerminal"),
         *([PrepareStart(spec)] if spec.life.waits else []),
         *_sources(spec, "host"),
         Clone(spec.namespaces, _birth_cgroup(spec), spec.time_offsets),
@@ -134,7 +127,7 @@ def _whole(spec: Spec) -> list[Step]:
         RecordStart(spec),
         *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
-        *([StartPasta(spec)] if spec.network and spec.network.mode == "pasta" else []),
+        *_pasta(spec),
         *_given_by_host(spec.process),
         *_hooks_of_host(spec),
         # From here on, in the child; side by side with the host until WaitForHost.
@@ -147,11 +140,12 @@ def _whole(spec: Spec) -> list[Step]:
         *_opened_attributes(spec.process),
         *([mounts.MakeMountsPrivate()] if spec.new("mount") else []),
         *_enter_folder(spec),
-        *([OpenStateDir()] if has_name_files(spec) else []),
+        *_named(spec, "OpenStateDir"),
         WaitForHost(),
         ShieldProcess(),
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(spec.gid_mappings),
+        *_keyring(spec, right_to_find(spec.new("user"))),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         *([SetDomainname(spec.domainname)] if spec.domainname else []),
         *_files(spec),
@@ -160,7 +154,7 @@ def _whole(spec: Spec) -> list[Step]:
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         *_root_propagation(spec),
         *([RaiseLoopback()] if spec.new("network") else []),
-        *([ConfigureInterface()] if _bridged(spec) else []),
+        *_configuration(spec),
         *_become_program(spec),
     ]
 
@@ -198,7 +192,7 @@ def _files_of_image(spec: Spec) -> list[Step]:
         _mount_root(spec),
         mounts.PivotRoot(),
         *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
-        *([BindNameFiles()] if has_name_files(spec) else []),
+        *_named(spec, "BindNameFiles"),
         *_devices(spec),
         mounts.DetachOldRoot(),
         *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
@@ -261,7 +255,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
     steps: list[Step] = [
         CheckInterpreter(),
         *([CompileSeccomp(spec)] if spec.seccomp else []),
-        *([terminal.PrepareTerminal()] if process.terminal else []),
+        *_terminal(process, "PrepareTerminal"),
         Clone(_namespaces_of(spec, pid), _birth_cgroup(spec)),
         *_given_by_host(process),
         NewSession(),
@@ -273,6 +267,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
+        *_keyring(spec),
         _join_files(spec, pid),
         *_become_program(spec),
     ]
@@ -353,8 +348,8 @@ def _become_program(spec: Spec) -> list[Step]:
         *([SetNoNewPrivileges()] if process.no_new_privileges else []),
         *([] if spec.life.detached else [DieWithParent()]),
         ResetSignals(),
-        *([terminal.OpenTerminal(process.terminal_size)] if process.terminal else []),
-        ConnectStdio(),
+        *_terminal(process, "OpenTerminal", process.terminal_size),
+        ConnectStdio(process),
         *([SetMemoryPolicy(spec.memory_policy)] if spec.memory_policy else []),
         *([SetPersonality(spec.personality)] if spec.personality else []),
         *([SetLabel(process)] if process.apparmor or process.selinux else []),
@@ -454,7 +449,7 @@ def _devices_of_bundle(spec: Spec) -> list[Step]:
     return [
         *(devices.CreateDevice(each) if each.type == "p" else make(each) for each in _nodes(spec)),
         devices.CompleteDevices(),
-        *([terminal.BindConsole(uid)] if process.terminal else []),
+        *_terminal(process, "BindConsole", uid),
     ]
 
 
@@ -477,15 +472,63 @@ def _bridged(spec: Spec) -> Network | None:
     return spec.network if spec.network and spec.network.mode == "bridge" else None
 
 
+def _keyring(spec: Spec, right: int = 0) -> list[Step]:
+    return [JoinSessionKeyring(spec.keyring, right)] if spec.keyring else []
+
+
+# What follows imports what many containers don't have: networks and their name files take a tenth
+# of the time that a whole command may take.
+
+
 def _network(spec: Spec) -> list[Step]:
-    return [JoinNetwork(spec, network)] if (network := _bridged(spec)) else []
+    if not (network := _bridged(spec)):
+        return []
+    from labrt.network import JoinNetwork
+
+    return [JoinNetwork(spec, network)]
 
 
 def _connection(spec: Spec) -> list[Step]:
     if not (network := _bridged(spec)):
         return []
+    from labrt.network import ConnectBridge, PublishPorts
+
     ports = network.ports
     return [ConnectBridge(spec, network), *([PublishPorts(spec, ports)] if ports else [])]
+
+
+def _configuration(spec: Spec) -> list[Step]:
+    if not _bridged(spec):
+        return []
+    from labrt.network import ConfigureInterface
+
+    return [ConfigureInterface()]
+
+
+def _pasta(spec: Spec) -> list[Step]:
+    if not spec.network or spec.network.mode != "pasta":
+        return []
+    from labrt.pasta import StartPasta
+
+    return [StartPasta(spec)]
+
+
+def _named(spec: Spec, step: str, *arguments: Spec) -> list[Step]:
+    """Return a step of the name files, where the container has some."""
+    if not spec.has_name_files:
+        return []
+    from labrt import name_files
+
+    return [getattr(name_files, step)(*arguments)]
+
+
+def _terminal(process: Process, step: str, *arguments: object) -> list[Step]:
+    """Return a step of the terminal, where the process has one."""
+    if not process.terminal:
+        return []
+    from labrt import terminal
+
+    return [getattr(terminal, step)(*arguments)]
 
 
 def _birth_cgroup(spec: Spec) -> Path | None:

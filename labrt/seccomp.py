@@ -126,7 +126,7 @@ def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     """
     profile = text(profile)
     sets = " ".join(sorted(capabilities))
-    key = "\n".join([profile, sets, _libseccomp_version(), *os.uname()[2:5:2], ""]).encode()
+    key = "\n".join([profile, sets, libseccomp_version(), *os.uname()[2:5:2], ""]).encode()
     kept = paths.home() / "seccomp" / f"{zlib.crc32(key):08x}"
     if found := _read(kept, key):
         return found
@@ -136,7 +136,7 @@ def bpf(profile: str, capabilities: tuple[str, ...]) -> tuple[int, bytes]:
     return flags, program
 
 
-def _libseccomp_version() -> str:
+def libseccomp_version() -> str:
     """Ask the library itself; the package that compiles takes twenty times as long to import."""
     try:
         library = ctypes.CDLL("libseccomp.so.2")

@@ -85,6 +85,7 @@ class Process:
         terminal_size: rows and columns, (0, 0) to leave them.
         only_these_groups: its supplementary groups are `additional_groups` and no others, as the
             OCI has it; else its own group, and those that list it, are among them.
+        preserved_fds: how many descriptors, from 3 on, it inherits besides the standard three.
     """
 
     args: tuple[str, ...]
@@ -106,6 +107,7 @@ class Process:
     apparmor: str = ""
     selinux: str = ""
     terminal_size: tuple[int, int] = (0, 0)
+    preserved_fds: int = 0
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Process:
@@ -301,6 +303,7 @@ class Spec:
         device_rules: which devices it may use; () for no rules.
         personality: "LINUX32" for personality(2), "" to leave it.
         init: whether a small init, not the program itself, is pid 1.
+        keyring: the name of its session keyring (keyrings(7)), "" for its creator's.
     """
 
     id: str
@@ -324,6 +327,7 @@ class Spec:
     cgroup: str = ""
     resources: dict[str, str] = field(default_factory=dict)
     init: bool = False
+    keyring: str = ""
     skipped: tuple[str, ...] = ()
     domainname: str = ""
     devices: tuple[Device, ...] = ()
@@ -342,6 +346,27 @@ class Spec:
     def joined(self, kind: NamespaceType) -> str:
         """The file of the namespace of this kind that it joins, or ""."""
         return next((ns.path for ns in self.namespaces if ns.type == kind), "")
+
+    @property
+    def has_name_files(self) -> bool:
+        """Whether the lab writes its hosts(5) and the like: not where there is no network and
+        nothing was asked for."""
+        network = self.network
+        return (
+            network is None
+            or network.mode != "none"
+            or bool(network.dns or network.dns_search or network.hosts)
+        )
+
+    @property
+    def start_fifo(self) -> str:
+        """The FIFO that it waits on between create and start (`Life.waits`)."""
+        return f"{self.state_dir}/start"
+
+    @property
+    def start_failure(self) -> str:
+        """Where it tells, once it was started, why its program could not begin."""
+        return f"{self.state_dir}/failure"
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Spec:

@@ -29,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from labrt import events, mapped, paths
+from labrt import events, paths
 from labrt.errors import LabError
 from labrt.spec import Spec
 from labrt.step import Context, Step
@@ -176,6 +176,21 @@ def update_status(folder: Path, **changes: object) -> Status:
     return status
 
 
+def aside(folder: Path) -> Path:
+    """Return where this process has a container's folder while it comes and goes: others find it
+    whole and locked, or not at all (rename(2))."""
+    return folder.with_name(f".new-{folder.name}.{os.getpid()}")
+
+
+def remove_half_made(folder: Path) -> None:
+    """Remove what processes that were killed have left of a container's folder, beside its place"""
+    begins = f".new-{folder.name}."
+    for name in os.listdir(folder.parent) if folder.parent.exists() else ():
+        pid = name.removeprefix(begins)
+        if name.startswith(begins) and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            remove_tree(folder.parent / name)
+
+
 def folders() -> list[Path]:
     """Return the folder of every container of this LAB_HOME, oldest first."""
     parent = containers_dir()
@@ -273,6 +288,8 @@ def remove_tree(folder: str | os.PathLike[str]) -> None:
     Raises:
         LabError or PermissionError: something in it belongs to a user outside the map.
     """
+    from labrt import mapped  # here: most who look at containers remove none
+
     try:
         mapped.remove_tree(folder)
     except PermissionError:
@@ -290,8 +307,7 @@ class CreateStateDir(Step):
 
     def __init__(self, spec: Spec) -> None:
         self.folder = Path(spec.state_dir)
-        # Others find the folder whole and locked, or not at all: it comes and goes by rename(2).
-        self.aside = self.folder.with_name(f".new-{self.folder.name}")
+        self.aside = aside(self.folder)
         # A bundle's root file system is itself where it changes.
         self.inner = () if spec.root.path else ("upper", "work", "merged")
 

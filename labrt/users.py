@@ -15,7 +15,6 @@ import errno
 import os
 import pwd
 import re
-import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,7 +72,9 @@ def lacking() -> str:
     """Return what a normal user's containers lack to have more than one id, "" for nothing."""
     if not _login():
         return f"uid {os.geteuid()} has no entry in /etc/passwd, which newuidmap asks for"
-    if not (shutil.which("newuidmap") and shutil.which("newgidmap")):
+    from shutil import which  # only a normal user pays for it
+
+    if not (which("newuidmap") and which("newgidmap")):
         return "newuidmap and newgidmap are missing: apt-get install uidmap"
     if not (subordinate("uid") and subordinate("gid")):
         ids = "100000-165535"

@@ -27,7 +27,7 @@ from labrt.foreground import undisturbed
 from labrt.images import making
 from labrt.images.making import Layer
 from labrt.images.store import Image
-from labrt.name_files import FILES, has_name_files
+from labrt.name_files import FILES
 from labrt.options import Options
 from labrt.perform import do_all, perform, undo
 from labrt.recipe import visiting_changes, visiting_stopped
@@ -131,7 +131,7 @@ def _pack(archive: IO[bytes], epoch: int, ours: Collection[str]) -> None:
 
 def mounted_on(spec: Spec) -> set[str]:
     """Return what the lab makes in the root of a container that runs: places to mount on."""
-    names = [f"etc/{name}" for name in FILES] if has_name_files(spec) else []
+    names = [f"etc/{name}" for name in FILES] if spec.has_name_files else []
     return {*_MOUNT_POINTS, *names}
 
 

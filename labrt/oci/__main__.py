@@ -1,97 +1,121 @@
-"""The command line: `labrt-oci [GLOBAL OPTIONS] VERB …`.
+"""The command line: `labrt-oci [GLOBAL OPTIONS] VERB …`. What a verb does is in `verbs/VERB.py`.
 
 Engines read failures from the log (`--log`), people from standard error; both are told in one line.
-The exit status is 1 for what could not be done, the program's own for `run` and `exec`.
+The exit status is 1 for what could not be done (255 of `exec`, as runc has it), the program's own
+for `run` and `exec`.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
-import json
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
-from labrt.errors import LabError, errno_text
+from labrt.errors import LabError
+from labrt.oci import log
+from labrt.oci.words import Option, parse, usage
 
 FAILED = 1
+VERSION = "1.0"  # ours
+ABOUT = "Runs containers as the OCI runtime specification has it, for engines and by hand."
+OPTIONS = (
+    Option("root", "where the state of containers is kept", "DIR"),
+    Option("log", "where failures are written, too", "FILE"),
+    Option("log-format", "text or json", "FORMAT", default="text"),
+    Option("debug", "log what is done, too"),
+    Option("systemd-cgroup", "have systemd make the cgroups: refused, with the reason"),
+    Option("rootless", "true, false or auto: ignored, for it is seen", "WHETHER"),
+    Option("version", "tell the version", short="v"),
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit status."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    if options.version:
-        return _version()
-    if not options.verb:
-        parser.print_help()
-        return FAILED
-    os.environ["LAB_HOME"] = options.root  # where all that is kept of a container lies
+    given = SimpleNamespace(log=None, log_format="text", debug=False)
     try:
-        return _run(options, rest)
+        words = sys.argv[1:] if words is None else words
+        given = parse("labrt-oci", words, OPTIONS, "[WORDS…]")
+        if given.version:
+            return _version()
+        if given.help or not given.words:
+            return _help(0 if given.help else FAILED)
+        return _run(given, *given.words)
     except LabError as error:
-        return _tell(options, str(error))
+        told = error
     except OSError as error:
-        about = f" ({error.filename})" if error.filename else ""
-        return _tell(options, f"{errno_text(error)}{about}")
+        told = log.of_kernel(error)
+    except KeyboardInterrupt:
+        told = LabError("go on", "interrupted")
+    log.tell(given, "error", log.sentence(told))
+    return 255 if given.words[:1] == ["exec"] else FAILED
 
 
-def names() -> list[str]:
-    """Return the verbs there are."""
-    return sorted(file.stem for file in (Path(__file__).parent / "verbs").glob("[a-z]*.py"))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("labrt-oci", description="An OCI runtime.")
-    parser.add_argument("--root", metavar="DIR", default=_default_root(), help="where its state is")
-    parser.add_argument("--log", metavar="FILE", help="where failures are written, too")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text")
-    parser.add_argument("--debug", action="store_true", help="log what succeeds, too")
-    parser.add_argument("--systemd-cgroup", action="store_true", help="have systemd make cgroups")
-    parser.add_argument("--rootless", metavar="WHETHER", default="auto", help="ignored: it is seen")
-    parser.add_argument("--version", "-v", action="store_true")
-    parser.add_argument("verb", nargs="?", choices=names(), metavar="VERB", help=", ".join(names()))
-    return parser
-
-
-def _default_root() -> str:
-    runtime = os.environ.get("XDG_RUNTIME_DIR") if os.geteuid() else ""
-    return f"{runtime or '/run'}/labrt-oci"
-
-
-def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    verb = import_module(f"labrt.oci.verbs.{options.verb}")
-    parser = argparse.ArgumentParser(f"labrt-oci {options.verb}", description=verb.HELP)
-    verb.arguments(parser)
-    status: int = verb.main(parser.parse_args(rest))
+def _run(given: SimpleNamespace, name: str, *rest: str) -> int:
+    root = given.root or default_root()
+    # Where all that is kept of a container lies, what dies with the machine included.
+    os.environ |= {"LAB_HOME": root, "LAB_RUN": root}
+    verb, command = _verb(name), f"labrt-oci {name}"
+    asked = parse(command, rest, verb.OPTIONS, verb.OPERANDS)
+    if asked.help:
+        print(usage(command, verb.HELP, verb.OPTIONS, verb.OPERANDS))
+        return 0
+    asked.overall = given
+    if given.debug:
+        log.tell(given, "debug", " ".join([name, *rest]))
+    status: int = verb.main(asked)
     sys.stdout.flush()
     return status
 
 
-def _version() -> int:
-    from labrt.oci.lifecycle import VERSION
+def default_root() -> str:
+    """Return where containers are kept if nobody says: of root and of another user."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") if os.geteuid() else ""
+    return f"{runtime or '/run'}/labrt-oci"
 
-    print(f"labrt-oci 1.0\nspec: {VERSION}")
+
+def _verb(name: str) -> ModuleType:
+    """Import one verb, and no other: imports cost time.
+
+    Raises:
+        LabError: there is none of this name.
+    """
+    if name in names():
+        return import_module(f"labrt.oci.verbs.{name}")
+    raise LabError(f"run {name!r}", "no verb is called so", remedy="labrt-oci --help lists them")
+
+
+def names() -> list[str]:
+    """Return the verbs there are."""
+    files = os.listdir(f"{os.path.dirname(__file__)}/verbs")
+    return sorted(name[:-3] for name in files if name.endswith(".py") and name[0] != "_")
+
+
+def _help(status: int) -> int:
+    verbs = "\n".join(f"  {name:10}{_verb(name).HELP}" for name in names())
+    print(usage("labrt-oci", f"{ABOUT}\n\n{verbs}", OPTIONS, "VERB …"))
+    return status
+
+
+def _version() -> int:
+    from labrt.hooks import VERSION as SPECIFICATION
+
+    print(f"labrt-oci version {VERSION}\nspec: {SPECIFICATION}")
     return 0
 
 
-def _tell(options: argparse.Namespace, message: str) -> int:
-    print(f"labrt-oci: {message}", file=sys.stderr)
-    if options.log:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        line = {"level": "error", "msg": message, "time": now}
-        words = " ".join(f"{name}={json.dumps(value)}" for name, value in line.items())
-        with open(options.log, "a") as log:
-            log.write((json.dumps(line) if options.log_format == "json" else words) + "\n")
-    return FAILED
+def start() -> None:
+    """Be the program: run one verb and end, without the interpreter's own putting away: the kernel
+    takes all back at once."""
+    status = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # nobody reads on
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    gc.disable()
-    ended = main()
-    gc.freeze()
-    sys.exit(ended)
+    start()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 from labrt.oci import lifecycle
+from labrt.oci.words import Option
 
 HELP = "remove a container that has ended"
+OPTIONS = (Option("force", "end it, if it runs", short="f"),)
+OPERANDS = "ID"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--force", action="store_true", help="end it, if it runs")
-    parser.add_argument("id", metavar="ID")
-
-
-def main(options: argparse.Namespace) -> int:
-    lifecycle.delete(options.id, options.force)
+def main(given: SimpleNamespace) -> int:
+    lifecycle.delete(given.id, given.force)
     return 0

@@ -1,32 +1,40 @@
-"""`labrt-oci run ID`: create, start, wait for the end, delete."""
+"""`labrt-oci run ID`: create, start, wait for the end, delete; or leave it once it has started."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
-from labrt import interpreter
-from labrt.bundle import reading
-from labrt.bundle.declaring import declare
-from labrt.foreground import attend, undisturbed
-from labrt.oci import lifecycle
-from labrt.oci.verbs.create import bundle_arguments
+from labrt import cgroups
+from labrt.foreground import undisturbed
+from labrt.oci import bundles, lifecycle, waiting
+from labrt.oci.words import Option
+from labrt.spec import Spec
 
 HELP = "run a bundle's container to its end"
+OPTIONS = (
+    *bundles.OPTIONS,
+    Option("detach", "don't wait for its end", short="d"),
+    Option("keep", "don't delete it at its end"),
+    Option("no-subreaper", "ignored: what a container leaves running ends with it"),
+)
+OPERANDS = "ID"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    bundle_arguments(parser)
-
-
-def main(options: argparse.Namespace) -> int:
-    bundle = Path(options.bundle).resolve()
-    spec = declare(options.id, bundle, reading.config(bundle))
-    life = replace(spec.life, detached=False, waits=False, remove=True)
-    spec = replace(spec, life=life)
-    interpreter.run_sealed(spec)
+def main(given: SimpleNamespace) -> int:
+    spec = bundles.declared(given, given.detach)
+    if given.detach:
+        bundles.make(_living(spec, detached=True), given)
+        return 0
+    spec = _living(spec, detached=False, remove=not given.keep)
     with undisturbed():
         running = lifecycle.create(spec)
     with running:
-        return attend(running, interactive=True)
+        bundles.hand_over(running, given)
+        status = waiting.attend(running)
+    cgroups.remove_top()  # where it was the last in the lab's own
+    return status
+
+
+def _living(spec: Spec, detached: bool, remove: bool = False) -> Spec:
+    return replace(spec, life=replace(spec.life, detached=detached, waits=False, remove=remove))

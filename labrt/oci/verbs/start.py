@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 from labrt.oci import lifecycle
+from labrt.oci.words import Option
 
 HELP = "let a created container's program begin"
+OPTIONS: tuple[Option, ...] = ()
+OPERANDS = "ID"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID")
-
-
-def main(options: argparse.Namespace) -> int:
-    lifecycle.start(options.id)
+def main(given: SimpleNamespace) -> int:
+    lifecycle.start(given.id)
     return 0

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from types import SimpleNamespace
 
 from labrt.oci import lifecycle
+from labrt.oci.words import Option
 
 HELP = "tell a container's state as JSON"
+OPTIONS: tuple[Option, ...] = ()
+OPERANDS = "ID"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID")
-
-
-def main(options: argparse.Namespace) -> int:
-    print(json.dumps(lifecycle.told(*lifecycle.find(options.id)), indent=2))
+def main(given: SimpleNamespace) -> int:
+    print(json.dumps(lifecycle.told(*lifecycle.find(given.id)), indent=2))
     return 0

@@ -22,10 +22,10 @@ PATIENCE = 40.0  # seconds for a server to come up or go
 
 # What a user would do with `ip` (iproute2), by the lab's own netlink.
 BRIDGE = """
-from labrt import netlink
-netlink.raise_interface("lo")
+from labrt import netdevice, netlink
+netdevice.raise_interface("lo")
 netlink.make_bridge("lan", "02:00:00:00:00:01")
-netlink.raise_interface("lan")
+netdevice.raise_interface("lan")
 netlink.add_address("lan", "10.213.0.1", 24)
 """
 PLUG = """
@@ -36,9 +36,9 @@ netlink.make_veth(f"lan{number}", "lan", "lan-port", pid, f"02:00:00:00:00:{numb
 """
 ADDRESS = """
 import sys
-from labrt import netlink
+from labrt import netdevice, netlink
 for name in ("lo", "lan-port"):
-    netlink.raise_interface(name)
+    netdevice.raise_interface(name)
 netlink.add_address("lan-port", f"10.213.0.{sys.argv[1]}", 24)
 """
 

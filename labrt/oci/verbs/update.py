@@ -1,0 +1,62 @@
+"""`labrt-oci update ID`: other limits for a container that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from labrt.bundle import reading, resources
+from labrt.errors import LabError
+from labrt.oci import lifecycle
+from labrt.oci.words import Option
+
+HELP = "change the limits of a container"
+# Option → where the specification has it (config-linux.md#control-groups).
+_PLACES = {
+    "blkio-weight": ("blockIO", "weight"),
+    "cpu-period": ("cpu", "period"),
+    "cpu-quota": ("cpu", "quota"),
+    "cpu-share": ("cpu", "shares"),
+    "cpuset-cpus": ("cpu", "cpus"),
+    "cpuset-mems": ("cpu", "mems"),
+    "memory": ("memory", "limit"),
+    "memory-reservation": ("memory", "reservation"),
+    "memory-swap": ("memory", "swap"),
+    "pids-limit": ("pids", "limit"),
+}
+OPTIONS = (
+    Option("resources", "as linux.resources of config.json; - is standard input", "FILE", "r"),
+    *(Option(name, f"linux.resources.{'.'.join(at)}", "N") for name, at in _PLACES.items()),
+)
+OPERANDS = "ID"
+
+
+def main(given: SimpleNamespace) -> int:
+    states: tuple[lifecycle.Stage, ...] = ("created", "running", "paused")
+    _folder, spec = lifecycle.demand(given.id, "update", *states)
+    files = resources.files(_asked(given))
+    if not files:
+        raise LabError(f"limit the container {given.id}", "no limit was named")
+    lifecycle.own_cgroup(spec).update(files)
+    return 0
+
+
+def _asked(given: SimpleNamespace) -> reading.Value:
+    if given.resources:
+        return reading.file(Path("/dev/stdin" if given.resources == "-" else given.resources))
+    found: dict[str, dict[str, Any]] = {}
+    for name, (group, field) in _PLACES.items():
+        if (text := getattr(given, name.replace("-", "_"))) is not None:
+            found.setdefault(group, {})[field] = (
+                text if name.startswith("cpuset") else _number(text)
+            )
+    return reading.Value("", found)
+
+
+def _number(text: str) -> int | str:
+    """What is none, `resources` refuses."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
