@@ -12,6 +12,7 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
     skopeo umoci buildah # read our images, and make images that we run
     crun podman docker.io bubblewrap systemd-container # subjects of the bench
+    containerd # starts containers with labrt-oci
     syslinux mtools # a boot loader, and its disk
     libvirt-daemon  # another libvirt than the lab's own
     rdiff    # what of a VM's disk needs to travel

@@ -38,6 +38,8 @@ source "$root/setup/home.sh"
 source "$root/setup/packages.sh"
 # shellcheck source=setup/python.sh
 source "$root/setup/python.sh"
+# shellcheck source=setup/oci.sh
+source "$root/setup/oci.sh"
 # shellcheck source=setup/kernel.sh
 source "$root/setup/kernel.sh"
 # shellcheck source=setup/machines.sh
@@ -48,6 +50,7 @@ need "system packages" packages "${more[@]}"
 need "user for QEMU" qemu_user
 need "Python packages" venv
 for extra in "${extras[@]}"; do need "Python packages for a $extra" extra "$extra"; done
+need "OCI runtime" oci
 need "guest kernel" kernel cloud
 need "base image" image
 need "accelerator" accelerator

@@ -9,7 +9,7 @@
  *
  * Man pages: fsopen(2), fsconfig(2), fsmount(2), memfd_create(2), F_ADD_SEALS(2const), execveat(2).
  *
- * PYTHON, FOLDER, FILE_NAME, ROOT and PACKAGES are set when it is compiled (setup/runtime.sh).
+ * PYTHON, FOLDER, FILE_NAME, ROOT and PACKAGES are set when it is compiled (setup/oci.sh).
  */
 #define _GNU_SOURCE
 #include <errno.h>
