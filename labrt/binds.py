@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -126,18 +127,22 @@ def close_sources(context: Context) -> None:
     context.sources.clear()
 
 
-def _fill(volume: int, image: int) -> None:
-    """Give an empty volume what the image has in that folder, and the folder's owner and mode."""
+def _filling() -> Callable[[int, int], None]:
+    """Return what gives an empty volume all that the image has in that folder, and the folder's
+    owner and mode. Loaded on the host's side, for the child imports nothing any more."""
     from labrt.archive import Packer, Unpacker
 
-    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
-    if not os.listdir(folder):
-        nameless = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, dir_fd=volume)
-        with os.fdopen(nameless, "w+b") as spool:
-            Packer(spool).pack(image, ".", ".")
-            spool.seek(0)
-            Unpacker(folder, [], owners=True).unpack(spool)
-    os.close(folder)
+    def fill(volume: int, image: int) -> None:
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
+        if not os.listdir(folder):
+            nameless = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, dir_fd=volume)
+            with os.fdopen(nameless, "w+b") as spool:
+                Packer(spool).pack(image, ".", ".")
+                spool.seek(0)
+                Unpacker(folder, [], owners=True).unpack(spool)
+        os.close(folder)
+
+    return fill
 
 
 class MountSource(Step):
@@ -148,8 +153,7 @@ class MountSource(Step):
     def __init__(self, mount: Mount) -> None:
         self.mount = mount
         self.options = mount_options.parse(mount.options)
-        if "copyup" in mount.options:
-            import labrt.archive  # noqa: F401  # here: the child imports nothing any more
+        self.fill = _filling() if "copyup" in mount.options else None
 
     def describe(self) -> str:
         mount = self.mount
@@ -161,8 +165,8 @@ class MountSource(Step):
         target = mount_point(context, self.mount.destination, folder)
         if stat.S_ISDIR(os.fstat(target).st_mode) != folder:
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if "copyup" in self.mount.options:
-            _fill(source, target)
+        if self.fill:
+            self.fill(source, target)
         alone = self.options.alone()
         if alone != (0, 0):
             syscalls.mount_setattr(source, alone.attributes, 0, False, alone.cleared)
@@ -182,10 +186,14 @@ class MountSource(Step):
 class MountCopyingTmpfs(MountFilesystem):
     """A tmpfs that begins with what the image has at its place ("tmpcopyup")."""
 
+    def __init__(self, mount: Mount) -> None:
+        super().__init__(mount)
+        self.fill = _filling()
+
     def do(self, context: Context) -> None:
         image = mount_point(context, self.mount.destination)
         super().do(context)
         memory = mount_point(context, self.mount.destination)
-        _fill(memory, image)
+        self.fill(memory, image)
         os.close(memory)
         os.close(image)

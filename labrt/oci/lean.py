@@ -216,9 +216,21 @@ def _dumps(
         return str(_real("json").dumps(value, default=default, separators=separators, **how))
     between, after = separators
     encoder = _json.make_encoder(
-        {}, default, _json.encode_basestring_ascii, None, after, between, False, False, True
+        {},
+        default or _unserializable,
+        _json.encode_basestring_ascii,
+        None,
+        after,
+        between,
+        False,
+        False,
+        True,
     )
     return "".join(encoder(value, 0))
+
+
+def _unserializable(value: object) -> Any:
+    raise TypeError(f"{value!r} is nothing that JSON knows")
 
 
 # urllib.parse
