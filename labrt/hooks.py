@@ -29,24 +29,11 @@ from labrt.errors import LabError, warn
 from labrt.spec import Hook, Spec
 from labrt.step import MET, Context, Side, Step
 
-VERSION = "1.3.0"  # of the runtime specification that is spoken here
 MAX_SAID = 4096  # bytes of a failed hook's output that are told on
 
 Stage = Literal[
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"
 ]
-
-
-def state(spec: Spec, status: str, pid: int) -> dict[str, Any]:
-    """Return a container's state as the specification has it (runtime.md#state)."""
-    return {
-        "ociVersion": VERSION,
-        "id": spec.id,
-        "status": status,
-        "pid": pid,
-        "bundle": spec.life.image,
-        "annotations": spec.annotations,
-    }
 
 
 def run_all(
@@ -61,7 +48,7 @@ def run_all(
         LabError: one failed; those after it aren't run.
     """
     for hook in hooks:
-        run(stage, hook, state(spec, status, pid), folder)
+        run(stage, hook, spec.state(status, pid), folder)
 
 
 def run(stage: Stage, hook: Hook, told: dict[str, Any], folder: str | None) -> None:
@@ -158,7 +145,7 @@ class RunHook(Step):
         status = "created" if self.stage == "startContainer" else "creating"
         folder = spec.life.image if self.side == "host" else None
         pid = context.pid if self.side == "host" else os.getpid()
-        run(self.stage, self.hook, state(spec, status, pid), folder)
+        run(self.stage, self.hook, spec.state(status, pid), folder)
 
 
 class RunPoststop(Step):
@@ -182,7 +169,7 @@ class RunPoststop(Step):
     def undo(self, context: Context) -> None:
         for hook in self.spec.hooks.poststop:
             try:
-                run("poststop", hook, state(self.spec, "stopped", 0), None)
+                run("poststop", hook, self.spec.state("stopped", 0), None)
             except LabError as error:
                 warn(str(error))  # runtime.md: the others are run as if it had succeeded
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+VERSION = "1.3.0"  # of the runtime specification that is spoken here
+
 NamespaceType = Literal["user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time"]
 ALL_NAMESPACES: tuple[NamespaceType, ...] = (
     "user",
@@ -346,6 +348,17 @@ class Spec:
     def joined(self, kind: NamespaceType) -> str:
         """The file of the namespace of this kind that it joins, or ""."""
         return next((ns.path for ns in self.namespaces if ns.type == kind), "")
+
+    def state(self, status: str, pid: int) -> dict[str, Any]:
+        """Return the container's state as the specification has it (runtime.md#state)."""
+        return {
+            "ociVersion": VERSION,
+            "id": self.id,
+            "status": status,
+            "pid": pid,
+            "bundle": self.life.image,
+            "annotations": self.annotations,
+        }
 
     @property
     def has_name_files(self) -> bool:

@@ -7,7 +7,6 @@ in docs/oci.md, which a test holds against the specification's own list.
 from __future__ import annotations
 
 import os
-import re
 import time
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from labrt.spec import (
     Spec,
 )
 
-_ID = re.compile(r"[\w+.-]{1,200}", re.ASCII)  # as runc has it; a folder of that name must fit
+_ALSO_IN_IDS = "_+.-"  # as runc has it
+_ID_MAX = 200  # characters; a folder of that name must fit
 _NAME_MAX = 64  # bytes of a host or domain name (uname(2))
 _PROPAGATIONS = ("shared", "slave", "private", "unbindable")
 _MODES = tuple(f"{r}{kind}" for kind in _PROPAGATIONS for r in ("", "r"))  # as engines write them
@@ -100,7 +100,8 @@ def check_id(container_id: str) -> None:
     Raises:
         LabError: it could.
     """
-    if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+    known = container_id.isascii() and all(c.isalnum() or c in _ALSO_IN_IDS for c in container_id)
+    if not known or not 0 < len(container_id) <= _ID_MAX or container_id in (".", ".."):
         raise LabError(
             f"call a container {container_id[:250]!r}",
             "letters, digits and _ + - . are an id, up to 200 of them",
@@ -108,7 +109,7 @@ def check_id(container_id: str) -> None:
 
 
 def _check_version(told: Value) -> None:
-    if not re.match(r"1\.\d+\.\d+", told.text(), re.ASCII):
+    if told.text().split(".")[0] != "1" or told.text().count(".") < 2:
         raise told.wrong(f"{told.data!r} is none of the versions 1.x")
 
 

@@ -99,7 +99,7 @@ def _help(status: int) -> int:
 
 
 def _version() -> int:
-    from labrt.hooks import VERSION as SPECIFICATION
+    from labrt.spec import VERSION as SPECIFICATION
 
     print(f"labrt-oci version {VERSION}\nspec: {SPECIFICATION}")
     return 0

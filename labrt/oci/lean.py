@@ -58,7 +58,7 @@ def install() -> None:
             "cast": lambda kind, value: value,
         },
         "signal": {name: value for name, value in vars(_signal).items() if name[0] != "_"},
-        "re": {},
+        "re": {"compile": _Pattern, "ASCII": 256, "IGNORECASE": 2},
         "json": {"loads": _loads, "dumps": _dumps},
         # pathlib takes one function of this one, for URLs of files, which nobody here makes.
         "urllib.parse": {"quote_from_bytes": _quote},
@@ -176,6 +176,19 @@ class _Named(type):
             if each not in fields and each not in ("__annotations__", "__qualname__"):
                 setattr(made, each, value)
         return made
+
+
+# re
+
+
+class _Pattern:
+    """One that is compiled when it is first asked for."""
+
+    def __init__(self, *told: Any) -> None:
+        self._told = told
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_real("re").compile(*self._told), name)
 
 
 # json

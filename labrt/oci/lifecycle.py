@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from labrt import hooks, paths, state
+from labrt import paths, state
 from labrt.errors import LabError
 from labrt.spec import Spec
 
@@ -90,7 +90,7 @@ def _is_frozen(spec: Spec) -> bool:
 def told(folder: Path, spec: Spec) -> dict[str, Any]:
     """Return a container's state as the specification has it (runtime.md#state)."""
     now = stage(folder, spec)
-    return hooks.state(spec, now, state.read_status(folder).pid if now != "stopped" else 0)
+    return spec.state(now, state.read_status(folder).pid if now != "stopped" else 0)
 
 
 def demand(container_id: str, operation: str, *allowed: Stage) -> tuple[Path, Spec]:
@@ -209,7 +209,10 @@ def _raise_late(spec: Spec) -> None:
 
 
 def _run_poststart(spec: Spec, pid: int) -> None:
-    hooks.run_all("poststart", spec.hooks.poststart, spec, "running", pid, spec.life.image)
+    if spec.hooks.poststart:
+        from labrt.hooks import run_all
+
+        run_all("poststart", spec.hooks.poststart, spec, "running", pid, spec.life.image)
 
 
 def kill(container_id: str, number: int, every: bool = False) -> None:

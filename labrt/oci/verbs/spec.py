@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from labrt.errors import LabError
-from labrt.hooks import VERSION
 from labrt.mounts import MASKED_PATHS, READONLY_PATHS
 from labrt.oci.words import Option
+from labrt.spec import VERSION
 
 HELP = "write a config.json to begin with"
 OPTIONS = (
