@@ -4,25 +4,21 @@
 
 Every way runs the same image with labrt's full posture: namespaces, root mapped to an unprivileged
 uid, cgroup with limits, seccomp filter, capabilities, masks. runc gets it as an OCI bundle
-(`oci_bundle.py`), whose root is mounted beforehand. In each round the ways take turns in an order
-drawn anew, so a drift of the machine's speed meets all of them. The ratios are of medians, with
-bootstrap intervals; `p` is a permutation test of the ranks (`statistics.compare`).
+(`oci_bundle.py`), whose root is mounted beforehand. The ways take turns (`ways.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import labrt
-from bench import oci_bundle, standalone, statistics, units
+from bench import oci_bundle, standalone, statistics, ways
 from bench.observations import Observation
 from bench.oci_runtime import runc
 from bench.tables import Table
@@ -40,11 +36,7 @@ BRIDGE = "library, bridge"
 COMMAND = "labrt run"
 # How much of runc's time each way may take at most.
 TARGETS = {LIBRARY: 0.25, BRIDGE: 0.6, COMMAND: 1.0}
-WARM_UPS = 2
 ROOT = Path(__file__).parent.parent
-
-# One run of `true`: the seconds from call to exit, by the way's name.
-Way = Callable[[], dict[str, float]]
 
 
 def main() -> int:
@@ -71,33 +63,14 @@ def measure(rounds: int) -> tuple[list[Observation], list[str]]:
     """
     spec = declare(base.ensure("busybox"), ["true"], given(**LIMITS))
     conditions = {"digest": spec.image_digest, "workload": "true", **LIMITS}
-    draw = random.Random(statistics.SEED)
     launcher()
-    rows: list[Observation] = []
     with oci_bundle.mounted(spec) as bundle:
-        ways: list[Way] = [lambda: by_runc(bundle), by_library, by_command]
+        chosen: list[ways.Way] = [lambda: by_runc(bundle), by_library, by_command]
         refused = bridge_refused()
         if refused is None:
-            ways.append(by_bridge)
-        for sample in range(-WARM_UPS, rounds):
-            for way in draw.sample(ways, len(ways)):
-                stamps = {**conditions, "warmup": sample < 0}
-                rows += [_row(name, sample, took, stamps) for name, took in way().items()]
+            chosen.append(by_bridge)
+        rows = ways.in_turns("runtimes", chosen, rounds, conditions)
     return rows, [f"{BRIDGE} is not measured: {refused}."] if refused else []
-
-
-def _row(name: str, sample: int, seconds: float, conditions: dict[str, Any]) -> Observation:
-    return Observation(
-        run="runtimes",
-        subject=name,
-        experiment="runtimes",
-        sample=sample,
-        phase="call to exit",
-        metric="time",
-        unit="s",
-        value=seconds,
-        conditions=conditions,
-    )
 
 
 def by_runc(bundle: Path) -> dict[str, float]:
@@ -147,39 +120,14 @@ def by_command() -> dict[str, float]:
 
 
 def figures(rows: list[Observation]) -> dict[str, dict[str, Any]]:
-    """Return, by way: n, median and quartiles in seconds, and the ratio to runc's median with its
-    95 % interval, p and target."""
-    return {name: _figures_of(name, rows) for name in statistics.subjects(rows)}
-
-
-def _figures_of(name: str, rows: list[Observation]) -> dict[str, Any]:
-    mine = statistics.select(rows, subject=name)
-    summary = statistics.summarise(mine)
-    found = {"n": summary.n, "median": summary.median, "low": summary.low, "high": summary.high}
-    if name == RUNC:
-        return found
-    against = statistics.compare(mine, statistics.select(rows, subject=RUNC))
-    ratio = {"ratio": against.ratio, "ratio_low": against.low, "ratio_high": against.high}
-    return {**found, **ratio, "p": against.p, "target": TARGETS.get(name)}
+    """Return what is told of each way (`ways.figures`), all compared with runc."""
+    others = [name for name in statistics.subjects(rows) if name != RUNC]
+    return ways.figures(rows, dict.fromkeys(others, RUNC), TARGETS)
 
 
 def table(found: dict[str, dict[str, Any]], notes: list[str]) -> Table:
     """Return the figures as a table, runc first."""
-    columns = ["", "median", "95 %", "× runc", "95 %", "target", "n"]
-    shown = Table("true, from call to exit, in the same container", columns, notes=notes)
-    for name in sorted(found, key=lambda name: (name != RUNC, found[name]["median"])):
-        shown.rows.append([name, *_cells(found[name])])
-    return shown
-
-
-def _cells(figures: dict[str, Any]) -> list[str]:
-    time = units.text(figures["median"], "s")
-    span = units.span(figures["low"], figures["high"], "s")
-    if "ratio" not in figures:
-        return [time, span, "1", "", "", str(figures["n"])]
-    ratios = [f"{figures[key]:.2f}" for key in ("ratio", "ratio_low", "ratio_high")]
-    target = f"≤ {figures['target']}" if figures["target"] else ""
-    return [time, span, ratios[0], " – ".join(ratios[1:]), target, str(figures["n"])]
+    return ways.table(found, "true, from call to exit, in the same container (× runc)", notes)
 
 
 if __name__ == "__main__":

@@ -203,17 +203,21 @@ class Podman(Subject):
         if (digest := engine().call(*told)) != workload.digest:
             raise LabError(f"copy {workload.image} to Podman", f"it has the digest {digest} there")
 
+    def kept(self, workload: Workload) -> str:
+        """Return what Podman calls the image, once it is copied (`prepare`)."""
+        return self._images[workload.digest]
+
     def start(self, workload: Workload, name: str) -> Instance:
         options = (
             "--detach",
             "--rm",
             "--log-driver=passthrough",
-            *_ulimits(),
+            *ulimits(),
             *io_limit.words(workload.io),
         )
         scratch = Scratch(name, workload.scratch)
         with scratch.made():
-            return PodmanInstance(workload, self._images[workload.digest], options, scratch)
+            return PodmanInstance(workload, self.kept(workload), options, scratch)
 
     def close(self) -> None:
         """Let go of the storage, which is kept for the next run."""
@@ -222,7 +226,7 @@ class Podman(Subject):
             self._images = {}
 
 
-def _ulimits() -> list[str]:
+def ulimits() -> list[str]:
     """Podman would raise them, which needs CAP_SYS_RESOURCE, and it lowers its own number of
     processes to pid_max beforehand. So it is told to leave them as they are."""
     most = int(Path("/proc/sys/kernel/pid_max").read_text())

@@ -70,8 +70,11 @@ def _run(given: SimpleNamespace, name: str, *rest: str) -> int:
 
 
 def default_root() -> str:
-    """Return where containers are kept if nobody says: of root and of another user."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR") if os.geteuid() else ""
+    """Return where containers are kept if nobody says. Root of a user namespace is somebody else on
+    the host, with a run folder of their own."""
+    with open("/proc/self/uid_map") as file:
+        is_hosts_root = os.geteuid() == 0 and file.read().split() == ["0", "0", "4294967295"]
+    runtime = "" if is_hosts_root else os.environ.get("XDG_RUNTIME_DIR", "")
     return f"{runtime or '/run'}/labrt-oci"
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bench import runtimes, statistics
+from bench import runtimes, statistics, ways
 from bench.oci_runtime import runc
 from bench.runtimes import COMMAND, LIBRARY, RUNC, UNDONE
 from bench.subjects.base import Workload
@@ -34,5 +34,5 @@ def test_the_library_is_faster_than_runc_and_all_is_told(
 
 def test_warm_ups_are_kept_out(workload: Workload) -> None:
     rows, _ = runtimes.measure(2)
-    assert len([row for row in rows if row.subject == RUNC]) == 2 + runtimes.WARM_UPS
+    assert len([row for row in rows if row.subject == RUNC]) == 2 + ways.WARM_UPS
     assert len(statistics.select(rows, subject=RUNC)) == 2
