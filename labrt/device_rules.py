@@ -25,7 +25,7 @@ DEFAULT = (
     DeviceRule(True, "c", -1, -1, "m"),
     DeviceRule(True, "b", -1, -1, "m"),
     *(DeviceRule(True, "c", 1, minor) for minor in (3, 5, 7, 8, 9)),
-    *(DeviceRule(True, "c", 5, minor) for minor in (0, 1, 2)),
+    *(DeviceRule(True, "c", 5, minor) for minor in (0, 2)),
     DeviceRule(True, "c", 136),
 )
 NOTHING = DeviceRule(False)

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from labrt import syscalls
 from labrt.errors import LabError
-from labrt.mount_points import mount_point
+from labrt.mount_points import mount_point, open_folder
 from labrt.spec import Device
 from labrt.step import Context, Step
 from labrt.syscalls import MS_BIND
@@ -91,7 +91,7 @@ class CompleteDevices(Step):
         return f"{links}; those that are there stay"
 
     def do(self, context: Context) -> None:
-        folder = mount_point(context, "/dev")
+        folder = open_folder("/dev")
         for name, target in LINKS.items():
             try:
                 if name == "ptmx":  # that of the image would be another's devpts'
@@ -125,7 +125,7 @@ class CreateDevice(Step):
 
     def do(self, context: Context) -> None:
         device = self.device
-        folder, name = mount_point(context, os.path.dirname(device.path)), _name(device)
+        folder, name = open_folder(os.path.dirname(device.path)), _name(device)
         number = os.makedev(device.major, device.minor) if device.type != "p" else 0
         try:
             os.mknod(name, _KINDS[device.type] | device.mode, number, dir_fd=folder)

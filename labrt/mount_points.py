@@ -57,6 +57,23 @@ def mount_point(context: Context, path: str, folder: bool = True) -> int:
     return target
 
 
+def open_folder(path: str) -> int:
+    """Open a folder that something is to be made in, made where it is missing; links are followed
+    as for `mount_point`.
+
+    Raises:
+        LabError: a link is in the way. OSError: the kernel's answer.
+    """
+    strict = is_below(path, _KERNELS)
+    resolve = syscalls.RESOLVE_NO_SYMLINKS if strict else syscalls.RESOLVE_NO_MAGICLINKS
+    try:
+        return _opened(path, True, resolve)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EEXIST):
+            raise
+        raise _astray(path, "that must not be followed") from None
+
+
 def _astray(path: str, whither: str) -> LabError:
     return LabError(
         f"mount on {path}",

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from labrt import limits, mount_options, syscalls
 from labrt.errors import LabError
-from labrt.mount_points import mount_point
+from labrt.mount_points import mount_point, open_folder
 from labrt.options import Options
 from labrt.spec import Mount
 from labrt.step import Context, Step
@@ -344,7 +344,7 @@ class MakeLink(Step):
         return f"link {self.mount.destination} to {self.mount.source}"
 
     def do(self, context: Context) -> None:
-        parent = mount_point(context, os.path.dirname(self.mount.destination))
+        parent = open_folder(os.path.dirname(self.mount.destination))
         os.symlink(self.mount.source, os.path.basename(self.mount.destination), dir_fd=parent)
         os.close(parent)
 

@@ -144,7 +144,8 @@ def _cgroups(destination: str, options: tuple[str, ...], around: Around) -> list
 
 
 def _source(hierarchy: Hierarchy) -> str:
-    return hierarchy.controllers[0].removeprefix("name=")
+    first = hierarchy.controllers[0]
+    return first.removeprefix("name=") if "=" in first else "cgroup"
 
 
 def _folder(hierarchy: Hierarchy, cgroup: str) -> Path:
