@@ -1,8 +1,8 @@
 """Ways to do one thing, measured in turns and told as ratios: what `runtimes` and `oci` share.
 
 In each round the ways take turns in an order drawn anew, so a drift of the machine's speed meets
-all of them. The ratios are of medians, with bootstrap intervals; `p` is a permutation test of the ranks
-(`statistics.compare`).
+all of them. The ratios are of medians, with bootstrap intervals; `p` is a permutation test of the
+ranks (`statistics.compare`).
 """
 
 from __future__ import annotations
