@@ -68,7 +68,12 @@ def figures(
     for name in statistics.subjects(rows):
         mine = statistics.select(rows, subject=name)
         summary = statistics.summarise(mine)
-        told = {"n": summary.n, "median": summary.median, "low": summary.low, "high": summary.high}
+        told: dict[str, Any] = {
+            "n": summary.n,
+            "median": summary.median,
+            "low": summary.low,
+            "high": summary.high,
+        }
         if name in against:
             compared = statistics.compare(mine, statistics.select(rows, subject=against[name]))
             told |= {"against": against[name], "ratio": compared.ratio}

@@ -66,6 +66,9 @@ def install() -> None:
     for name, content in contents.items():
         module = sys.modules[name] = _Module(name)
         vars(module).update(content)
+        package, _, inner = name.rpartition(".")
+        if package:
+            setattr(import_module(package), inner, module)
 
 
 def start() -> None:
@@ -102,13 +105,19 @@ class _Record:
     _made: dict[str, Callable[[], Any]] = {}
 
     def __init__(self, *values: Any, **named: Any) -> None:
+        given = dict(zip(self._names, values, strict=False)) | named
         own = self.__dict__
-        own.update(self._defaults)
-        own.update((name, make()) for name, make in self._made.items() if name not in named)
-        own.update(zip(self._names, values, strict=False))
-        own.update(named)
-        if len(own) != len(self._names):
-            raise TypeError(f"{type(self).__name__} takes {self._names}, not {tuple(own)}")
+        for name in self._names:
+            if name in given:
+                own[name] = given.pop(name)
+            elif name in self._defaults:
+                own[name] = self._defaults[name]
+            elif name in self._made:
+                own[name] = self._made[name]()
+            else:
+                raise TypeError(f"{type(self).__name__}: {name} is missing")
+        if given or len(values) > len(self._names):
+            raise TypeError(f"{type(self).__name__} has no {', '.join(given)}")
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -221,13 +230,13 @@ def _loads(text: str | bytes) -> Any:
 def _dumps(
     value: Any,
     default: Callable[[Any], Any] | None = None,
-    separators: tuple[str, str] = (", ", ": "),
+    separators: tuple[str, str] | None = None,
     **how: Any,
 ) -> str:
     """In a common form; any other is the real one's."""
     if how:
         return str(_real("json").dumps(value, default=default, separators=separators, **how))
-    between, after = separators
+    between, after = separators or (", ", ": ")
     encoder = _json.make_encoder(
         {},
         default or _unserializable,
