@@ -6,7 +6,7 @@ it uses a corner. `dataclasses` reads source by `inspect` and has code compiled 
 enumerations; `json` compiles patterns to find numbers that its part in C finds anyhow. The
 stand-ins do the corner; what they haven't got, the real module has, and is imported for it.
 
-Measured in docs/oci.md. Nothing but `labrt-oci` uses them.
+Measured in docs/engines.md. Nothing but `labrt-oci` uses them.
 """
 
 from __future__ import annotations

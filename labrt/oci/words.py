@@ -1,7 +1,7 @@
 """The words of a command line, as runc takes them: options with one dash or two, a value after "="
 or as the next word, then operands.
 
-Not argparse: its import takes a third of the time that a whole verb may take (docs/oci.md).
+Not argparse: its import takes a third of the time that a whole verb may take (docs/engines.md).
 """
 
 from __future__ import annotations

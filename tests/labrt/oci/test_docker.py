@@ -73,6 +73,8 @@ def wait_for_health(docker: Engine, name: str) -> None:
 
 
 def test_exit_statuses_are_dockers(docker: Engine) -> None:
+    named = ("run", "--rm", "--runtime=labrt", "--network=none", "box", "false")
+    assert docker(*named).returncode == 1
     statuses = {("sh", "-c", "exit 5"): 5, ("nono",): 127, ("/etc",): 126}
     for command, status in statuses.items():
         assert docker("run", "--rm", "--network=none", "box", *command).returncode == status

@@ -15,6 +15,7 @@ import pytest
 
 from bench import oci_cgroups
 from labrt import syscalls
+from tests.labrt.oci.conftest import PROGRAM
 from tests.labrt.oci.engines import Engine
 
 pytestmark = pytest.mark.skipif(
@@ -94,6 +95,7 @@ def test_a_container_lives_as_podman_bids(podman: Engine) -> None:
 
 
 def test_exit_statuses_are_podmans(podman: Engine) -> None:
+    assert podman("--runtime", str(PROGRAM), "run", "--rm", "box", "false").returncode == 1
     statuses = {("sh", "-c", "exit 5"): 5, ("nono",): 127, ("/etc",): 126}
     for command, status in statuses.items():
         assert podman("run", "--rm", "box", *command).returncode == status
