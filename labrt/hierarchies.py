@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,8 +27,9 @@ def others(name: str) -> tuple[str, ...]:
     return tuple(f"{here}/{name}" for here in bases if here is not None and here not in used)
 
 
+@cache
 def v1() -> list[Hierarchy]:
-    """Return all v1 hierarchies of this host."""
+    """Return all v1 hierarchies of this host; it doesn't change them while it runs."""
     return [each for each in hierarchies() if each.controllers]
 
 

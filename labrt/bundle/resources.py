@@ -75,7 +75,7 @@ def limits(name: str, told: Value) -> Limits:
     }
     _network(told["network"], only_v1)
     asked = {file: value for file, value in found.items() if not _is_of_every_cgroup(file)}
-    if asked and (reason := cgroups.refusal(asked)):
+    if asked and (reason := cgroups.uncontrolled(asked)):
         raise LabError(f"limit {', '.join(asked)}", reason)
     return Limits(found, tuple(only_v1.files))
 
