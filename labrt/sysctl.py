@@ -50,7 +50,7 @@ def check(name: str, value: str, own: Collection[NamespaceType]) -> None:
     Raises:
         LabError: it isn't, or it is none at all.
     """
-    tried = f"set the sysctl {name}={value}"
+    tried = f"set the sysctl {f'{name}={value}'!r}"
     parts = _path(name).split("/")
     if not (value.isprintable() and value.strip()) or not all(map(_is_part, parts)):
         raise LabError(tried, "not NAME=VALUE, as net.ipv4.ip_forward=1", remedy="see sysctl(8)")

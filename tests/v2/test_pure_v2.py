@@ -50,6 +50,8 @@ LESSONS = [
         sorted((ROOT / "notebooks").glob("1[3-5]_*.ipynb")),
     )
 ]
+# The engines themselves need more of a host than the guest has.
+OCI = [f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs", "handing")]
 FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
@@ -78,6 +80,7 @@ class Result:
             for part, tests in enumerate(LESSONS, 1)
         ),
         pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
+        pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
         *(
             pytest.param(
                 (OTHERS[part::BOOTS], DEADLINE_OF_OTHERS),
