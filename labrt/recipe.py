@@ -61,6 +61,7 @@ from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Device, Hooks, Mount, Namespace, Network, Process, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
+from labrt.supervision import ConnectSupervisor, LoadSupervisedSeccomp, is_supervised
 from labrt.sysctl import SetSysctl
 from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
@@ -138,6 +139,7 @@ def _whole(spec: Spec) -> list[Step]:
         *_shared_memory(spec),
         *_join_cgroup_namespace(spec.joined("cgroup")),
         *_opened_attributes(spec.process),
+        *_supervisor(spec),
         *([mounts.MakeMountsPrivate()] if spec.new("mount") else []),
         *_enter_folder(spec),
         *_named(spec, "OpenStateDir"),
@@ -264,6 +266,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *([SetAffinity(process.cpus)] if process.cpus else []),
         *_join_cgroup_namespace(f"/proc/{pid}/ns/cgroup" if _has_cgroup_namespace(spec) else ""),
         *_opened_attributes(process),
+        *_supervisor(spec),
         WaitForHost(),
         ShieldProcess(),
         BecomeContainerRoot(spec.gid_mappings),
@@ -341,7 +344,7 @@ def _become_program(spec: Spec) -> list[Step]:
     return [
         SetUmask(process.umask),
         ChangeDirectory(process.cwd),
-        *([LoadSeccomp()] if spec.seccomp and not process.no_new_privileges else []),
+        *(_filter(spec) if not process.no_new_privileges else []),
         *([DropBoundingSet(sets)] if (sets := process.capabilities) else []),
         SwitchUser(process, spec.gid_mappings),
         *([SetCapabilities(sets)] if sets else []),
@@ -354,12 +357,23 @@ def _become_program(spec: Spec) -> list[Step]:
         *([SetPersonality(spec.personality)] if spec.personality else []),
         *([SetLabel(process)] if process.apparmor or process.selinux else []),
         *([SetRlimits(rlimits)] if rlimits else []),
+        *(_filter(spec) if process.no_new_privileges and _supervisor(spec) else []),
         *([FindProgram(process), WaitForStart()] if spec.life.waits else []),
         *(hooks.RunHook("startContainer", hook) for hook in spec.hooks.start_container),
-        *([LoadSeccomp()] if spec.seccomp and process.no_new_privileges else []),
+        *(_filter(spec) if process.no_new_privileges and not _supervisor(spec) else []),
         *([StayAsInit()] if spec.init else []),
         Exec(process),
     ]
+
+
+def _filter(spec: Spec) -> list[Step]:
+    if not spec.seccomp:
+        return []
+    return [LoadSupervisedSeccomp(spec) if _supervisor(spec) else LoadSeccomp()]
+
+
+def _supervisor(spec: Spec) -> list[Step]:
+    return [ConnectSupervisor(spec)] if is_supervised(spec) else []
 
 
 def _namespaces_of(spec: Spec, pid: int) -> tuple[Namespace, ...]:

@@ -30,6 +30,8 @@ from labrt.options import Options
 from labrt.spec import Spec
 from labrt.step import Context, Step
 
+NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
+NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#seccomp, seccomp(2)
 ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
@@ -38,6 +40,7 @@ ACTIONS = {
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_ERRNO": 0x00050000,  # with an errno in the low 16 bits, as with TRACE
     "SCMP_ACT_TRACE": 0x7FF00000,
+    "SCMP_ACT_NOTIFY": NOTIFY,
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
@@ -55,6 +58,7 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,  # the child has but one thread
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
 COMPARISONS = {
     "SCMP_CMP_NE": 1,
@@ -179,9 +183,16 @@ def compile_profile(text: str, capabilities: tuple[str, ...]) -> tuple[int, byte
             if applies(rule, capabilities):
                 _add(compiled, rule, default)
         flags = sum(_known(FLAGS, flag, "flag") for flag in profile.get("flags") or ())
+        flags |= NEW_LISTENER if supervised(profile) else 0
         return flags, _exported(compiled)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadProfile(f"{type(error).__name__}: {error}") from None
+
+
+def supervised(profile: dict[str, Any]) -> bool:
+    """Whether a profile has some system calls decided by a program outside (seccomp_unotify(2))."""
+    actions = (rule["action"] for rule in profile.get("syscalls") or ())
+    return "SCMP_ACT_NOTIFY" in (profile["defaultAction"], *actions)
 
 
 def _known(table: dict[str, int], name: str, what: str) -> int:

@@ -33,6 +33,7 @@ class Context:
         terminal: in the child, its terminal, once `BindConsole` has opened it, or -1.
         attributes: in the child, /proc/self/attr/exec up to `SetLabel`, or -1.
         listener: in the child, the socket of who supervises its system calls, or -1.
+        host_pid: in the child, its pid as the host numbers it, from `ConnectSupervisor` on.
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         own_fds: in the child, the host's /proc/self/fd (O_PATH), which tells where a descriptor is.
         sources: target of a bind mount → descriptors of what is to be mounted there, in order.
@@ -58,6 +59,7 @@ class Context:
     terminal: int = -1
     attributes: int = -1
     listener: int = -1
+    host_pid: int = 0
     host_root: int = -1
     own_fds: int = -1
     sources: dict[str, list[int]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ apt_packages=(qemu-system-x86 libvirt-daemon-driver-qemu libvirt-dev pkg-config 
 apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     docker-registry apache2-utils openssl # a real registry, its passwords and certificates
     skopeo umoci buildah # read our images, and make images that we run
+    golang-github-opencontainers-specs-dev # the schema of bundles, to hold our list of fields against
     crun podman docker.io bubblewrap systemd-container # subjects of the bench
     containerd # starts containers with labrt-oci
     syslinux mtools # a boot loader, and its disk

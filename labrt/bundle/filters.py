@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from labrt import seccomp
+from labrt.bundle.processes import absolute
 from labrt.bundle.reading import U32, U64, Value
 
 _ERRNO_MAX = 4095  # MAX_ERRNO, linux/err.h
@@ -25,7 +26,19 @@ def profile(told: Value) -> str:
         each.choice(seccomp.FLAGS)
     for each in told["syscalls"]:
         _check_rule(each)
+    if seccomp.supervised(told.data):
+        _check_supervision(told)
     return json.dumps(told.data, separators=(",", ":"))
+
+
+def _check_supervision(told: Value) -> None:
+    absolute(told["listenerPath"])
+    told["listenerMetadata"].text("")
+    if told["defaultAction"].data == "SCMP_ACT_NOTIFY":
+        raise told["defaultAction"].wrong("the supervisor would be asked before it can be told")
+    for each in told["syscalls"]:
+        if each["action"].data == "SCMP_ACT_NOTIFY" and "sendmsg" in each["names"].texts():
+            raise each["names"].wrong("sendmsg is what tells the supervisor")
 
 
 def _check_rule(told: Value) -> None:
