@@ -213,7 +213,7 @@ class Cgroup:
             LabError: this host can't keep one, or the kernel refused it; those written before are
                 put back.
         """
-        if reason := refusal(limits):
+        if limits and (reason := refusal(limits)):
             raise LabError(f"limit {', '.join(limits)}", reason)
         before: list[tuple[str, str]] = []
         try:

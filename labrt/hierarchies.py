@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import cgroup_folders, paths
 from labrt.cgroup_layout import Hierarchy, base, hierarchies, layout
+from labrt.errors import LabError, errno_text
 from labrt.step import Context, Step
 
 
@@ -38,6 +41,33 @@ def folder(controller: str, name: str) -> Path | None:
     found = next((each for each in v1() if controller in each.controllers), None)
     here = base(found) if found else None
     return here / name if here else None
+
+
+@contextmanager
+def changed(files: tuple[tuple[str, str], ...]) -> Iterator[None]:
+    """Write files of v1; put them back where that, or the block, fails.
+
+    Raises:
+        LabError: the kernel refused one.
+    """
+    before: list[tuple[str, str]] = []
+    try:
+        for file, text in files:
+            had = paths.read(file).strip()
+            _write(file, text)
+            before.append((file, had))
+        yield
+    except BaseException:
+        for file, text in reversed(before):
+            _write(file, text)
+        raise
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        paths.write(file, text)
+    except OSError as error:
+        raise LabError(f"write {text} into {file}", errno_text(error)) from error
 
 
 class CreateInHierarchies(Step):

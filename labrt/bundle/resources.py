@@ -80,13 +80,17 @@ def limits(name: str, told: Value) -> Limits:
     return Limits(found, tuple(only_v1.files))
 
 
-def files(told: Value) -> dict[str, str]:
-    """Return cgroup v2 file → value.
+def check_before_update(told: Value, group: cgroups.Cgroup) -> None:
+    """Refuse a memory limit below what is in use, where it was asked for: v1's kernel does so, v2's
+    would kill.
 
     Raises:
-        LabError: as `limits`.
+        LabError: it is.
     """
-    return limits("", told).files
+    memory = told["memory"]
+    limit = memory["limit"].number(0, -1, I64)
+    if memory["checkBeforeUpdate"].flag() and 0 < limit < int(group.read("memory.current")):
+        raise memory["limit"].wrong("more than that is in use")
 
 
 class _V1:

@@ -1,13 +1,16 @@
-"""`labrt explain IMAGE [CMD…]`: the recipe as text, before anything happens."""
+"""`labrt explain IMAGE [CMD…]`, `labrt explain --bundle DIR`: the recipe as text, before anything
+happens."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from labrt.declare import declare
+from labrt.errors import LabError
 from labrt.images import store
-from labrt.options import add_arguments, parsed
+from labrt.options import Options, add_arguments, parsed
 from labrt.spec import Spec
 from labrt.telling import explanation, explanation_json
 
@@ -28,10 +31,29 @@ def declared(options: argparse.Namespace) -> Spec:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
-    container_arguments(parser)
+    parser.add_argument("--bundle", metavar="DIR", help="of an OCI bundle, in place of an image")
+    add_arguments(parser)
+    parser.add_argument("image", metavar="IMAGE", nargs="?")
+    parser.add_argument("args", metavar="CMD", nargs=argparse.REMAINDER)
 
 
 def main(options: argparse.Namespace) -> int:
     tell = explanation_json if options.json else explanation
-    sys.stdout.write(tell(declared(options)))
+    sys.stdout.write(tell(_bundled(options) if options.bundle else _imaged(options)))
     return 0
+
+
+def _imaged(options: argparse.Namespace) -> Spec:
+    if options.image is None:
+        raise LabError("explain a container", "neither an image nor --bundle was named")
+    return declared(options)
+
+
+def _bundled(options: argparse.Namespace) -> Spec:
+    from labrt.bundle import declaring, reading
+
+    if options.image or parsed(options) != Options():
+        answer = "a bundle says all of it itself"
+        raise LabError("explain a bundle with an image or options besides", answer)
+    bundle = Path(options.bundle).resolve()
+    return declaring.declare("explained", bundle, reading.config(bundle))

@@ -68,7 +68,8 @@ def _asked(given: SimpleNamespace, spec: Spec) -> Process:
         LabError: it says nothing to run, or what can't be.
     """
     if given.process:
-        return process(reading.file(Path(given.process)))
+        own_users = any(ns.type == "user" for ns in spec.namespaces)
+        return process(reading.file(Path(given.process)), own_users)
     if not given.cmd:
         raise LabError("read the command line", "neither --process nor a command is there")
     own = spec.process

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from labrt import hierarchies
 from labrt.bundle import reading, resources
 from labrt.errors import LabError
 from labrt.oci import lifecycle
@@ -35,10 +36,14 @@ OPERANDS = "ID"
 def main(given: SimpleNamespace) -> int:
     states: tuple[lifecycle.Stage, ...] = ("created", "running", "paused")
     _folder, spec = lifecycle.demand(given.id, "update", *states)
-    files = resources.files(_asked(given))
-    if not files:
+    asked = _asked(given)
+    limits = resources.limits(spec.cgroup, asked)
+    if not any(limits):
         raise LabError(f"limit the container {given.id}", "no limit was named")
-    lifecycle.own_cgroup(spec).update(files)
+    group = lifecycle.own_cgroup(spec)
+    resources.check_before_update(asked, group)
+    with hierarchies.changed(limits.v1_files):
+        group.update(limits.files)
     return 0
 
 
