@@ -12,6 +12,7 @@ import pytest
 
 from labrt import cgroups, launching, state
 from labrt.images import base
+from tests.labrt.bundle.bundles import Bundles
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -33,6 +34,13 @@ def home() -> Iterator[Path]:
         else:
             os.environ[name] = value
     state.remove_tree(folder)
+
+
+@pytest.fixture(scope="module")
+def bundles() -> Iterator[Bundles]:
+    """A bundle, where other users may walk, as pytest's own folders are not."""
+    with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
+        yield Bundles(Path(folder))
 
 
 CONTAINER = re.compile(r"labrt[^/]*/lab-[0-9a-f]{8}")  # not the bench's own, which may run beside

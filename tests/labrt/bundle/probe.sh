@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What a container sees, told in sections. $1 is a command that is asked, too.
 section() { echo "== $1"; }
 section mounts
