@@ -82,14 +82,17 @@ class Case:
         change: what is other than in BASE.
         mounts: mounts beside BASE's.
         run: a shell command that is asked, beside the probe.
-        slow: whether it is left to `--all`.
     """
 
     name: str
     change: dict[str, Any] = field(default_factory=dict)
     mounts: tuple[dict[str, Any], ...] = ()
     run: str = ""
-    slow: bool = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is left to `--all`."""
+        return self.name in SLOW
 
     def config(self, host: str) -> dict[str, Any]:
         """Return its config.json."""
@@ -433,7 +436,7 @@ SPACES_AND_DEVICES = [
         "device-unknown-type",
         linux(devices=[{"path": "/dev/x", "type": "q", "major": 1, "minor": 3}]),
     ),
-    Case("device-without-number", linux(devices=[{"path": "/dev/x", "type": "c"}]), slow=True),
+    Case("device-without-number", linux(devices=[{"path": "/dev/x", "type": "c"}])),
     Case(
         "device-outside-dev",
         {
@@ -598,7 +601,6 @@ LIFE = [
     Case(
         "hook-too-slow",
         {"hooks": {"createRuntime": hook("", "exec sleep 60", timeout=1)}},
-        slow=True,
     ),
     Case("hook-missing", {"hooks": {"prestart": [{"path": "/bin/nothing-there"}]}}),
     Case("annotations", {"annotations": {"org.example": "yes", "empty": ""}}),
@@ -609,3 +611,72 @@ LIFE = [
 ]
 
 CASES = [*PROCESS, *MOUNTS, *SPACES_AND_DEVICES, *LIMITS, *FILTERS, *LIFE]
+
+# Those that say little beside their neighbours.
+SLOW = {
+    "home-given",
+    "cwd-relative",
+    "env-without-name",
+    "no-arguments",
+    "no-program-but-folder",
+    "program-by-path",
+    "bounding-alone",
+    "inheritable",
+    "less-effective",
+    "rlimit-infinite",
+    "rlimit-unknown",
+    "rlimit-soft-above-hard",
+    "oom-score-beyond",
+    "selinux-where-there-is-none",
+    "user-without-entry",
+    "no-program-but-data",
+    "bind-safe",
+    "bind-of-the-bundle",
+    "bind-later-word-holds",
+    "bind-recursive-safe",
+    "bind-over-file-and-folder",
+    "destination-relative",
+    "destination-with-dots",
+    "destination-made",
+    "no-type",
+    "tmpfs-bad-option",
+    "proc-part-hidden",
+    "proc-attr-hidden",
+    "dev-read-only",
+    "root-missing",
+    "root-propagation-none",
+    "nothing-masked",
+    "superblock-flags",
+    "no-ipc-namespace",
+    "no-uts-namespace",
+    "name-without-uts",
+    "namespace-unknown",
+    "namespace-missing",
+    "user-namespace-without-map",
+    "sysctl-of-the-hosts-ipc",
+    "sysctl-of-the-hosts-network",
+    "sysctl-hostname",
+    "device-unknown-type",
+    "no-device-rules",
+    "all-devices",
+    "no-limits-by-number",
+    "swap",
+    "swap-below-memory",
+    "swappiness-beyond",
+    "cpus-not-there",
+    "network-class-where-there-is-none",
+    "cgroup-absolute",
+    "unified-unknown",
+    "filter-other-errno",
+    "filter-logging",
+    "filter-unknown-call",
+    "filter-unknown-action",
+    "filter-unknown-operator",
+    "filter-unknown-architecture",
+    "filter-architectures",
+    "hook-fails-prestart",
+    "hook-fails-createContainer",
+    "hook-missing",
+    "annotations",
+    "hook-too-slow",
+}

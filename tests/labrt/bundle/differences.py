@@ -49,7 +49,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "masked folders",
         ".*",
         "mounts",
-        replaced(r" ro(,nosuid,nodev)?,relatime - tmpfs tmpfs ro(,size=0k)?$"),
+        replaced(r" ro(,nosuid,nodev)?,relatime - tmpfs tmpfs ro(,size=0k)?(,uid=\d+,gid=\d+)?$"),
     ),
     Difference("/dev/net/tun", ".*", "limited", without("c 10:200 rwm")),
     Difference(
@@ -63,6 +63,18 @@ DIFFERENCES: tuple[Difference, ...] = (
         "root-shared",
         "mounts",
         replaced("^(/ .*) shared -", r"\1 -"),
+    ),
+    Difference(
+        "remount", "remount", "mounts", replaced("(/mnt / ro,relatime - tmpfs tmpfs) r[ow]")
+    ),
+    Difference(
+        "owner of /dev/mqueue",
+        "user-namespace",
+        "devices",
+        replaced("^(/dev/mqueue directory 1777) (0|65534):65534", r"\1"),
+    ),
+    Difference(
+        "rules of default devices", "device-default-otherwise", "limited", without("c 1:7 rwm")
     ),
     *(
         only_one(name, case)
