@@ -21,24 +21,30 @@ from labrt.errors import LabError
 REMOVE_SECONDS = 2.0
 
 
-def make(folder: Path, controllers: Collection[str], exist_ok: bool = False) -> None:
+def make(
+    folder: Path, controllers: Collection[str], exist_ok: bool = False, vacate: bool = True
+) -> None:
     """mkdir -p, where each level first gets v2's `controllers` handed down (none in v1).
+
+    Args:
+        vacate: processes that stand in the way of that are moved; else those controllers stay
+            above, and a limit that needs one has no file.
 
     Raises:
         FileExistsError: there is such a cgroup, and `exist_ok` is false.
     """
     try:
-        hand_down(folder.parent, controllers)
+        hand_down(folder.parent, controllers, vacate)
         os.mkdir(folder)
     except FileNotFoundError:
-        make(folder.parent, controllers, exist_ok=True)
-        make(folder, controllers, exist_ok)
+        make(folder.parent, controllers, exist_ok=True, vacate=vacate)
+        make(folder, controllers, exist_ok, vacate)
     except FileExistsError:
         if not exist_ok:
             raise
 
 
-def hand_down(folder: Path, controllers: Collection[str]) -> None:
+def hand_down(folder: Path, controllers: Collection[str], vacate: bool = True) -> None:
     """Let the cgroups below a folder have v2's `controllers` (none in v1, where all have)."""
     control = folder / "cgroup.subtree_control"
     missing = set(controllers) - set(paths.read(control).split() if controllers else ())
@@ -50,8 +56,9 @@ def hand_down(folder: Path, controllers: Collection[str]) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        _vacate(folder)
-        paths.write(control, text)
+        if vacate:
+            _vacate(folder)
+            paths.write(control, text)
 
 
 def _vacate(folder: Path) -> None:

@@ -149,7 +149,10 @@ class Cgroup:
     def _make(self) -> None:
         found = layout()
         for base in found.folders:
-            folders.make(base / self.name, found.v2 if base == found.unified else ())
+            # In a cgroup that isn't the lab's, the processes are others'.
+            ours = self.name.startswith(TOP)
+            handed = found.v2 if base == found.unified else ()
+            folders.make(base / self.name, handed, vacate=ours)
         if "cpuset" in found.v1:
             folders.fill_cpuset(found.v1["cpuset"] / self.name)
 

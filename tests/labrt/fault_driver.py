@@ -22,16 +22,21 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labrt import cgroups, container, paths, removal, state, syscalls
+from labrt import cgroups, container, interpreter, paths, removal, state, syscalls
+from labrt.bundle import declaring
+from labrt.bundle.reading import Value
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import base, store
+from labrt.perform import raise_late
 from labrt.recipe import entering, recipe
 from labrt.spec import Spec
 from labrt.step import Context, Step
+from tests.labrt.bundle.bundles import config, fill_root
 
 # How a step ends: it fails; its own process is killed there; or the launcher is killed while the
 # child is at it (for host-side steps that is the same as "die").
@@ -56,17 +61,62 @@ def options(**more: Any) -> dict[str, Any]:
     }
 
 
+def _image(image: store.Image, chosen: dict[str, Any]) -> Spec:
+    return declare(image, ["true"], **options(**chosen))
+
+
+def _bundle(image: store.Image, chosen: dict[str, Any]) -> Spec:
+    """A bundle with as many fields as make steps of their own; "waits" as `create` has it."""
+    folder = paths.home() / "bundle"
+    if not folder.exists():
+        fill_root(folder / "rootfs")
+    spec = declaring.declare(f"lab-{os.urandom(4).hex()}", folder, Value("", _config()))
+    life = replace(spec.life, detached=False, remove=True, waits=chosen["waits"])
+    return replace(spec, life=life)
+
+
+def _config() -> dict[str, Any]:
+    hook = [{"path": "/bin/true"}]
+    stages = ("prestart", "createRuntime", "createContainer", "startContainer", "poststop")
+    told = config({"hooks": {stage: hook for stage in stages}}, run="true")
+    told["process"] |= {"scheduler": {"policy": "SCHED_BATCH"}, "oomScoreAdj": 900}
+    told["linux"] |= {"devices": [{"path": "/dev/pipe", "type": "p"}]}
+    if os.geteuid() != 0:
+        told["mounts"] = [mount for mount in told["mounts"] if mount["type"] in ("proc", "tmpfs")]
+        own = {"uidMappings": os.geteuid(), "gidMappings": os.getegid()}
+        told["linux"] |= {name: [_one(number)] for name, number in own.items()}
+        told["linux"]["namespaces"] += [{"type": "user"}]
+        del told["linux"]["resources"]
+    return told
+
+
+def _one(host_id: int) -> dict[str, int]:
+    return {"containerID": 0, "hostID": host_id, "size": 1}
+
+
 class Mode(NamedTuple):
     """A way to begin: what is declared, which steps it takes, how it is called."""
 
     options: dict[str, Any]
     steps: Callable[[Spec, int], list[Step]]
     begin: Callable[[Spec], object]
+    declare: Callable[[store.Image, dict[str, Any]], Spec] = _image
 
 
 def _start(spec: Spec) -> None:
     with container.start(spec) as running:
         running.wait()
+
+
+def _create(spec: Spec) -> None:
+    with container.start(spec) as running:
+        try:
+            fifo = os.open(spec.start_fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(fifo, b"\0")
+        except OSError:
+            pass  # it has died, and nobody reads
+        running.wait()
+        raise_late(recipe(spec), Path(spec.start_failure).read_bytes())
 
 
 def _start_created(spec: Spec) -> None:
@@ -101,6 +151,8 @@ MODES = {
     "bridge": Mode(
         {**GOES, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
     ),
+    "bundle": Mode({"waits": False}, _whole, _start, _bundle),
+    "bundle_create": Mode({"waits": True}, _whole, _create, _bundle),
 }
 
 
@@ -208,6 +260,7 @@ def left(spec: Spec) -> list[str]:
     found = {
         "folder": os.path.exists(spec.state_dir),
         "cgroup": bool(spec.cgroup) and cgroups.Cgroup(spec.cgroup).exists(),
+        "hierarchies": any(map(os.path.exists, spec.own_hierarchies)),
         "name": name.is_symlink(),
         "mount": str(paths.home()) in Path("/proc/self/mountinfo").read_text(),
         "pasta": any(map(is_pasta, _children())),
@@ -293,11 +346,10 @@ def drive_exec(mode: Mode, image: store.Image, ways: list[str]) -> None:
 
 
 def drive(mode: Mode, image: store.Image, ways: list[str]) -> None:
-    chosen = options(**mode.options)
-    for index, step in enumerate(mode.steps(declare(image, ["true"], **chosen), 0)):
+    for index, step in enumerate(mode.steps(mode.declare(image, mode.options), 0)):
         for way in ways_of(step, ways):
             signal.alarm(DEADLINE)
-            spec = declare(image, ["true"], **chosen)
+            spec = mode.declare(image, mode.options)
             if mode.begin is _start_created:
                 container.create(spec)
             told = one(mode, spec, index, way, 0)
@@ -312,6 +364,8 @@ def drive(mode: Mode, image: store.Image, ways: list[str]) -> None:
 def main(name: str, ways: list[str]) -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     mode = MODES[name] if name in MODES else Mode({**GOES, **json.loads(name)}, _whole, _start)
+    if mode.declare is _bundle:
+        interpreter.run_sealed(_bundle(base.ensure("busybox"), mode.options))
     run = drive_exec if mode.begin is _enter else drive
     run(mode, base.ensure("busybox"), ways)
     cgroups.remove_top()

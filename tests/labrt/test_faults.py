@@ -61,7 +61,7 @@ def drive(mode: str, home: Path, user: int) -> list[Fault]:
 def cases() -> Iterator[object]:
     """Every mode for this user, and again for a normal one; the usual ways to begin always."""
     for mode in fault_driver.MODES:
-        slow = [pytest.mark.slow] if mode in ("privileged", "start_created") else []
+        slow = [pytest.mark.slow] if mode in ("privileged", "start_created", "bundle") else []
         yield pytest.param((mode, os.geteuid()), id=mode, marks=slow)
         if mode != "bridge":
             yield pytest.param(

@@ -144,7 +144,6 @@ REFUSED = [
     Refused(resources(cpu={"cpus": "nine"}), "use the CPUs 'nine'"),
     Refused(resources(blockIO={"leafWeight": 10}), r"blockIO\.leafWeight"),
     Refused(resources(hugepageLimits=[{"pageSize": "2 MB", "limit": 1}]), "no size such as 2MB"),
-    Refused(resources(hugepageLimits=[{"pageSize": "3MB", "limit": 1}]), "hugetlb.3MB.max"),
     Refused(resources(rdma={"mlx": {}}), "neither hcaHandles nor hcaObjects"),
     Refused(resources(unified={"nonsense.max": "1"}), "limit nonsense.max"),
     Refused(resources(unified={"../memory.max": "1"}), "it is no file of the controllers"),
