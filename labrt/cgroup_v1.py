@@ -253,13 +253,17 @@ def _io_stat(at: Folders) -> str:
     return "".join(f"{device}{counts}\n" for device, counts in devices.items())
 
 
+def _without_default(value: str) -> str:
+    return value.removeprefix("default ")
+
+
 def _io_weight() -> Translation:
     name = "blkio.bfq.weight"
     return Translation(
         "io",
         (name,),
         lambda at: f"default {_text(at['io'] / name)}",
-        lambda at, value: [(name, value.removeprefix("default "))],
+        lambda at, value: [(f"{name}_device" if ":" in value else name, _without_default(value))],
     )
 
 

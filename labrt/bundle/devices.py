@@ -40,14 +40,15 @@ def _node(told: Value) -> Device:
 
 def rules(told: Value) -> tuple[DeviceRule, ...]:
     """Declare which devices the container may use: the bundle's rules, then the default ones, which
-    every container may. None where we are root of a user namespace only: the kernel lets nobody
-    rule over devices there, and gives no nodes but those that are bound.
+    every container may. None where we aren't the host's root: the kernel lets nobody else rule over
+    devices, and gives no nodes but those that are bound.
 
     Raises:
         LabError: a value that is none.
     """
     asked = tuple(map(_rule, told))
-    return () if in_user_namespace() else (*asked, *device_rules.DEFAULT)
+    is_hosts_root = os.geteuid() == 0 and not in_user_namespace()
+    return (*asked, *device_rules.DEFAULT) if is_hosts_root else ()
 
 
 def _rule(told: Value) -> DeviceRule:

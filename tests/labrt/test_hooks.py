@@ -12,7 +12,7 @@ import pytest
 from labrt.errors import LabError
 from labrt.hooks import run
 from labrt.spec import Hook
-from tests.labrt.bundle.bundles import Bundles
+from tests.labrt.bundle.bundles import PATIENT, Bundles
 from tests.labrt.conftest import needs_root
 
 pytestmark = needs_root  # the bundles here have no user namespace
@@ -56,8 +56,7 @@ def test_they_run_in_order_each_once(bundles: Bundles, noted: Noted) -> None:
 
 def test_create_start_and_delete_have_their_own(bundles: Bundles, noted: Noted) -> None:
     bundles.write(hooks(**{stage: [noted.hook(stage)] for stage in OUTSIDE}), run="sleep 100")
-    quiet = {"stdout": None, "stderr": None, "capture_output": False}
-    assert bundles("create", "-b", str(bundles.folder), bundles.name, **quiet).returncode == 0
+    assert bundles("create", "-b", str(bundles.folder), bundles.name, **PATIENT).returncode == 0
     assert noted.lines() == ["prestart", "createRuntime", "createContainer"]
     (bundles.folder / "config.json").write_text("{}")  # no change after create has an effect
     assert bundles("start", bundles.name).returncode == 0
@@ -132,10 +131,9 @@ def test_one_that_fails_ends_the_container(bundles: Bundles, noted: Noted, stage
 
 def test_one_that_fails_after_start_removes_the_container(bundles: Bundles, noted: Noted) -> None:
     failing = [shell("exit 3")]
-    quiet = {"stdout": None, "stderr": None, "capture_output": False}
     for stage in ("startContainer", "poststart"):
         bundles.write(hooks(**{stage: failing}), run="sleep 100")
-        assert bundles("create", "-b", str(bundles.folder), bundles.name, **quiet).returncode == 0
+        assert bundles("create", "-b", str(bundles.folder), bundles.name, **PATIENT).returncode == 0
         done = bundles("start", bundles.name)
         assert f"run the {stage} hook" in done.stderr
         assert bundles("state", bundles.name).returncode != 0

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import labrt
+from labrt import state
 from labrt.declare import declare
 from labrt.images import store
 from labrt.recipe import recipe
 from labrt.telling import explanation, explanation_json, trace_json, trace_table
+from tests.labrt.bundle.bundles import declared
 from tests.labrt.test_cli import labrt as command
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -47,3 +49,18 @@ def test_a_skipped_step_is_not_explained() -> None:
     done = command("explain", "--skip", "SetUmask", "busybox", "true")
     assert done.returncode == 0
     assert "SetUmask" not in done.stdout
+
+
+def test_a_bundle_is_explained_and_nothing_made(tmp_path: Path) -> None:
+    spec = declared(tmp_path, {"hooks": {"poststop": [{"path": "/bin/true"}]}})
+    explained = json.loads(command("explain", "--json", "--bundle", str(tmp_path)).stdout)
+    assert [step["step"] for step in explained] == [step.name for step in recipe(spec)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "rootfs"]
+    assert not (state.containers_dir() / "explained").exists()
+
+
+def test_a_bundle_says_all_of_it_itself(tmp_path: Path) -> None:
+    done = command("explain", "--bundle", str(tmp_path), "--memory", "9m")
+    assert "a bundle says all of it itself" in done.stderr
+    assert "neither an image nor --bundle" in command("explain").stderr
+    assert "read /nowhere/config.json: ENOENT" in command("explain", "--bundle", "/nowhere").stderr

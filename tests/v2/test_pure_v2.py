@@ -51,7 +51,10 @@ LESSONS = [
     )
 ]
 # The engines themselves need more of a host than the guest has.
-OCI = [f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs", "handing")]
+OCI = [
+    *(f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs", "handing")),
+    *(f"tests/labrt/bundle/test_{name}.py" for name in ("declaring", "done", "hostile")),
+]
 FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from labrt import cgroups
 from labrt.foreground import undisturbed
-from labrt.oci import bundles, lifecycle, waiting
+from labrt.oci import bundles, handing, lifecycle, waiting
 from labrt.oci.words import Option
 from labrt.spec import Spec
 
@@ -30,7 +30,7 @@ def main(given: SimpleNamespace) -> int:
     with undisturbed():
         running = lifecycle.create(spec)
     with running:
-        bundles.hand_over(running, given)
+        handing.write_pid(given.pid_file, running.pid)  # its terminal is shown here
         status = waiting.attend(running)
     cgroups.remove_top()  # where it was the last in the lab's own
     return status

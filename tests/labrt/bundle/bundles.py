@@ -17,10 +17,12 @@ from tests.labrt.bundle.cases import BASE, merged
 
 PROGRAM = Path(sys.executable).parent / "labrt-oci"
 SECONDS = 60
+# For `create`, whose container would hold a pipe open.
+PATIENT: dict[str, Any] = {"stdout": None, "stderr": None, "capture_output": False}
 APPLETS = (
     *("sh", "cat", "grep", "tr", "sort", "readlink", "stat", "tail", "cut", "ls", "touch", "rm"),
     *("mkdir", "nproc", "sleep", "true", "test", "id", "mount", "mknod", "head", "hostname", "dd"),
-    *("ln", "uname", "wc", "sleep", "kill", "env", "date"),
+    *("ln", "uname", "wc", "kill", "env", "date", "stty", "tty"),
 )
 
 

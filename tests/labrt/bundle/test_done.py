@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
 import socket
+import struct
 import subprocess
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +18,11 @@ from typing import Any
 
 import pytest
 
-from tests.labrt.bundle.bundles import Bundles, declared
+from tests.labrt.bundle.bundles import PATIENT, PROGRAM, Bundles, declared
 from tests.labrt.bundle.cases import BASE, OWN_USERS, bind, linux, process, without
 from tests.labrt.conftest import needs_root
 
 pytestmark = needs_root
-
-PATIENT = {"stdout": None, "stderr": None, "capture_output": False}
 
 
 def test_domainname(bundles: Bundles) -> None:
@@ -165,6 +166,39 @@ def test_in_a_mount_namespace_of_others(bundles: Bundles) -> None:
             sleeper.kill()
 
 
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_a_terminal(bundles: Bundles, uid: int) -> None:
+    """/dev/console is the terminal itself, and the user's."""
+    asked = process(terminal=True, user={"uid": uid, "gid": 0})
+    bundles.write(asked, run="tty; stat -c '%u %t:%T' /dev/console /dev/pts/0")
+    ours, theirs = os.openpty()
+    command = [str(PROGRAM), "--root", f"{bundles.folder}/state", "run", "-b", str(bundles.folder)]
+    done = subprocess.run([*command, bundles.name], stdin=theirs, stdout=theirs, stderr=theirs)
+    said = os.read(ours, 4096).decode().split()
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0, said
+    assert said == ["/dev/pts/0", str(uid), "88:0", str(uid), "88:0"]
+
+
+def test_the_size_of_a_terminal(bundles: Bundles, tmp_path: Path) -> None:
+    size = {"height": 33, "width": 77}
+    bundles.write(process(terminal=True, consoleSize=size), run="sleep 100")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(tmp_path / "console"))
+        engine.listen(1)
+        words = ("-b", str(bundles.folder), "--console-socket", str(tmp_path / "console"))
+        try:
+            assert bundles("create", *words, bundles.name, **PATIENT).returncode == 0
+            with engine.accept()[0] as way:
+                _data, (master, *_), _flags, _address = socket.recv_fds(way, 64, 1)
+            rows_and_columns = fcntl.ioctl(master, termios.TIOCGWINSZ, bytes(8))
+            os.close(master)
+        finally:
+            bundles("delete", "--force", bundles.name)
+    assert struct.unpack("4H", rows_and_columns)[:2] == (33, 77)
+
+
 class Supervisor(threading.Thread):
     """Takes one listener, and answers the first system call with an error (seccomp_unotify(2))."""
 
@@ -186,8 +220,6 @@ class Supervisor(threading.Thread):
 
 
 def answer(listener: int) -> None:
-    import fcntl
-
     notif = array.array("B", bytes(80))  # struct seccomp_notif
     fcntl.ioctl(listener, 0xC0502100, notif)
     reply = array.array("B", bytes(notif[:8]) + bytes(8) + (-95).to_bytes(4, "little", signed=True))
