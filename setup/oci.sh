@@ -12,21 +12,15 @@ oci_current() {
     [[ -x $root/.venv/bin/labrt-oci ]] && stamped "$root/.venv/oci-made-from" "$(oci_inputs)"
 }
 
-# Its paths are text in a C program, and in a Python one within it.
-oci_ask() {
-    case $root in
-        *[\"\'\\]*) give_up "compile the OCI runtime in $root" "a folder without quotes in its name" ;;
-    esac
-}
-
 # Beside its place, moved into it whole: an engine may be using the old one.
 oci_make() {
     local python packages new=$root/.venv/bin/.labrt-oci
     python=$(readlink -f "$root/.venv/bin/python")
-    packages=$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    packages=$("$root/.venv/bin/python" -c \
+        'import os, sys, sysconfig; print(os.path.relpath(sysconfig.get_path("purelib"), sys.prefix))')
     gcc -O2 -Wall -Wextra -Werror -o "$new" "$root/labrt/oci/entry.c" \
         -DPYTHON="\"$python\"" -DFOLDER="\"${python%/*}\"" -DFILE_NAME="\"${python##*/}\"" \
-        -DROOT="\"$root\"" -DPACKAGES="\"$packages\""
+        -DPACKAGES="\".venv/$packages\""
     mv "$new" "$root/.venv/bin/labrt-oci"
     oci_inputs >"$root/.venv/oci-made-from"
 }

@@ -9,11 +9,13 @@
  *
  * Man pages: fsopen(2), fsconfig(2), fsmount(2), memfd_create(2), F_ADD_SEALS(2const), execveat(2).
  *
- * PYTHON, FOLDER, FILE_NAME, ROOT and PACKAGES are set when it is compiled (setup/oci.sh).
+ * It finds the lab by its own place, .venv/bin/labrt-oci. PYTHON (FOLDER "/" FILE_NAME) and PACKAGES,
+ * a folder below the lab, are set when it is compiled (setup/oci.sh).
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +26,25 @@
 #include <unistd.h>
 
 static const char START[] =
-    "import sys; sys.path[:0] = ['" ROOT "']; sys.path.append('" PACKAGES "')\n"
+    "import sys; root = sys.argv.pop(1); sys.path[:0] = [root]\n"
+    "sys.path.append(root + '/" PACKAGES "')\n"
     "from labrt.oci.lean import start; start()";
 
-/* FOLDER and another one, for an overlay takes no single layer. */
-static const char LAYERS[] = FOLDER ":" ROOT "/labrt/oci/verbs";
+/* Write the lab's folder into `root`; return 0 where this program isn't in it. */
+static int find_root(char root[PATH_MAX])
+{
+    char module[PATH_MAX + 32];
+    ssize_t length = readlink("/proc/self/exe", root, PATH_MAX - 1);
+    root[length < 0 ? 0 : length] = 0;
+    for (int up = 0; up < 3; up++) {
+        char *last = strrchr(root, '/');
+        if (last == NULL)
+            return 0;
+        *last = 0;
+    }
+    snprintf(module, sizeof module, "%s/labrt/oci/lean.py", root);
+    return access(module, R_OK) == 0;
+}
 
 static int starts_processes(int count, char **words)
 {
@@ -39,13 +55,15 @@ static int starts_processes(int count, char **words)
 }
 
 /* Return a descriptor of Python in an overlay that nobody can write, -1 where there is none. */
-static int in_overlay(void)
+static int in_overlay(const char *root)
 {
     int python = -1;
+    char layers[PATH_MAX + sizeof FOLDER + 32]; /* an overlay takes no single layer */
+    snprintf(layers, sizeof layers, "%s:%s/labrt/oci/verbs", FOLDER, root);
     int context = syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
     if (context < 0)
         return -1;
-    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir", LAYERS, 0) == 0 &&
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "lowerdir", layers, 0) == 0 &&
         syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) {
         int attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
         int mount = syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
@@ -81,14 +99,19 @@ int main(int count, char **words)
 {
     extern char **environ;
     /* -I -S: nothing of the caller's environment, no site packages but those named. */
-    const char *before[] = {PYTHON, "-I", "-S", "-c", START};
-    const char *arguments[count + 5];
+    char root[PATH_MAX];
+    const char *before[] = {PYTHON, "-I", "-S", "-c", START, root};
+    const char *arguments[count + 6];
     memcpy(arguments, before, sizeof before);
     for (int i = 1; i <= count; i++)
-        arguments[i + 4] = words[i];
+        arguments[i + 5] = words[i];
+    if (!find_root(root)) {
+        fprintf(stderr, "labrt-oci: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
+        return 1;
+    }
 
     if (access(PYTHON, W_OK) == 0 && starts_processes(count, words)) {
-        int python = in_overlay();
+        int python = in_overlay(root);
         if (python < 0)
             python = in_memory();
         if (python < 0) {

@@ -136,3 +136,13 @@ def test_an_image_that_invites_the_program_gets_one_that_it_cant_write(
     assert done.returncode != 0
     assert "Text file busy" not in done.stderr
     trap.unlink()
+
+
+def test_a_copy_of_the_program_elsewhere_says_so(program: Path, tmp_path: Path) -> None:
+    """It finds the lab by its own place, and imports from nowhere else."""
+    copy = tmp_path / "labrt-oci"
+    copy.write_bytes(program.read_bytes())
+    copy.chmod(0o755)
+    done = subprocess.run([copy, "--version"], capture_output=True, text=True, cwd=program.parent)
+    assert done.returncode == 1
+    assert done.stderr.startswith("labrt-oci: find the lab")
