@@ -22,7 +22,7 @@ _OURS = ("volume", "shm", "link")  # words of the lab's own for mounts that no b
 # anything else there a mask or a security label would go astray (CVE-2019-16884, CVE-2023-28642).
 _OVER_PROC = (
     *("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo"),
-    *("net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled", "sys/net/core/somaxconn"),
+    *("net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"),
 )
 _LABELLED = ("tmpfs", "devpts", "mqueue", "proc", "sysfs", "cgroup", "cgroup2", "ramfs")
 
@@ -69,7 +69,7 @@ def _mounts(told: Value, around: Around) -> list[Mount]:
     source = told["source"].text("")
     _check_proc(told, destination, "bind" if is_bind else kind, source)
     if "remount" in options:
-        return [Mount(destination, kind, source or kind, options)]
+        return [Mount(destination, "none", "none", options)]
     if is_bind:
         if not source:
             raise told["source"].wrong("it is missing")
@@ -139,7 +139,7 @@ def _cgroups(destination: str, options: tuple[str, ...], around: Around) -> list
                 Mount(f"{destination}/{name}", "link", each.point.name) for name in each.controllers
             ]
     if writable != options:
-        found.append(Mount(destination, "tmpfs", "tmpfs", ("remount", "bind", *options)))
+        found.append(Mount(destination, "none", "none", ("remount", "bind", *options)))
     return found
 
 

@@ -258,6 +258,12 @@ def test_the_mode_of_a_device_may_come_with_its_type(tmp_path: Path) -> None:
     assert declared(tmp_path, made).devices[0].mode == 0o640
 
 
+def test_a_remount_is_never_a_volume_or_a_bind(tmp_path: Path) -> None:
+    for kind in ("volume", "bind", "shm", "link", ""):
+        again = {"destination": "/x", "type": kind, "source": "/etc", "options": ["remount", "ro"]}
+        assert declared(tmp_path, {"mounts": [again]}).mounts[0].type == "none"
+
+
 @needs_root
 def test_a_mount_without_a_map_gets_the_containers(tmp_path: Path) -> None:
     mapped = {"mounts": [{"destination": "/x", "source": "/tmp", "options": ["rbind", "ridmap"]}]}
