@@ -67,7 +67,7 @@ run() { # run NAME COMMAND-PREFIX…
     here=/run/lab-tests/$name
     # shellcheck disable=SC2086 # the tests' names have no blanks
     "$@" env HOME="$here" TMPDIR="$here" XDG_DATA_HOME="$here" LAB_RUN="$here/run" \
-        LAB_HOME="$here/home" LAB_TEST_PATIENCE=5 PYTHONPATH=/mnt \
+        LAB_HOME="$here/home" LAB_TEST_PATIENCE=20 PYTHONPATH=/mnt \
         .venv/bin/python -m pytest -q -p no:cacheprovider -o timeout=300 \
         --junitxml="$shared/$name/junit.xml" $tests
     echo $? >"$shared/$name/status"
