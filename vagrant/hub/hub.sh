@@ -73,12 +73,13 @@ except urllib.error.HTTPError as error:
 END
 }
 
-# Until it serves; false, with the end of its log, if it doesn't.
+# Until it serves; false, with the end of its log, if it doesn't. systemd starts it anew where it fails:
+# its proxy has 10 s to answer, which a slow server may miss while nothing is in its page cache.
 hub_wait() {
     local deadline=$((SECONDS + 600))
     say "waiting for JupyterHub"
     until hub_ask GET /users 2>/dev/null; do
-        if [[ $SECONDS -ge $deadline || $(systemctl show --property=NRestarts --value lab-hub) != 0 ]]; then
+        if [[ $SECONDS -ge $deadline || $(systemctl show --property=NRestarts --value lab-hub) -gt 2 ]]; then
             journalctl --unit lab-hub.service --lines 20 --no-pager >&2 || true
             return 1
         fi
