@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -27,9 +28,9 @@ def main(given: SimpleNamespace) -> int:
         bundles.make(_living(spec, detached=True), given)
         return 0
     spec = _living(spec, detached=False, remove=not given.keep)
-    with undisturbed():
-        running = lifecycle.create(spec)
-    with running:
+    with ExitStack() as ending:
+        with undisturbed():
+            running = ending.enter_context(lifecycle.create(spec))
         handing.write_pid(given.pid_file, running.pid)  # its terminal is shown here
         status = waiting.attend(running)
     cgroups.remove_top()  # where it was the last in the lab's own
