@@ -56,6 +56,11 @@ OCI = [
     *(f"tests/labrt/bundle/test_{name}.py" for name in ("declaring", "done", "hostile")),
 ]
 FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
+# The engines themselves need more of a host than the guest has. Each verb is a new Python, seconds
+# in the guest: of the verbs, what is about cgroups is enough.
+USES_CGROUPS = "(a_life)or(in_the_wrong)or(by_force)or(paused)or(update)or(events)or(exec_runs)"
+OCI = [*(f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs")), "-k", USES_CGROUPS]
+BUNDLES = [f"tests/labrt/bundle/test_{name}.py" for name in ("declaring", "done", "hostile")]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
@@ -83,6 +88,8 @@ class Result:
             for part, tests in enumerate(LESSONS, 1)
         ),
         pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
+        pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
+        pytest.param((BUNDLES, DEADLINE_OF_OTHERS), id="bundles", marks=pytest.mark.slow),
         pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
         *(
             pytest.param(
