@@ -57,11 +57,10 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.scheduler import SetAffinity, SetIoPriority, SetScheduler
-from labrt.seccomp import CompileSeccomp, LoadSeccomp
+from labrt.seccomp import CompileSeccomp, LoadSeccomp, is_supervised
 from labrt.spec import Device, Hooks, Mount, Namespace, Network, Process, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
-from labrt.supervision import ConnectSupervisor, LoadSupervisedSeccomp, is_supervised
 from labrt.sysctl import SetSysctl
 from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
@@ -369,11 +368,19 @@ def _become_program(spec: Spec) -> list[Step]:
 def _filter(spec: Spec) -> list[Step]:
     if not spec.seccomp:
         return []
-    return [LoadSupervisedSeccomp(spec) if _supervisor(spec) else LoadSeccomp()]
+    if not is_supervised(spec):
+        return [LoadSeccomp()]
+    from labrt.supervision import LoadSupervisedSeccomp  # here, as with networks below
+
+    return [LoadSupervisedSeccomp(spec)]
 
 
 def _supervisor(spec: Spec) -> list[Step]:
-    return [ConnectSupervisor(spec)] if is_supervised(spec) else []
+    if not is_supervised(spec):
+        return []
+    from labrt.supervision import ConnectSupervisor
+
+    return [ConnectSupervisor(spec)]
 
 
 def _namespaces_of(spec: Spec, pid: int) -> tuple[Namespace, ...]:
