@@ -57,10 +57,11 @@ from labrt.process import (
 )
 from labrt.rlimits import RaiseHardLimits, SetRlimits
 from labrt.scheduler import SetAffinity, SetIoPriority, SetScheduler
-from labrt.seccomp import CompileSeccomp, LoadSeccomp, is_supervised
+from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Device, Hooks, Mount, Namespace, Network, Process, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
+from labrt.supervision import ConnectSupervisor, LoadSupervisedSeccomp, is_supervised
 from labrt.sysctl import SetSysctl
 from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
@@ -368,19 +369,11 @@ def _become_program(spec: Spec) -> list[Step]:
 def _filter(spec: Spec) -> list[Step]:
     if not spec.seccomp:
         return []
-    if not is_supervised(spec):
-        return [LoadSeccomp()]
-    from labrt.supervision import LoadSupervisedSeccomp  # here, as with networks below
-
-    return [LoadSupervisedSeccomp(spec)]
+    return [LoadSupervisedSeccomp(spec) if _supervisor(spec) else LoadSeccomp()]
 
 
 def _supervisor(spec: Spec) -> list[Step]:
-    if not is_supervised(spec):
-        return []
-    from labrt.supervision import ConnectSupervisor
-
-    return [ConnectSupervisor(spec)]
+    return [ConnectSupervisor(spec)] if is_supervised(spec) else []
 
 
 def _namespaces_of(spec: Spec, pid: int) -> tuple[Namespace, ...]:

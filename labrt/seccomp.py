@@ -195,11 +195,6 @@ def supervised(profile: dict[str, Any]) -> bool:
     return "SCMP_ACT_NOTIFY" in (profile["defaultAction"], *actions)
 
 
-def is_supervised(spec: Spec) -> bool:
-    """Whether some of the container's system calls are decided outside."""
-    return "SCMP_ACT_NOTIFY" in spec.seccomp and supervised(json.loads(spec.seccomp))
-
-
 def _known(table: dict[str, int], name: str, what: str) -> int:
     if name not in table:
         raise BadProfile(f"no {what} is called {name!r}")

@@ -73,8 +73,6 @@ def _is_being_made(folder: Path) -> bool:
         os.close(paths.lock(folder / "record", fcntl.LOCK_SH | fcntl.LOCK_NB))
     except BlockingIOError:
         return True
-    except FileNotFoundError:
-        pass  # it was removed just now
     return False
 
 
