@@ -61,7 +61,6 @@ from labrt.seccomp import CompileSeccomp, LoadSeccomp
 from labrt.spec import Device, Hooks, Mount, Namespace, Network, Process, Spec
 from labrt.state import ClaimName, CreateStateDir, RecordStart
 from labrt.step import Side, Step
-from labrt.supervision import ConnectSupervisor, LoadSupervisedSeccomp, is_supervised
 from labrt.sysctl import SetSysctl
 from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
@@ -369,11 +368,20 @@ def _become_program(spec: Spec) -> list[Step]:
 def _filter(spec: Spec) -> list[Step]:
     if not spec.seccomp:
         return []
-    return [LoadSupervisedSeccomp(spec) if _supervisor(spec) else LoadSeccomp()]
+    return _supervised("LoadSupervisedSeccomp", spec) or [LoadSeccomp()]
 
 
 def _supervisor(spec: Spec) -> list[Step]:
-    return [ConnectSupervisor(spec)] if is_supervised(spec) else []
+    return _supervised("ConnectSupervisor", spec)
+
+
+def _supervised(name: str, spec: Spec) -> list[Step]:
+    """A step of a filter with a supervisor; few have one, and the sockets it takes load slowly."""
+    if "SCMP_ACT_NOTIFY" not in spec.seccomp:
+        return []
+    from labrt import supervision
+
+    return [getattr(supervision, name)(spec)] if supervision.is_supervised(spec) else []
 
 
 def _namespaces_of(spec: Spec, pid: int) -> tuple[Namespace, ...]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from labrt import cgroups, hierarchies, state
+from labrt import cgroups, hierarchies, labels, state
 from labrt.bundle import declaring, reading
 from labrt.errors import LabError
 from labrt.spec import DeviceRule, Hook, IdMapping, MemoryPolicy, Rlimit, Scheduler, Spec
@@ -53,7 +53,14 @@ REFUSED = [
     ),
     Refused(process(oomScoreAdj=1001), r"process\.oomScoreAdj: 1001 is not within"),
     Refused(
-        process(capabilities={"effective": ["CAP_KILL"], "permitted": []}),
+        {
+            **process(capabilities={"effective": ["CAP_KILL"], "permitted": []}),
+            **linux(
+                namespaces=[*without(), {"type": "user"}],
+                uidMappings=OWN_USERS,
+                gidMappings=OWN_USERS,
+            ),
+        },
         r"process\.capabilities\.effective: permitted hasn't got CAP_KILL",
     ),
     Refused(process(scheduler={"policy": "SCHED_ISO"}), r"process\.scheduler\.policy"),
@@ -64,9 +71,15 @@ REFUSED = [
     Refused(process(execCPUAffinity={"initial": "0-"}), r"execCPUAffinity\.initial"),
     Refused(process(execCPUAffinity={"final": "99999999999"}), r"execCPUAffinity\.final"),
     Refused(process(execCPUAffinity={"final": "3-1"}), r"execCPUAffinity\.final"),
-    Refused(process(apparmorProfile="x"), "give the AppArmor profile 'x'"),
-    Refused(process(selinuxLabel="x"), "give the SELinux label 'x'"),
-    Refused(linux(mountLabel="x"), "give the SELinux label 'x'"),
+    *(
+        Refused(process(apparmorProfile="x"), "give the AppArmor profile 'x'")
+        for _ in range(not labels.has_apparmor())
+    ),
+    *(
+        Refused(change, "give the SELinux label 'x'")
+        for change in (process(selinuxLabel="x"), linux(mountLabel="x"))
+        if not labels.has_selinux()
+    ),
     Refused({"mounts": [{"destination": "/"}]}, r"mounts\[0\]\.destination: nothing may be laid"),
     Refused({"mounts": [{"destination": "/../.."}]}, r"mounts\[0\]\.destination"),
     Refused({"mounts": [{"destination": ""}]}, r"mounts\[0\]\.destination"),
@@ -243,11 +256,10 @@ def test_fields_that_nobody_knows_are_passed_over(tmp_path: Path) -> None:
     assert replace(more, life=plain.life) == plain
 
 
+@needs_cgroups
+@needs_root
 def test_what_all_devices_may_be_used_for_comes_last(tmp_path: Path) -> None:
     rules = declared(tmp_path, resources(devices=[{"allow": True, "type": "b", "major": 8}]))
-    if not rules.cgroup:
-        assert rules.device_rules == ()
-        return
     first, *default = rules.device_rules
     assert first == DeviceRule(True, "b", 8, -1, "rwm")
     assert DeviceRule(True, "c", 1, 3) in default
@@ -318,6 +330,7 @@ def test_what_only_v1_has_is_a_file_there_or_refused(tmp_path: Path) -> None:
         assert declared(tmp_path, asked).v1_files == ((f"{folder}/memory.swappiness", "7"),)
 
 
+@needs_root
 def test_an_unknown_capability_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

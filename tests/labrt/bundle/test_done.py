@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from labrt import labels
 from tests.labrt.bundle.bundles import PATIENT, PROGRAM, Bundles, declared
 from tests.labrt.bundle.cases import BASE, OWN_USERS, bind, linux, process, without
 from tests.labrt.conftest import needs_root
@@ -255,6 +256,14 @@ def test_a_supervisor_that_does_not_listen(bundles: Bundles, tmp_path: Path) -> 
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(tmp_path / "nobody")}
     told = bundles.refused(linux(seccomp={**profile, "syscalls": [rule]}), run="true")
     assert "ConnectSupervisor" in told
+
+
+@pytest.mark.skipif(not labels.has_apparmor(), reason="this kernel has no AppArmor")
+def test_a_profile_that_the_kernel_has(bundles: Bundles) -> None:
+    asked = process(apparmorProfile="unconfined")
+    assert bundles.run(asked, run="cat /proc/self/attr/current") == "unconfined\n"
+    told = bundles.refused(process(apparmorProfile="no-such-profile"), run="true")
+    assert "ENOENT" in told and "Traceback" not in told
 
 
 def test_a_label_is_what_execve_gives(tmp_path: Path) -> None:
