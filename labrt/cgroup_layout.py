@@ -144,6 +144,14 @@ def _own_paths() -> dict[str, str]:
     return own
 
 
+@cache
+def every_base() -> list[Path]:
+    """Return one folder for each hierarchy, those included that the lab itself has no use for: in
+    these, too, a bundle's container has its cgroup below the lab's own."""
+    bases = (base(each) for each in hierarchies())
+    return [here for here in bases if here is not None]
+
+
 def base(hierarchy: Hierarchy) -> Path | None:
     """Return the highest cgroup, from the mount point down to this process's own, that this user
     may make cgroups in."""

@@ -21,7 +21,16 @@ from typing import ClassVar
 
 from labrt import cgroup_folders as folders
 from labrt import cgroup_v1, paths
-from labrt.cgroup_layout import CONTROLLERS, TOP, Layout, layout, own_folders, top, unavailable
+from labrt.cgroup_layout import (
+    CONTROLLERS,
+    TOP,
+    Layout,
+    every_base,
+    layout,
+    own_folders,
+    top,
+    unavailable,
+)
 from labrt.errors import LabError, errno_text
 from labrt.step import Context, Step
 
@@ -388,7 +397,7 @@ def remove_top() -> None:
     """Remove the lab's own top-level cgroup where it is empty, and this user has one."""
     if unavailable():
         return
-    for base in layout().folders:
+    for base in every_base():
         try:
             (base / top()).rmdir()
         except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from labrt import cgroups, hierarchies
+from labrt.cgroup_layout import every_base
 from tests.labrt.bundle.bundles import Bundles
 from tests.labrt.bundle.cases import BASE, bind, linux, mount, process
 from tests.labrt.conftest import needs_cgroups, needs_root
@@ -168,6 +170,14 @@ def test_a_cgroup_in_another_hierarchy_is_left_alone_too(bundles: Bundles) -> No
             assert os.path.isdir(folder)
         finally:
             os.rmdir(folder)
+
+
+@needs_cgroups
+def test_the_labs_own_cgroup_goes_with_its_last_container(bundles: Bundles) -> None:
+    """In every hierarchy, those included that the lab has no other use for."""
+    bundles.run(run="true")
+    own = f"{cgroups.TOP}-{zlib.crc32(os.fsencode(bundles.folder / 'state')):08x}"
+    assert [str(base / own) for base in every_base() if (base / own).exists()] == []
 
 
 @needs_cgroups
