@@ -149,7 +149,14 @@ MODES = {
     "start_created": Mode({"detach": True}, _not_kept, _start_created),
     "exec": Mode(GOES, entering, _enter),
     "bridge": Mode(
-        {**GOES, "network": "bridge", "publish": ("127.0.0.1:47123:80",)}, _whole, _start
+        {
+            **GOES,
+            "network": "bridge",
+            "publish": ("127.0.0.1:47123:80",),
+            "add_host": ("db:10.0.0.7",),
+        },
+        _whole,
+        _start,
     ),
     "bundle": Mode({"waits": False}, _whole, _start, _bundle),
     "bundle_create": Mode({"waits": True}, _whole, _create, _bundle),

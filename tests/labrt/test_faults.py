@@ -63,6 +63,8 @@ def cases() -> Iterator[object]:
     for mode in fault_driver.MODES:
         slow = [pytest.mark.slow] if mode in ("privileged", "start_created", "bundle") else []
         yield pytest.param((mode, os.geteuid()), id=mode, marks=slow)
+        if mode == "bundle_create":  # engines of a normal user are root of a user namespace
+            slow = [pytest.mark.slow]
         if mode != "bridge":
             yield pytest.param(
                 (mode, NORMAL_USER), id=f"{mode}-rootless", marks=[*slow, needs_root]

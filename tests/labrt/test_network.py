@@ -686,22 +686,3 @@ def test_killed_at_any_moment_nothing_is_left_after_the_next_command() -> None:
         assert left()["interfaces"] == []
         assert nftables.table() not in tables()
         assert networks.names() == []
-
-
-@needs_bridge
-@pytest.mark.timeout(3600)  # as in test_faults.py
-def test_nothing_is_left_whatever_step_fails_or_dies() -> None:
-    options = {"network": "bridge", "publish": [f"{free_port()}:80"], "add_host": ["db:10.0.0.7"]}
-    driver = Path(__file__).with_name("fault_driver.py")
-    done = subprocess.run(
-        [sys.executable, str(driver), json.dumps(options), "fail", "die"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    faults = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {"JoinNetwork", "ConnectBridge", "PublishPorts", "WriteNameFiles"} <= {
-        name for name, _way, _told, _left in faults
-    }
-    assert [fault for fault in faults if fault[3]] == []

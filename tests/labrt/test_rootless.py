@@ -463,6 +463,7 @@ def test_killed_its_pasta_is_ended_by_the_next_command(single: User) -> None:
 
 @needs_pasta
 @needs_uidmap
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_is_left_whatever_step_fails_or_dies(ranged: User) -> None:
     outer_address()
