@@ -143,14 +143,14 @@ def test_a_refused_value_is_an_error_and_leaves_nothing() -> None:
 
 @needs_cgroups
 def test_a_limit_without_controller_is_refused_by_name(group: Cgroup) -> None:
-    with pytest.raises(LabError, match=r"set rdma\.max: the lab has no controller for it"):
-        group.write("rdma.max", "mlx4_0 hca_handle=2")
+    with pytest.raises(LabError, match=r"set dmem\.max: the lab has no controller for it"):
+        group.write("dmem.max", "vram0 1048576")
 
 
 @needs_cgroups
 @pytest.mark.parametrize(
     "file",
-    ["rdma.max", "cgroup.procs", "../../x", "memory", "memory.nonsense", "memory.current"],
+    ["dmem.max", "cgroup.procs", "../../x", "memory", "memory.nonsense", "memory.current"],
 )
 def test_what_is_no_limit_is_refused_before_anything_is_made(file: str) -> None:
     assert str(cgroups.refusal({"pids.max": "9", file: "1"})).startswith(f"{file}: ")
