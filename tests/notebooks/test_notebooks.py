@@ -32,7 +32,7 @@ from tests.notebooks.classroom import (
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 THIS_USER = os.geteuid()
-LONGEST = {20, 22}
+LONGEST = {20, 21, 22}
 slow = pytest.mark.slow
 in_time = pytest.mark.timeout(2 * LONG_SECONDS)  # `execute` is less patient
 ROOT_ONLY = {found.number for found in lessons() if found.root_only}
