@@ -127,6 +127,8 @@ def own_cost(found: Mapping[str, float]) -> Table:
     table.notes = [
         "No time in this report is known better than a mark's way, and a null start is the floor "
         f"under every start (n = {found['n']:.0f}).",
+        "A subject's control plane (libvirt, labrt's launcher, an engine) is in its start, as the "
+        "phase T0→T1; what libvirt takes of that: python -m bench.control_plane.",
     ]
     return table
 
