@@ -140,9 +140,10 @@ def _whole(spec: Spec) -> list[Step]:
         *_opened_attributes(spec.process),
         *_supervisor(spec),
         *([mounts.MakeMountsPrivate()] if spec.new("mount") else []),
-        *_enter_folder(spec),
+        *([] if spec.root.path else _enter_folder(spec)),
         *_named(spec, "OpenStateDir"),
         WaitForHost(),
+        *(_enter_folder(spec) if spec.root.path else []),
         ShieldProcess(),
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
         BecomeContainerRoot(spec.gid_mappings),
@@ -176,6 +177,8 @@ def _opened_attributes(process: Process) -> list[Step]:
 
 
 def _enter_folder(spec: Spec) -> list[Step]:
+    """A bundle's root may lie below a folder of one of the container's users: to pass through takes
+    rights over that user, and so the id map, for which `WaitForHost` waits."""
     if not spec.new("mount"):
         return []
     return [mounts.EnterStateDir(spec.root.path or spec.state_dir)]
