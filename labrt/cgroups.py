@@ -388,9 +388,16 @@ def _places(name: str) -> dict[str, Path]:
 
 def all_cgroups() -> list[Cgroup]:
     """Return every cgroup directly below the lab's own, in any hierarchy."""
-    tops = [base / top() for base in layout().folders]
-    entries = [entry for top in tops if top.is_dir() for entry in top.iterdir() if entry.is_dir()]
-    return [Cgroup(name) for name in sorted({f"{top()}/{entry.name}" for entry in entries})]
+    names = {name for base in layout().folders for name in _below(base / top())}
+    return [Cgroup(f"{top()}/{name}") for name in sorted(names)]
+
+
+def _below(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+    except FileNotFoundError:
+        return []  # not made yet, or its last user has just removed it
 
 
 def remove_top() -> None:
