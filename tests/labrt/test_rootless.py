@@ -382,8 +382,8 @@ kill $!
 def test_pasta_reaches_a_server_outside(single: User) -> None:
     """On a host of its own: a network namespace with a route and one more address."""
     # Again until the server listens; not for ever, for this nc may miss a connection's end.
-    once = "timeout 5 nc -w 5 198.51.100.7 80 </dev/null"
-    script = f"for i in 1 2 3 4 5; do {once} && break; sleep 1; done"
+    once = 'told=$(timeout 5 nc -w 5 198.51.100.7 80 </dev/null); [ "$told" ]'
+    script = f'for i in 1 2 3 4 5; do {once} && break; sleep 1; done; printf %s "$told"'
     inside = single.command(*LABRT, "run", "--network", "pasta", "busybox", "sh", "-c", script)
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", HOST, "sh", *inside],
