@@ -33,11 +33,11 @@ def main(options: argparse.Namespace) -> int:
         return 0
     interpreter.run_sealed(spec)
     with stdio(wishes.interactive) as chosen, ExitStack() as ending:
+        ending.callback(cgroups.remove_top)  # where ours was the last
         with undisturbed():
             running = ending.enter_context(container.start(spec, chosen))
         status = attend(running, wishes.interactive)
         out_of_memory = running.oom_killed()
-    cgroups.remove_top()  # where ours was the last
     if out_of_memory:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
     tell_trace(options, spec, running.times)

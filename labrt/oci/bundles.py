@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from labrt import interpreter
+from labrt import cgroups, interpreter
 from labrt.bundle import reading
 from labrt.bundle.declaring import declare
 from labrt.container import Running
@@ -62,12 +63,12 @@ def make(spec: Spec, given: SimpleNamespace) -> None:
     Raises:
         LabError, OSError: nothing is left of it.
     """
-    running = lifecycle.create(spec)
-    try:
+    with ExitStack() as failing:
+        failing.callback(cgroups.remove_top)  # where it was the last in the lab's own
+        running = lifecycle.create(spec)
+        failing.callback(lifecycle.give_up, running)
         hand_over(running, given)
-    except BaseException:
-        lifecycle.give_up(running)
-        raise
+        failing.pop_all()
 
 
 def hand_over(running: Running, given: SimpleNamespace) -> None:

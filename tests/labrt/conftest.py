@@ -40,7 +40,10 @@ def home() -> Iterator[Path]:
 def bundles() -> Iterator[Bundles]:
     """A bundle, where other users may walk, as pytest's own folders are not."""
     with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
-        yield Bundles(Path(folder))
+        made = Bundles(Path(folder))
+        yield made
+        made("delete", "--force", made.name)  # of a test that failed halfway
+        assert list(Path("/sys/fs/cgroup").glob(f"*/{made.top}")) == []
 
 
 CONTAINER = re.compile(r"labrt[^/]*/lab-[0-9a-f]{8}")  # not the bench's own, which may run beside

@@ -29,12 +29,11 @@ def main(given: SimpleNamespace) -> int:
         return 0
     spec = _living(spec, detached=False, remove=not given.keep)
     with ExitStack() as ending:
+        ending.callback(cgroups.remove_top)  # where it was the last in the lab's own
         with undisturbed():
             running = ending.enter_context(lifecycle.create(spec))
         handing.write_pid(given.pid_file, running.pid)  # its terminal is shown here
-        status = waiting.attend(running)
-    cgroups.remove_top()  # where it was the last in the lab's own
-    return status
+        return waiting.attend(running)
 
 
 def _living(spec: Spec, detached: bool, remove: bool = False) -> Spec:

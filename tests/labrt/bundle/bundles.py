@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Bundles:
         self.root = folder / "rootfs"
         fill_root(self.root)
         self.name = f"tested-{os.getpid()}"
+        self.top = f"labrt-{zlib.crc32(os.fsencode(folder / 'state')):08x}"
 
     def __call__(self, verb: str, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         command = [str(PROGRAM), "--root", str(self.folder / "state"), verb, *words]
