@@ -50,11 +50,6 @@ LESSONS = [
         sorted((ROOT / "notebooks").glob("1[3-5]_*.ipynb")),
     )
 ]
-# The engines themselves need more of a host than the guest has.
-OCI = [
-    *(f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs", "handing")),
-    *(f"tests/labrt/bundle/test_{name}.py" for name in ("declaring", "done", "hostile")),
-]
 FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
 # The engines themselves need more of a host than the guest has. Each verb is a new Python, seconds
 # in the guest: of the verbs, what is about cgroups is enough.
@@ -90,7 +85,6 @@ class Result:
         pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
         pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
         pytest.param((BUNDLES, DEADLINE_OF_OTHERS), id="bundles", marks=pytest.mark.slow),
-        pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
         *(
             pytest.param(
                 (OTHERS[part::BOOTS], DEADLINE_OF_OTHERS),
