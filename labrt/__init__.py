@@ -13,6 +13,7 @@ TYPE_CHECKING = False  # as typing has it, whose import a command would wait for
 if TYPE_CHECKING:
     from typing import Any
 
+    from labrt.applying import apply
     from labrt.building.apart import build
     from labrt.client import Container, create, output, run
     from labrt.errors import LabError
@@ -28,6 +29,7 @@ __all__ = [
     "Container",
     "Handle",
     "LabError",
+    "apply",
     "begin",
     "build",
     "check",
@@ -53,6 +55,7 @@ _HOMES = {
     "LabError": "labrt.errors",
     "containers": "labrt.handle",
     "create": "labrt.client",
+    "apply": "labrt.applying",
     "find": "labrt.handle",
     "output": "labrt.client",
     "run": "labrt.client",

@@ -169,7 +169,7 @@ def start_created(folder: Path, stdio: Stdio = (0, 1, 2), detached: bool = False
 
     try:
         spec = replace(
-            record.spec,
+            state.limited(record.spec, before),
             life=replace(record.spec.life, detached=detached),
             namespaces=renewed(record.spec.namespaces, state.first_pid),
         )

@@ -33,19 +33,25 @@ from labrt.spec import Namespace, Process, Root, Spec
 
 
 def declare(
-    image: Image, args: Sequence[str] = (), options: Options | None = None, **more: Any
+    image: Image,
+    args: Sequence[str] = (),
+    options: Options | None = None,
+    *,
+    container_id: str = "",
+    **more: Any,
 ) -> Spec:
     """Declare a container of `image`; nothing starts yet, but its layers are unpacked.
 
     Args:
         args: replaces the image's Cmd; its Entrypoint stays in front.
         options, more: what the user asks for, as a whole or by the names of `Options`.
+        container_id: default: a new one.
 
     Raises:
         LabError: a wish that is none, or one this host can't fulfil; a damaged image.
     """
     wishes = options or Options(**more)
-    container_id = f"lab-{os.urandom(4).hex()}"
+    container_id = container_id or f"lab-{os.urandom(4).hex()}"
     resources = limits.resources(wishes)
     no_cgroups = cgroups.unavailable()
     if resources and (reason := cgroups.refusal(resources)):

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labrt import declare, events, limits, removal, state, stopping, usage
+from labrt import container, declare, events, limits, removal, state, stopping, usage
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.launching import Connection, Launched
@@ -39,7 +39,7 @@ class Handle:
 
     @property
     def spec(self) -> Spec:
-        """What was declared.
+        """What was declared, and the limits that `update` gave it since.
 
         Raises:
             LabError: the container is gone.
@@ -47,7 +47,7 @@ class Handle:
         record = state.read_record(self.folder)
         if record is None:
             raise LabError(f"look at the container {self.id}", "it is gone")
-        return record.spec
+        return state.limited(record.spec, self.status)
 
     @property
     def status(self) -> Status:
@@ -150,16 +150,18 @@ class Handle:
         events.record(self.spec, "unpause")
 
     def update(self, options: Options) -> dict[str, str]:
-        """Change its limits while it runs; they hold until it ends.
+        """Change its limits while it runs; they hold from then on, also when it is started again.
 
         Returns:
             cgroup v2 file → value, as written.
         """
         cgroup = self._running_cgroup("limit")
-        files = limits.resources(options, self.spec.resources)
+        now = self.spec.resources
+        files = limits.resources(options, now)
         if not files:
             raise LabError(f"limit the container {self.id}", "no limit was named")
         cgroup.update(files)
+        state.update_status(self.folder, resources={**now, **files})
         return files
 
     def usage(self) -> usage.Usage:
@@ -224,6 +226,22 @@ def containers(every: bool = False) -> list[Handle]:
     """Return the containers that run, oldest first; `every`: also those that don't."""
     found = [Handle(folder) for folder in state.folders() if state.read_record(folder)]
     return [each for each in found if every or each.status.state == "running"]
+
+
+def start_detached(spec: Spec) -> Handle:
+    """Create and start a container that outlives us.
+
+    Raises:
+        LabError: it could not be started; nothing is left behind.
+    """
+    container.create(spec)
+    handle = Handle(Path(spec.state_dir))
+    try:
+        handle.start()
+    except BaseException:
+        handle.remove(force=True)
+        raise
+    return handle
 
 
 def _in_pid_namespace(identity: str) -> Iterator[int]:

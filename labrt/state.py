@@ -68,6 +68,7 @@ class Status:
         restarts: how often it was started again by its restart policy.
         stopping: somebody asked for its end; its restart policy doesn't hold.
         health: "", "starting", "healthy" or "unhealthy".
+        resources: its limits, if they were changed since it was started last; else None.
     """
 
     pid: int = 0
@@ -80,6 +81,7 @@ class Status:
     restarts: int = 0
     stopping: bool = False
     health: str = ""
+    resources: dict[str, str] | None = None
 
     @property
     def state(self) -> State:
@@ -159,6 +161,11 @@ def read_status(folder: Path) -> Status:
         return Status(**json.loads((folder / "status").read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return Status()
+
+
+def limited(spec: Spec, status: Status) -> Spec:
+    """Return the spec with the limits that the container was given since."""
+    return spec if status.resources is None else replace(spec, resources=status.resources)
 
 
 def write_status(folder: Path, status: Status) -> None:

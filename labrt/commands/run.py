@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from labrt import cgroups, container, interpreter, removal
 from labrt.commands.explain import container_arguments
@@ -13,7 +12,6 @@ from labrt.declare import declare
 from labrt.foreground import attend, stdio, undisturbed
 from labrt.images import store
 from labrt.options import parsed
-from labrt.spec import Spec
 from labrt.telling import tell_trace, trace_arguments
 
 HELP = "run a program in a new container"
@@ -29,7 +27,9 @@ def main(options: argparse.Namespace) -> int:
     wishes = parsed(options)
     spec = declare(store.resolve(options.image), options.args, wishes)
     if wishes.detach:
-        print(start_detached(spec))
+        from labrt.handle import start_detached  # here: the foreground needs no launcher
+
+        print(start_detached(spec).id)
         return 0
     interpreter.run_sealed(spec)
     with stdio(wishes.interactive) as chosen, ExitStack() as ending:
@@ -42,17 +42,3 @@ def main(options: argparse.Namespace) -> int:
         print(f"labrt: {spec.life.name} was killed: memory.max is reached", file=sys.stderr)
     tell_trace(options, spec, running.times)
     return status
-
-
-def start_detached(spec: Spec) -> str:
-    """Create and start a container that outlives us; return its id, as Docker does."""
-    from labrt.handle import Handle  # here: who stays in the foreground needs no launcher
-
-    container.create(spec)
-    handle = Handle(Path(spec.state_dir))
-    try:
-        handle.start()
-    except BaseException:
-        handle.remove(force=True)
-        raise
-    return handle.id
