@@ -16,7 +16,7 @@ import selectors
 import threading
 import time
 
-from bench.subjects.base import InstanceFailed
+from bench.subjects.base import InstanceFailed, Stamps
 
 INIT = "lab:init"
 READY = "lab:ready"
@@ -75,6 +75,18 @@ class MarkReader:
         """Return all marks so far with their stamps, in the order of their arrival."""
         with self._changed:
             return list(self._seen)
+
+    def wait_ready(self, stamps: Stamps, timeout: float) -> None:
+        """Wait until the instance is ready, and stamp T2 and T3.
+
+        Raises:
+            InstanceFailed: as of `wait`, with what the instance wrote last.
+        """
+        try:
+            stamps.t3 = self.wait(READY, timeout)
+        except InstanceFailed as error:
+            raise InstanceFailed(f"{error}{self.evidence()}") from error
+        stamps.t2 = self.stamp(INIT)
 
     def wait(self, mark: str, timeout: float) -> int:
         """Wait until `mark` has arrived and return its stamp.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from bench import bridge_port, io_limit
-from bench.marks import INIT, READY, MarkReader
+from bench.marks import MarkReader
 from bench.scratch import Scratch
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from bench.subjects.process import limits
@@ -76,11 +76,7 @@ class LabrtInstance(Instance):
         return self._marks
 
     def wait_ready(self, timeout: float) -> None:
-        try:
-            self.stamps.t3 = self._marks.wait(READY, timeout)
-        except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
-        self.stamps.t2 = self._marks.stamp(INIT)
+        self._marks.wait_ready(self.stamps, timeout)
 
     def stop(self, timeout: float) -> None:
         self._container.signal(signal.SIGTERM)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from bench import io_limit
 from bench.client import ended
-from bench.marks import INIT, READY, MarkReader
+from bench.marks import MarkReader
 from bench.scratch import Scratch
 from bench.subjects.base import Instance, InstanceFailed, Reach, Stamps, Subject, Workload
 from labrt import cgroups
@@ -116,11 +116,7 @@ class ProcessInstance(Instance):
         return self._marks
 
     def wait_ready(self, timeout: float) -> None:
-        try:
-            self.stamps.t3 = self._marks.wait(READY, timeout)
-        except InstanceFailed as error:
-            raise InstanceFailed(f"{error}{self._marks.evidence()}") from error
-        self.stamps.t2 = self._marks.stamp(INIT)
+        self._marks.wait_ready(self.stamps, timeout)
         # This process may learn that the child runs only after the child's first line has come.
         if self.stamps.t1 and self.stamps.t2 and self.stamps.t2 < self.stamps.t1:
             self.stamps.t1 = self.stamps.t2

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,15 @@ def place() -> Iterator[Apart]:
     with apart() as place:
         yield place
         assert place.machines() == []
+
+
+@contextmanager
+def another_version(project: Path) -> Iterator[None]:
+    """The project isn't, for the time of the block, what its boxes were built of."""
+    changed = project / "vagrant" / "packages.sh"
+    before = changed.read_text()
+    try:
+        changed.write_text(before + "# changed\n")
+        yield
+    finally:
+        changed.write_text(before)

@@ -19,6 +19,7 @@ import pytest
 import vagrant.machine as machine_module
 from tests.vagrant import offline
 from tests.vagrant.apart import Apart
+from tests.vagrant.conftest import another_version
 from tests.vagrant.in_class import Class
 
 ROOT = Path(__file__).parent.parent.parent
@@ -298,13 +299,8 @@ def test_switched_off_and_on_it_has_kept_the_work_which_is_exported(
 
 def with_another_version(machine: Machine) -> str:
     """Start it where the project isn't any more what its box was built of."""
-    changed = machine.project / "vagrant" / "packages.sh"
-    before = changed.read_text()
-    try:
-        changed.write_text(before + "# changed\n")
+    with another_version(machine.project):
         return machine.up()
-    finally:
-        changed.write_text(before)
 
 
 @pytest.mark.slow

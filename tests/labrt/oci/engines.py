@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 Done = subprocess.CompletedProcess[str]
 
@@ -51,3 +52,21 @@ class Engine:
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0, shown.decode()
         return shown.decode()
+
+
+def podman_conf(folder: Path, program: Path, ulimits: Sequence[str] = ()) -> Path:
+    """Write a containers.conf(5) that has Podman use `program`, by cgroupfs; return its path."""
+    file = folder / "containers.conf"
+    file.write_text(
+        f"""[containers]
+default_ulimits = {list(ulimits)}
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "labrt"
+[engine.runtimes]
+labrt = ["{program}"]
+"""
+    )
+    return file

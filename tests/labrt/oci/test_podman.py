@@ -16,7 +16,7 @@ import pytest
 from bench import oci_cgroups
 from labrt import syscalls
 from tests.labrt.oci.conftest import PROGRAM
-from tests.labrt.oci.engines import Engine
+from tests.labrt.oci.engines import Engine, podman_conf
 
 pytestmark = pytest.mark.skipif(
     shutil.which("podman") is None or os.geteuid() != 0,
@@ -24,32 +24,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def settings(folder: Path, program: Path) -> Path:
-    """Write a containers.conf(5) that asks of the host no more than it may have: Podman itself
-    would raise limits, which takes CAP_SYS_RESOURCE."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    file = folder / "containers.conf"
-    file.write_text(
-        f"""[containers]
-default_ulimits = ["nofile={files}:{files}", "nproc=1000:1000"]
-netns = "none"
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "labrt"
-[engine.runtimes]
-labrt = ["{program}"]
-"""
-    )
-    return file
-
-
 @pytest.fixture(scope="module")
 def podman(program: Path, rootfs: Path) -> Iterator[Engine]:
     """Podman with storage of its own, and an image "box" in it; nothing of it stays."""
     folder = Path(tempfile.mkdtemp(prefix="lab-podman-"))
     places = [f"--root={folder}/root", f"--runroot={folder}/run", f"--tmpdir={folder}/tmp"]
-    environment = {"CONTAINERS_CONF": str(settings(folder, program))}
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # No more than the host may have: Podman itself would raise them (CAP_SYS_RESOURCE).
+    conf = podman_conf(folder, program, [f"nofile={files}:{files}", "nproc=1000:1000"])
+    environment = {"CONTAINERS_CONF": str(conf)}
     engine = Engine("podman", *places, "--storage-driver=overlay", environment=environment)
     archive = folder / "box.tar"
     subprocess.run(["tar", "-C", rootfs, "-cf", archive, "."], check=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labrt.oci.engines import Engine
+from tests.labrt.oci.engines import Engine, podman_conf
 from tests.labrt.test_rootless import FIRST, USER, needs_uidmap, user
 
 pytestmark = [
@@ -26,17 +26,6 @@ pytestmark = [
     needs_uidmap,
 ]
 
-SETTINGS = """[containers]
-default_ulimits = []
-netns = "none"
-[engine]
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-runtime = "labrt"
-[engine.runtimes]
-labrt = ["{program}"]
-"""
-
 
 @pytest.fixture(scope="module")
 def podman(program: Path, rootfs: Path) -> Iterator[Engine]:
@@ -45,7 +34,7 @@ def podman(program: Path, rootfs: Path) -> Iterator[Engine]:
         run = someone.folder / "run"
         run.mkdir()
         os.chown(run, USER, USER)
-        (someone.folder / "containers.conf").write_text(SETTINGS.format(program=program))
+        conf = podman_conf(someone.folder, program)
         archive = someone.folder / "box.tar"
         subprocess.run(["tar", "-C", rootfs, "-cf", archive, "."], check=True)
         archive.chmod(0o644)
@@ -57,7 +46,7 @@ def podman(program: Path, rootfs: Path) -> Iterator[Engine]:
             environment={
                 **someone.environment,
                 "XDG_RUNTIME_DIR": str(run),
-                "CONTAINERS_CONF": f"{someone.folder}/containers.conf",
+                "CONTAINERS_CONF": str(conf),
             },
         )
         try:
