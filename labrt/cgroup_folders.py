@@ -48,6 +48,8 @@ def hand_down(folder: Path, controllers: Collection[str], vacate: bool = True) -
     """Let the cgroups below a folder have v2's `controllers` (none in v1, where all have)."""
     control = folder / "cgroup.subtree_control"
     missing = set(controllers) - set(paths.read(control).split() if controllers else ())
+    if missing:  # only what is offered here can be handed on
+        missing &= set(paths.read(folder / "cgroup.controllers").split())
     if not missing:
         return
     text = " ".join(f"+{name}" for name in sorted(missing))

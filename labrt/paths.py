@@ -38,6 +38,12 @@ def suffix_of(lab_home: Path) -> str:
     return f"-{zlib.crc32(os.fsencode(lab_home)):08x}"
 
 
+def is_hosts_root() -> bool:
+    """Whether this process is root outside of any user namespace, as far as it can tell."""
+    with open("/proc/self/uid_map") as file:
+        return os.geteuid() == 0 and file.read().split() == ["0", "0", "4294967295"]
+
+
 def run_dir() -> Path:
     """Return the run folder, made on first use and owned by this user.
 

@@ -125,6 +125,7 @@ def _whole(spec: Spec) -> list[Step]:
         Clone(spec.namespaces, _birth_cgroup(spec), spec.time_offsets),
         *([CloseSources()] if _sources(spec, "host") else []),
         RecordStart(spec),
+        *_scope(spec, "LeaveScope"),
         *_connection(spec),
         *(_identity(spec) if spec.new("user") else []),
         *_pasta(spec),
@@ -400,12 +401,21 @@ def _cgroup(spec: Spec) -> list[Step]:
     if not spec.cgroup:
         return []
     return [
+        *_scope(spec, "StartScope"),
         cgroups.CreateCgroup(spec.cgroup),
         *([hierarchies.CreateInHierarchies(others)] if (others := spec.own_hierarchies) else []),
         *(cgroups.SetLimit(spec.cgroup, file, value) for file, value in spec.resources.items()),
         *(hierarchies.WriteCgroupFile(file, text) for file, text in spec.v1_files),
         *_device_rules(spec),
     ]
+
+
+def _scope(spec: Spec, name: str) -> list[Step]:
+    if not spec.scoped:
+        return []
+    from labrt import scopes  # seldom needed
+
+    return [getattr(scopes, name)(scopes.of(spec.cgroup))]
 
 
 def _device_rules(spec: Spec) -> list[Step]:

@@ -296,6 +296,7 @@ class Spec:
         sysctl: file below /proc/sys, dotted → value; only those of its own namespaces.
         time_offsets: "monotonic" and "boottime" → seconds (time_namespaces(7)).
         cgroup: its cgroup, "labrt/ID", or "" where the host gives this user none.
+        scoped: whether systemd is to make the cgroup above that one, a scope.
         own_hierarchies: its cgroup's folders in those v1 hierarchies that the lab itself has no use
             for; an engine looks for its containers there, too.
         v1_files: path and text of what v2 has no word for, written in order.
@@ -327,6 +328,7 @@ class Spec:
     time_offsets: dict[str, float] = field(default_factory=dict)
     network: Network | None = Network()
     cgroup: str = ""
+    scoped: bool = False
     resources: dict[str, str] = field(default_factory=dict)
     init: bool = False
     keyring: str = ""

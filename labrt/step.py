@@ -8,9 +8,12 @@ the child that becomes the container's first process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from labrt.spec import Spec
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 MET = b"met:"  # what the child writes where both sides meet once more
 Side = Literal["host", "container"]
@@ -45,6 +48,7 @@ class Context:
         address: its address and prefix in its network, "10.201.0.2/20", from `JoinNetwork` on.
         gateway: the bridge's address there.
         state_dir: in the child, the container's folder (O_PATH) up to `BindNameFiles`.
+        placeholder: what keeps a scope of systemd's until the container's process does, or None.
     """
 
     spec: Spec
@@ -71,6 +75,7 @@ class Context:
     address: str = ""
     gateway: str = ""
     state_dir: int = -1
+    placeholder: Popen[bytes] | None = None
 
 
 class Step:

@@ -33,8 +33,11 @@ _PROPAGATIONS = ("shared", "slave", "private", "unbindable")
 _MODES = tuple(f"{r}{kind}" for kind in _PROPAGATIONS for r in ("", "r"))  # as engines write them
 
 
-def declare(container_id: str, bundle: Path, config: Value) -> Spec:
+def declare(container_id: str, bundle: Path, config: Value, scoped: bool = False) -> Spec:
     """Declare the container of a bundle; nothing happens yet.
+
+    Args:
+        scoped: its cgroup is to be in a scope of systemd's.
 
     Raises:
         LabError: a value that is none, or one that the lab or this host can't fulfil.
@@ -49,7 +52,7 @@ def declare(container_id: str, bundle: Path, config: Value) -> Spec:
     told = config["process"]
     if not told:
         raise told.wrong("it is missing: there is nothing to run")
-    cgroup = resources.cgroup(container_id, linux["cgroupsPath"])
+    cgroup = resources.cgroup(container_id, linux["cgroupsPath"], scoped)
     limits = resources.limits(cgroup, linux["resources"])
     around = filesystems.Around(bundle, spaces, cgroup, uids, gids)
     spec = Spec(
@@ -80,6 +83,7 @@ def declare(container_id: str, bundle: Path, config: Value) -> Spec:
         time_offsets=_time_offsets(linux["timeOffsets"], spaces),
         network=Network(),
         cgroup=cgroup,
+        scoped=scoped,
         resources=limits.files,
         v1_files=limits.v1_files,
         own_hierarchies=resources.other_hierarchies(cgroup),

@@ -31,13 +31,18 @@ class Limits(NamedTuple):
     v1_files: tuple[tuple[str, str], ...]
 
 
-def cgroup(container_id: str, told: Value) -> str:
+def cgroup(container_id: str, told: Value, scoped: bool = False) -> str:
     """Return the container's cgroup: an absolute path is below the hierarchies' root, a relative
     one below the lab's own. "" where this user can't have one and none was asked for.
 
+    Args:
+        scoped: it is to be in a scope of systemd's.
+
     Raises:
-        LabError: it leads elsewhere.
+        LabError: it leads elsewhere, or names no scope.
     """
+    if scoped:
+        return _in_scope(container_id, told)
     if reason := cgroups.unavailable():
         if told.text(""):
             raise LabError(f"make the cgroup {told.data}", reason)
@@ -49,6 +54,18 @@ def cgroup(container_id: str, told: Value) -> str:
     if not parts:
         raise told.wrong("the root of the hierarchies is everybody's")
     return "/".join(parts if path.startswith("/") else [cgroups.top(), *parts])
+
+
+def _in_scope(container_id: str, told: Value) -> str:
+    """SLICE:PREFIX:NAME is PREFIX-NAME.scope in SLICE, as runc has it."""
+    from labrt import scopes  # seldom needed
+
+    slice, *names = told.text("").split(":") if told.text("") else ("", "labrt-oci", container_id)
+    fits = len(names) == 2 and all(re.fullmatch(r"[\w.@+-]+", name) for name in names)
+    if not fits or not re.fullmatch(r"((-|\w[\w.@-]*)\.slice)?", slice) or ".." in slice:
+        raise told.wrong(f"{told.data!r} is not SLICE:PREFIX:NAME, with which systemd is asked")
+    scope = scopes.Scope(f"{names[0]}-{names[1]}.scope", slice or "system.slice")
+    return f"{scope.cgroup}/{scopes.CONTAINER}"
 
 
 def other_hierarchies(name: str) -> tuple[str, ...]:

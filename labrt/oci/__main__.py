@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 
+from labrt import paths
 from labrt.errors import LabError
 from labrt.oci import log
 from labrt.oci.words import Option, parse, usage
@@ -25,7 +26,7 @@ OPTIONS = (
     Option("log", "where failures are written, too", "FILE"),
     Option("log-format", "text or json", "FORMAT", default="text"),
     Option("debug", "log what is done, too"),
-    Option("systemd-cgroup", "have systemd make the cgroups: refused, with the reason"),
+    Option("systemd-cgroup", "have systemd make the cgroup above the container's"),
     Option("rootless", "true, false or auto: ignored, for it is seen", "WHETHER"),
     Option("version", "tell the version", short="v"),
 )
@@ -72,9 +73,7 @@ def _run(given: SimpleNamespace, name: str, *rest: str) -> int:
 def default_root() -> str:
     """Return where containers are kept if nobody says. Root of a user namespace is somebody else on
     the host, with a run folder of their own."""
-    with open("/proc/self/uid_map") as file:
-        is_hosts_root = os.geteuid() == 0 and file.read().split() == ["0", "0", "4294967295"]
-    runtime = "" if is_hosts_root else os.environ.get("XDG_RUNTIME_DIR", "")
+    runtime = "" if paths.is_hosts_root() else os.environ.get("XDG_RUNTIME_DIR", "")
     return f"{runtime or '/run'}/labrt-oci"
 
 

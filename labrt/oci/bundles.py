@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ def declared(given: SimpleNamespace, detached: bool = True) -> Spec:
     """
     _refuse(given)
     bundle = Path(given.bundle).resolve()
-    spec = declare(given.id, bundle, reading.config(bundle))
+    spec = declare(given.id, bundle, reading.config(bundle), given.overall.systemd_cgroup)
     keyring = "" if given.no_new_keyring else f"_ses.{spec.id}"  # as runc calls it
     process = handing.inheriting(spec.process, given.preserve_fds)
     spec = replace(spec, process=process, keyring=keyring)
@@ -51,10 +50,15 @@ def _refuse(given: SimpleNamespace) -> None:
         cause = "chroot(2) has a way back"
         raise LabError("do without pivot_root", answer, cause, "leave --no-pivot out")
     if given.overall.systemd_cgroup:
-        runs = os.path.isdir("/run/systemd/system")
-        answer = "the lab makes them itself" if runs else "systemd doesn't run here"
+        _refuse_scope()
+
+
+def _refuse_scope() -> None:
+    from labrt import scopes  # seldom needed
+
+    if reason := scopes.unavailable():
         remedy = "--cgroup-manager=cgroupfs (Podman), native.cgroupdriver=cgroupfs (Docker)"
-        raise LabError("have systemd make the cgroup", answer, remedy=remedy)
+        raise LabError("have systemd make the cgroup", reason, remedy=remedy)
 
 
 def make(spec: Spec, given: SimpleNamespace) -> None:

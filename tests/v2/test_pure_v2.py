@@ -56,6 +56,7 @@ FAULTS = ["tests/labrt/test_faults.py"]  # as much as all others together
 USES_CGROUPS = "(a_life)or(in_the_wrong)or(by_force)or(paused)or(update)or(events)or(exec_runs)"
 OCI = [*(f"tests/labrt/oci/test_{name}.py" for name in ("lifecycle", "verbs")), "-k", USES_CGROUPS]
 BUNDLES = [f"tests/labrt/bundle/test_{name}.py" for name in ("declaring", "done", "hostile")]
+SYSTEMD = ["tests/labrt/oci/test_scopes.py", *ALL]
 OTHERS = [file for file in EVERY if file not in ABOUT_CGROUPS + FAULTS]
 BOOTS = 3  # for the others: a guest that dies or hangs takes only its own part along
 DEADLINE = 600.0  # seconds, boot included
@@ -85,6 +86,7 @@ class Result:
         pytest.param((FAULTS, DEADLINE_OF_OTHERS), id="faults", marks=pytest.mark.slow),
         pytest.param((OCI, DEADLINE_OF_OTHERS), id="oci", marks=pytest.mark.slow),
         pytest.param((BUNDLES, DEADLINE_OF_OTHERS), id="bundles", marks=pytest.mark.slow),
+        pytest.param((SYSTEMD, DEADLINE), id="systemd", marks=pytest.mark.slow),
         *(
             pytest.param(
                 (OTHERS[part::BOOTS], DEADLINE_OF_OTHERS),

@@ -7,7 +7,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-from labrt import capabilities, mount_options, nsfs, seccomp
+from labrt import capabilities, mount_options, nsfs, scopes, seccomp
 from labrt.oci.words import Option
 
 HELP = "tell what this runtime can do, as JSON"
@@ -40,7 +40,7 @@ def told() -> dict[str, Any]:
             "cgroup": {
                 "v1": True,
                 "v2": True,
-                "systemd": False,
+                "systemd": scopes.unavailable() is None,
                 "systemdUser": False,
                 "rdma": True,
             },
