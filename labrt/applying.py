@@ -48,9 +48,9 @@ class Wanted:
         return declare(self.image, self.args, self.options, container_id=container_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Change:
-    """What is to be done with one container.
+    """What is to be done with one container; as text "web: replaced (process)".
 
     Attributes:
         differs: where wanted and found differ: a field of the spec, or of its limits a file of
@@ -62,6 +62,18 @@ class Change:
     differs: dict[str, tuple[Any, Any]]
     found: Handle | None = None
     wanted: Wanted | None = None
+
+    def __repr__(self) -> str:
+        told = ", ".join(self._difference())
+        return f"{self.name}: {self.deed}" + (f" ({told})" if told else "")
+
+    def _difference(self) -> Iterator[str]:
+        """A limit with its values; of the other fields, whose values are long, the name."""
+        for field, (there, wanted) in self.differs.items():
+            if self.deed == "limited":
+                yield f"{field} {there or 'none'} → {wanted}"
+            else:
+                yield field.replace("_", " ")
 
 
 def apply(file: str | Path) -> list[Change]:

@@ -86,7 +86,7 @@ CLAIMS = (
         ("20",),
         IDLE,
     ),
-    Claim("C11", "Containers are declarative"),
+    Claim("C11", "Containers are declarative", lessons=("24",)),
     Claim(
         "C12",
         "The runtime unpacks the package and runs it with namespaces and cgroups",

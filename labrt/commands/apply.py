@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 
 from labrt import removal
 from labrt.applying import Change, changes, do, read
@@ -25,22 +24,8 @@ def main(options: argparse.Namespace) -> int:
     for change in changes(options.file, wanted):
         if not options.dry_run:
             do(change)
-        print(_as_json(change) if options.json else _line(change), flush=True)
+        print(_as_json(change) if options.json else change, flush=True)
     return 0
-
-
-def _line(change: Change) -> str:
-    told = ", ".join(_difference(change))
-    return f"{change.name}: {change.deed}" + (f" ({told})" if told else "")
-
-
-def _difference(change: Change) -> Iterator[str]:
-    """A limit with its values; of the other fields, whose values are long, the name."""
-    for field, (there, wanted) in change.differs.items():
-        if change.deed == "limited":
-            yield f"{field} {there or 'none'} → {wanted}"
-        else:
-            yield field.replace("_", " ")
 
 
 def _as_json(change: Change) -> str:

@@ -33,6 +33,7 @@
     image_parts.py what an image is made of, by digest, drawn
     machines.py    virtual machines: QEMU processes, drawn
     ablation.py    a recipe with one step left out at a time
+    declared.py    containers that a file declares: wanted and found, drawn
     recipes.py     the steps of a container that runs, with their times
     ledger.py      the student's record
     shown.py       text for people, plain and as Markdown

@@ -55,12 +55,13 @@ def at_clean_up(what: str, end: Callable[[], int]) -> None:
     Args:
         what: how the number is told: "virtual machines ended".
     """
-    _ends.append((what, end))
+    if (what, end) not in _ends:  # a cell may be run again
+        _ends.append((what, end))
 
 
 def clean_up() -> Shown:
-    """End what this notebook started: its containers, processes in namespaces of their own, and
-    cgroups made by hand with the processes in them, and what was handed to `at_clean_up`.
+    """End what this notebook started: what was handed to `at_clean_up`, its containers, processes
+    in namespaces of their own, and cgroups made by hand with the processes in them.
 
     Raises:
         LabError: this notebook itself is in such a cgroup.
@@ -68,6 +69,10 @@ def clean_up() -> Shown:
     from labrt import launching
     from labrt.lessons import by_hand, observe
 
+    more = []
+    while _ends:  # first: a process among them is no other one's then
+        what, end = _ends.pop()
+        more.append((what, str(end())))
     started = set(observe.descendants(os.getpid()))
     containers = started & set(observe.containers())
     launching.close_launcher()
@@ -75,10 +80,6 @@ def clean_up() -> Shown:
     for pid in others:
         _kill(pid)
     removed = by_hand.remove()
-    more = []
-    while _ends:
-        what, end = _ends.pop()
-        more.append((what, str(end())))
     left = sorted(started & set(observe.containers())) + _apart()
     facts = [
         ("containers ended", str(len(containers))),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -94,6 +95,24 @@ def command(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def environment(pid: int) -> dict[str, str]:
+    """Return the environment that a process was started with; {} if it has ended, or is somebody
+    else's (proc_pid_environ(5))."""
+    try:
+        text = Path(f"/proc/{pid}/environ").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return {}
+    return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+
+
+def start_time(pid: int) -> float:
+    """Return when a process was started, seconds since the epoch, to a clock tick; 0.0 if it has
+    ended (starttime in proc_pid_stat(5), which counts from boot)."""
+    ticks = state.birth(pid)
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot + ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
 
 def name(pid: int) -> str:

@@ -72,6 +72,7 @@ def test_only_the_one_that_differs_is_made_anew_and_it_is_told_where(say: Say) -
     before = pids()
     web, db = labrt.apply(say(BUSY.replace("NAME=db", "NAME=other")))
     assert (web.deed, db.deed, [*db.differs]) == ("unchanged", "replaced", ["process"])
+    assert repr([web, db]) == "[web: unchanged, db: replaced (process)]", "what a notebook shows"
     assert pids()["web"] == before["web"]
     assert environment("db") == "other"
 
@@ -113,6 +114,7 @@ class TestLimits:
         web, db = labrt.apply(say(self.LIMITED.replace("64m", "32m")))
         limit = {"memory.max": (str(64 << 20), str(32 << 20))}
         assert (web.deed, web.differs, db.deed) == ("limited", limit, "unchanged")
+        assert str(web) == f"web: limited (memory.max {64 << 20} → {32 << 20})"
         assert labrt.find("web").usage().memory_max == 32 << 20
         assert pids() == before
         assert deeds(say(self.LIMITED.replace("64m", "32m"))) == dict.fromkeys(before, "unchanged")

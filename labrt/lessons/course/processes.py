@@ -34,22 +34,17 @@ def _orphan(parent: int, before: int, alive: bool) -> str:
 
 def _worded(wanted: str) -> Verdict:
     """processes-01: a descendant of this notebook with the word in its environment."""
-    found = {pid: word for pid in observe.descendants(os.getpid()) if (word := _word(pid))}
+    found = {
+        pid: word
+        for pid in observe.descendants(os.getpid())
+        if (word := observe.environment(pid).get(WORD))
+    }
     told = ", ".join(f"{word} (pid {pid})" for pid, word in found.items())
     return Verdict(
         passed=wanted in found.values(),
         expected=f"a running process of this notebook with {WORD}={wanted} in its environment",
         saw=f"{WORD}: {told}" if found else f"no process of this notebook with {WORD}",
     )
-
-
-def _word(pid: int) -> str:
-    try:
-        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return ""  # it has ended, or is a container's that we may not look into
-    found = [entry for entry in entries if entry.startswith(f"{WORD}=".encode())]
-    return found[0].partition(b"=")[2].decode(errors="replace") if found else ""
 
 
 def _zombie(wanted: str) -> Verdict:

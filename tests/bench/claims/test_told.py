@@ -46,7 +46,8 @@ def test_every_claim_is_told_with_what_would_show_it(row: Row) -> None:
     assert "**holds** (n: labrt 1, process 1, vm 1)" in text
     assert "To measure it: ./lab bench startup stop" in text
     assert "A lesson shows it: 00 · A container in ten minutes." in text
-    assert "Nothing here shows it yet." in text
+    assert "Nothing here shows it yet." not in text, "each has an experiment or a lesson"
+    assert told.how_to(unmeasured()) == "Nothing here shows it yet."
 
 
 def test_what_a_run_lacks_is_told(row: Row) -> None:
