@@ -32,8 +32,8 @@ class Memory(Experiment):
     question: ClassVar = "How much memory does one more idle instance take?"
     method: ClassVar = (
         f"Instances are added in rungs of at most {PER_RUNG} (as many as start in {RUNG_STARTS:g} "
-        "s) and taken away again, rung by rung, each time with a moment of idling before the host "
-        "is read. "
+        "s, and as the host's reserve leaves room for) and taken away again, rung by rung, each "
+        "time with a moment of idling before the host is read. "
         "(1) PSS and USS of the processes that the host has because of an instance, from "
         "smaps_rollup; (2) what its cgroup is charged with: anon + shmem + kernel, and file (page "
         "cache, which the host takes back when it needs it) apart; (3) the slope of the host's "
@@ -75,8 +75,10 @@ def _climb(trial: Trial) -> list[list[Instance]]:
     rungs: list[list[Instance]] = []
     began = time.monotonic()
     while _another(len(rungs), time.monotonic() - began, trial.settings):
-        if meminfo.available() - PER_RUNG * trial.workload.memory < trial.settings.reserve:
-            trial.fail("ramp", "mem_available", "B", "one more rung could touch the host's reserve")
+        if not _room(trial):
+            if len(rungs) < LEAST_RUNGS:
+                reason = "one more instance could touch the host's reserve of memory"
+                trial.fail("ramp", "mem_available", "B", reason)
             break
         try:
             rungs.append(_rung(trial))
@@ -85,6 +87,11 @@ def _climb(trial: Trial) -> list[list[Instance]]:
             break
         _weigh_host(trial, sum(map(len, rungs)), "up")
     return rungs
+
+
+def _room(trial: Trial) -> bool:
+    """Whether one more instance may fill its memory without touching the host's reserve."""
+    return meminfo.available() - trial.workload.memory >= trial.settings.reserve
 
 
 def _another(count: int, elapsed: float, settings: Settings) -> bool:
@@ -99,7 +106,7 @@ def _rung(trial: Trial) -> list[Instance]:
     began = time.monotonic()
     rung = [trial.start_ready()]
     each = time.monotonic() - began
-    while len(rung) < PER_RUNG and (len(rung) + 1) * each < RUNG_STARTS:
+    while len(rung) < PER_RUNG and (len(rung) + 1) * each < RUNG_STARTS and _room(trial):
         rung.append(trial.start_ready())
     return rung
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bench import meminfo
 from bench.experiments.base import QUICK
 from bench.experiments.memory import LEAST_RUNGS, PER_RUNG, Memory
 from bench.subjects.base import Workload
@@ -57,3 +58,13 @@ def test_the_hosts_reserve_is_not_touched(tmp_path: Path) -> None:
     rows, _ = run(plan_of([toy], [Memory()], settings=settings), tmp_path)
     assert toy.started == 0
     assert any("reserve" in row.reason for row in rows if row.status == "failed")
+
+
+def test_on_a_small_host_the_rungs_are_as_large_as_there_is_room_for(tmp_path: Path) -> None:
+    """There is room for a few more, again and again: idle ones take next to nothing."""
+    toy = Toy()
+    plan = plan_of([toy], [Memory()], settings=SETTINGS)
+    room = meminfo.available() - (PER_RUNG - 1) * plan.workload.memory
+    rows, _ = run(replace(plan, settings=replace(SETTINGS, reserve=room)), tmp_path)
+    assert [row.value for row in rows if row.metric == "mem_available"].count(None) == 0
+    assert toy.started >= LEAST_RUNGS
