@@ -146,6 +146,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="density: stop when so much memory is used",
     )
+    made.add_argument(
+        "--deadline",
+        type=verbs.positive,
+        metavar="SECONDS",
+        help="a start that takes longer has failed, as has a stop after half of that; default: 30",
+    )
     made.add_argument("--seed", type=int, help="order of the samples; default: drawn and recorded")
     made.add_argument(
         "--out", type=Path, metavar="DIR", default=verbs.RESULTS, help="default: %(default)s"
@@ -284,6 +290,8 @@ def settings(options: argparse.Namespace) -> Settings:
         "count": options.count,
         "scale": options.count,
         "memory_budget": options.budget and options.budget * MIB,
+        "start_deadline": options.deadline,
+        "stop_deadline": options.deadline and options.deadline / 2,
     }
     asked = {key: value for key, value in given.items() if value is not None}
     if options.n is not None:

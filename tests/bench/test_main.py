@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench import experiments, subjects, verbs
+from bench.__main__ import parser, settings
 from bench.observations import read
 from bench.subjects.base import Workload
 from tests.bench.conftest import needs_cgroups
@@ -152,6 +153,7 @@ def test_help_names_the_verbs() -> None:
         (["--n", "1.5"], 2, "above zero"),
         (["--count", "many"], 2, "above zero"),
         (["--budget", "512m"], 2, "above zero"),
+        (["--deadline", "0.5"], 2, "above zero"),
         (["--parallel", "4,x"], 2, "above zero"),
         (["--memory", "much"], 2, "'much' is not a size such as 64m"),
         (["--io", "0"], 2, "not a size"),
@@ -239,6 +241,11 @@ def test_a_full_disk_is_one_line_and_all_is_taken_down(
     rows, damage = read(tmp_path / "latest" / "observations.jsonl")
     assert len(rows) > 3
     assert len(damage) <= 1
+
+
+def test_where_starts_are_slow_they_may_be_given_longer() -> None:
+    asked = settings(parser().parse_args(["--deadline", "120"]))
+    assert (asked.start_deadline, asked.stop_deadline) == (120, 60)
 
 
 @needs_cgroups
