@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.labrt.oci import own_systemd
 from tests.labrt.oci.conftest import Bundle, Oci
 from tests.labrt.oci.engines import Engine, podman_conf
 
+ROOT = Path(__file__).parents[3]
 REASON = own_systemd.unavailable()
 
 
@@ -93,6 +96,20 @@ class TestAScope:
         sleeper.config["linux"]["resources"] = {"unified": {"pids.max": "few"}}
         assert "pids.max" in oci.refused("run", sleeper.runs("true").at, "oci-1")
         assert "oci-1" not in oci.systemctl("list-units", "--all", "--plain")
+
+    def test_killed_it_leaves_none(self, oci: Inside) -> None:
+        """The placeholder ends with who started it."""
+        code = (
+            "import os; from labrt import scopes, step\n"
+            "scope = scopes.Scope('oci-9.scope', 'machine.slice')\n"
+            "scopes.StartScope(scope).do(step.Context(None)); os.kill(os.getpid(), 9)"
+        )
+        done = subprocess.run([*oci.enter, sys.executable, "-c", code], cwd=ROOT)
+        assert done.returncode != 0
+        deadline = time.monotonic() + 20
+        while "oci-9" in oci.systemctl("list-units", "--all", "--plain"):
+            assert time.monotonic() < deadline, "the scope is still there"
+            time.sleep(0.1)
 
     @pytest.mark.parametrize("path", ["machine.slice", "/a/b", "machine:a:b", "a.slice:b:../c"])
     def test_a_path_that_names_no_scope_is_refused(
