@@ -106,8 +106,17 @@ class Served:
         try:
             asked[next(iter(message))](message, fds)
         except LabError as error:
-            told = {"errno": error.errno, "step_name": error.step_name}
-            self._tell({"error": error.args, **told})
+            self._refuse(error)
+        except Exception as error:  # a fault in one request is not to end everybody's containers
+            import traceback  # here: a small launcher clones fast
+
+            traceback.print_exc()
+            said = f"{type(error).__name__}: {error}"
+            self._refuse(LabError("do what was asked", said, "a fault in the lab itself"))
+
+    def _refuse(self, error: LabError) -> None:
+        told = {"errno": error.errno, "step_name": error.step_name}
+        self._tell({"error": error.args, **told})
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> None:
         spec = Spec.from_json(message["spec"])
@@ -189,7 +198,10 @@ class Launcher:
             self.loop.watch(lifeline, self.loop.stop)
         for folder in detached.orphans() if self.shared else ():
             orphan = Detached(folder, self.loop, self._forget)
-            orphan.adopt()
+            try:
+                orphan.adopt()
+            except LabError:
+                continue  # it has ended meanwhile
             self.kept[str(folder)] = orphan
         self.end_when_idle()
         self.loop.run()

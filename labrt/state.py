@@ -255,10 +255,20 @@ def first_pid(name: str) -> int:
 
 def open_pid(spec: Spec, status: Status) -> int:
     """Return the host pid by whose /proc/PID/ns a running container can be entered. With --init
-    that is a child of the first process, for nobody may look into that one (`ShieldProcess`)."""
-    pid = status.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return int(children.read_text().split()[0]) if spec.init else pid
+    that is a child of the first process, for nobody may look into that one (`ShieldProcess`).
+
+    Raises:
+        LabError: its program has just ended.
+    """
+    if not spec.init:
+        return status.pid
+    try:
+        children = paths.read(f"/proc/{status.pid}/task/{status.pid}/children").split()
+    except (FileNotFoundError, ProcessLookupError):
+        children = []
+    if not children:
+        raise LabError(f"reach into the container {spec.life.name!r}", "its program has ended")
+    return int(children[0])
 
 
 @contextmanager

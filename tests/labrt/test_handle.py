@@ -293,6 +293,18 @@ class TestLauncher:
         os.close(launcher)
         assert not launching.shared_address().exists()
 
+    def test_a_fault_in_one_request_is_told_and_the_others_containers_go_on(self) -> None:
+        with detached("sleep", "60") as handle:
+            before = launcher_pid(handle)
+            fault = pytest.raises(LabError, match="a fault in the lab itself")
+            with Connection.shared() as launcher, fault:
+                launcher.ask({"detached": 7})
+            with detached("sleep", "60") as other:
+                assert launcher_pid(other) == before
+            log = paths.run_dir() / "launcher.log"
+            assert "TypeError" in log.read_text()
+            log.write_text("")
+
     def test_who_connects_just_before_the_end_is_served(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

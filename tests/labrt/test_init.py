@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import labrt
+from labrt import state
 from labrt.client import Container
+from labrt.errors import LabError
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -53,3 +56,10 @@ def test_it_hands_signals_on(tmp_path: Path) -> None:
 def test_it_shows_nothing_of_the_hosts_paths() -> None:
     shown = labrt.output("busybox", ["sh", "-c", "cat /proc/1/comm /proc/1/cmdline"], init=True)
     assert shown.replace("\0", "") == "init\ninit"
+
+
+def test_who_comes_while_the_program_ends_is_told_so() -> None:
+    """Between the program's end and its own, init has no child that others could enter by."""
+    ended = pytest.raises(LabError, match="its program has ended")
+    with labrt.run("busybox", ["sleep", "60"]) as box, ended:  # it stands for an init alone
+        state.open_pid(replace(box.spec, init=True), box.status)
