@@ -104,8 +104,8 @@ class Running(Started):
     def kill(self) -> None:
         """End it by force; it isn't waited for. A frozen one goes on, or v1 would hold it back."""
         super().kill()
-        if self.spec.cgroup and (cgroup := Cgroup(self.spec.cgroup)).frozen():
-            cgroup.thaw()
+        if is_paused(self.spec):
+            Cgroup(self.spec.cgroup).thaw()
 
     def finish(self) -> None:
         """End it by force where it still runs; undo every step, but for what is kept."""
@@ -200,17 +200,29 @@ def adopt(folder: Path) -> Running:
 
 
 def enter(
-    folder: Path, process: Process, stdio: Stdio = (0, 1, 2), detached: bool = False
+    folder: Path,
+    process: Process,
+    stdio: Stdio = (0, 1, 2),
+    detached: bool = False,
+    even_paused: bool = False,
 ) -> Started:
     """Start one more process in a running container: `labrt exec`.
 
     Args:
         detached: whether it is to outlive this process.
+        even_paused: into a frozen cgroup, too; then this waits until it is thawed.
 
     Raises:
         LabError: the container doesn't run, or the process could not be started.
     """
     spec, status = state.running(folder.name)
+    if not even_paused and is_paused(spec):
+        name = spec.life.name
+        raise LabError(
+            f"start a process in the container {name}",
+            "it is paused",
+            remedy=f"labrt resume {name}",
+        )
     pid = state.open_pid(spec, status)
     life = replace(spec.life, detached=detached, waits=False)
     spec = replace(spec, process=process, init=False, life=life)
@@ -218,6 +230,11 @@ def enter(
     steps = entering(spec, pid)
     times = perform(steps, context)
     return Started(steps, context, times, _master(context))
+
+
+def is_paused(spec: Spec) -> bool:
+    """Whether a container's processes stand still, as would one that joins them."""
+    return bool(spec.cgroup) and Cgroup(spec.cgroup).frozen()
 
 
 def _start(

@@ -57,8 +57,7 @@ class Handle:
     def state(self) -> str:
         """ "created", "running", "paused" or "exited"."""
         now = self.status.state
-        frozen = now == "running" and self.cgroup is not None and self.cgroup.frozen()
-        return "paused" if frozen else now
+        return "paused" if now == "running" and container.is_paused(self.spec) else now
 
     @property
     def cgroup(self) -> Cgroup | None:

@@ -36,6 +36,9 @@ class Health:
     def _ask(self) -> None:
         if self.over:
             return
+        if container.is_paused(self.spec):
+            self.loop.after(self.life.health_interval, self._ask)
+            return
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             self.asking = container.enter(self.folder, self.process, (null, null, null))

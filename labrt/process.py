@@ -307,7 +307,12 @@ def find_program(name: str, path: str) -> str:
     Returns:
         The first executable file below `path`'s folders; else one that is there at all; else
         `name`. execve(2) then tells what is wrong with it.
+
+    Raises:
+        FileNotFoundError: the name is empty, to which Python has another answer than execve(2).
     """
+    if not name:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     if "/" in name:
         return name
     places = [f"{folder or '.'}/{name}" for folder in path.split(":")]

@@ -50,6 +50,7 @@ def test_run_passes_on_output_and_status() -> None:
         (("run", "-m", "abc", "busybox"), 125, "not a size"),
         (("run", "busybox", "nosuch"), 127, "the image has no program 'nosuch'"),
         (("run", "busybox", "/etc"), 126, "not executable"),
+        (("run", "busybox", ""), 127, "the image has no program ''"),
     ],
 )
 def test_an_error_is_one_line_with_dockers_status(

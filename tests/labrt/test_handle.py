@@ -202,6 +202,21 @@ class TestCgroup:
             handle.resume()
             until(lambda: log_of(handle) != before)
 
+    def test_no_process_joins_a_paused_one_where_it_would_stand_still(self) -> None:
+        with detached("sleep", "60", name="still") as handle:
+            handle.pause()
+            with pytest.raises(LabError, match=r"it is paused\. Remedy: labrt resume still"):
+                handle.exec(["true"])
+
+    def test_a_paused_ones_health_is_not_asked_and_nobody_waits_for_it(self) -> None:
+        with detached("sleep", "60", health_cmd="true", health_interval="0.05") as handle:
+            until(lambda: handle.status.health == "healthy")
+            handle.pause()
+            time.sleep(0.2)
+            with detached("sleep", "60") as other:
+                assert other.state == "running"
+            assert handle.status.health == "healthy"
+
     def test_a_paused_one_can_be_stopped_and_removed(self) -> None:
         with detached("sh", "-c", POLITE) as handle:
             until(lambda: "up" in log_of(handle))

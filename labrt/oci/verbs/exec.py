@@ -40,7 +40,7 @@ def main(given: SimpleNamespace) -> int:
     asked = handing.inheriting(_asked(given, spec), given.preserve_fds)
     handing.check_console(asked, given.console_socket, given.detach)
     interpreter.run_sealed(spec)
-    entered = container.enter(folder, asked, detached=given.detach)
+    entered = container.enter(folder, asked, detached=given.detach, even_paused=True)
     try:
         handing.send_terminal(given.console_socket, _taken(entered, given.detach))
         handing.write_pid(given.pid_file, entered.pid)
