@@ -27,12 +27,13 @@ def main(options: argparse.Namespace) -> int:
     if options.files:
         found = changes(_spec(options.container))
         told = [{"kind": kind, "path": path} for kind, path in found]
-        text = "\n".join(f"{kind} {path!a}" for kind, path in found)  # hostile names
+        lines = [f"{kind} {path!a}" for kind, path in found]  # hostile names
     else:
         facts = differences(state.first_pid(options.container))
         told = [fact._asdict() for fact in facts]
-        text = _text(facts)
-    print(json.dumps(told, indent=2) if options.json else text)
+        lines = _lines(facts)
+    for line in [json.dumps(told, indent=2)] if options.json else lines:
+        print(line)
     return 0
 
 
@@ -43,11 +44,11 @@ def _spec(name: str) -> Spec:
     return record.spec
 
 
-def _text(facts: list[Difference]) -> str:
+def _lines(facts: list[Difference]) -> list[str]:
     lines = []
     for group, members in groupby(facts, key=lambda fact: fact.group):
         lines += [group, *(_row(fact) for fact in members)]
-    return "\n".join(lines)
+    return lines
 
 
 def _row(fact: Difference) -> str:
