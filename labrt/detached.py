@@ -17,6 +17,8 @@ from labrt.container import Running
 from labrt.errors import LabError
 from labrt.health import Health
 from labrt.loop import Loop
+from labrt.spec import Life
+from labrt.state import Status
 
 FIRST_PAUSE = 0.1  # seconds before the first restart; doubled each time, as Docker does
 LONGEST_PAUSE = 60.0
@@ -35,6 +37,28 @@ def _is_orphan(folder: Path) -> bool:
     return state.read_status(folder).state == "running" and not state.has_owner(folder)
 
 
+def awaited() -> list[Path]:
+    """Return the folders of those that a launcher was to start again when it was killed."""
+    return [folder for folder in state.folders() if _is_awaited(folder)]
+
+
+def _is_awaited(folder: Path) -> bool:
+    record, status = state.read_record(folder), state.read_status(folder)
+    if record is None or not record.spec.life.detached or status.boot != state.boot_id():
+        return False
+    ended = status.state == "exited" and not state.has_owner(folder)
+    return ended and _is_to_restart(record.spec.life, status)
+
+
+def _is_to_restart(life: Life, status: Status) -> bool:
+    policy, _, most = life.restart.partition(":")
+    if policy == "no" or status.stopping or life.remove:
+        return False
+    if policy == "on-failure":
+        return status.exit_code != 0 and (not most or status.restarts < int(most))
+    return True
+
+
 class Detached:
     """One container with all that its keeping takes; `forget` is called when it is over."""
 
@@ -50,6 +74,11 @@ class Detached:
     def adopt(self) -> None:
         """Look after it though another has started it: the launcher before this one."""
         self._watch(container.adopt(self.folder))
+
+    def restart_soon(self) -> None:
+        """Start it again after its pause, doubled each time."""
+        self.loop.after(self.pause, self._restart)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
     def start(self) -> int:
         """Start it; return its host pid.
@@ -108,23 +137,12 @@ class Detached:
         if self.health:
             self.health.stop()
         running.finish()
-        if self._is_to_restart(running):
+        if _is_to_restart(running.spec.life, state.read_status(self.folder)):
             sound = time.monotonic() - self.since > SOUND_SECONDS
             self.pause = FIRST_PAUSE if sound else self.pause
-            self.loop.after(self.pause, self._restart)
-            self.pause = min(2 * self.pause, LONGEST_PAUSE)
+            self.restart_soon()
         else:
             self.forget(self)
-
-    def _is_to_restart(self, running: Running) -> bool:
-        policy, _, most = running.spec.life.restart.partition(":")
-        status = state.read_status(self.folder)
-        if policy == "no" or status.stopping or running.spec.life.remove:
-            return False
-        if policy == "on-failure":
-            again = running.exit_code != 0
-            return again and (not most or status.restarts < int(most))
-        return True
 
     def _restart(self) -> None:
         """Unless it was removed or started by hand meanwhile."""

@@ -196,16 +196,25 @@ class Launcher:
         self.loop.watch(_sigterm_pipe(), self.loop.stop)
         if lifeline >= 0:
             self.loop.watch(lifeline, self.loop.stop)
-        for folder in detached.orphans() if self.shared else ():
+        if self.shared:
+            self._take_over()
+        self.end_when_idle()
+        self.loop.run()
+        self._end_all()
+
+    def _take_over(self) -> None:
+        """Care for what a launcher that was killed has left."""
+        removal.remove_dead()  # which notes the end of those that have ended since
+        for folder in detached.awaited():
+            self.kept[str(folder)] = Detached(folder, self.loop, self._forget)
+            self.kept[str(folder)].restart_soon()
+        for folder in detached.orphans():
             orphan = Detached(folder, self.loop, self._forget)
             try:
                 orphan.adopt()
             except LabError:
                 continue  # it has ended meanwhile
             self.kept[str(folder)] = orphan
-        self.end_when_idle()
-        self.loop.run()
-        self._end_all()
 
     def _end_all(self) -> None:
         for kept in list(self.kept.values()):

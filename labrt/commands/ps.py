@@ -50,6 +50,8 @@ def _status(handle: Handle) -> str:
     now, state = handle.status, handle.state
     if state == "created":
         return "created"
+    if state == "exited" and not now.finished:
+        return "ending"
     if state == "exited":
         cause = ", out of memory" if now.oom_killed else ""
         code = "unknown" if now.exit_code is None else now.exit_code

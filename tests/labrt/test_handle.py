@@ -294,6 +294,22 @@ class TestLauncher:
             other.remove(force=True)
             assert not other.folder.exists()
 
+    @pytest.mark.parametrize("policy", ["always", "on-failure"])
+    def test_killed_the_next_one_starts_again_what_it_was_to_start_again(self, policy: str) -> None:
+        with detached("sh", "-c", "sleep 0.5; exit 1", restart=policy) as one:
+            _kill_and_wait(launcher_pid(one))
+            until(lambda: one.state == "exited")
+            with detached("sleep", "60"):
+                until(lambda: one.status.restarts >= 1)
+
+    def test_killed_the_next_one_leaves_alone_what_was_stopped(self) -> None:
+        with detached("sleep", "60", restart="always") as one:
+            _kill_and_wait(launcher_pid(one))
+            one.stop(timeout=0)
+            with detached("sleep", "60"):
+                time.sleep(0.3)
+                assert (one.state, one.status.restarts) == ("exited", 0)
+
     def test_killed_the_next_one_takes_its_containers_over(self) -> None:
         with detached("sleep", "60") as one:
             before = launcher_pid(one)
