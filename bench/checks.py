@@ -330,9 +330,17 @@ def _user_namespace_remedy(error: OSError) -> tuple[str, str]:
         return " (switched off)", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if error.errno == errno.ENOSPC:
         return " (none allowed)", "sudo sysctl -w user.max_user_namespaces=15000"
-    if not Path("/").samefile("/proc/1/root"):
+    if _in_chroot():
         return " (inside a chroot the kernel makes none)", "run outside it, or enter by pivot_root"
     return " (in a container, seccomp may forbid it)", "run on the host itself, or in a VM"
+
+
+def _in_chroot() -> bool:
+    """Whether our root is another than process 1's, as far as we may look there."""
+    try:
+        return not Path("/").samefile("/proc/1/root")
+    except OSError:
+        return False
 
 
 def _setting(name: str) -> str | None:

@@ -76,9 +76,17 @@ kernel_try_download() {
     (cd "$1" && apt-get download "${names[@]}")
 }
 
+# kernel_modules FOLDER: where the package has its modules: since Debian 13 below /usr.
+kernel_modules() {
+    local tree
+    for tree in "$1"/lib/modules/* "$1"/usr/lib/modules/*; do
+        if [[ -d $tree ]]; then echo "$tree"; fi
+    done
+}
+
 kernel_keep_cloud() { # FROM TO
     local tree release
-    tree=$(echo "$1"/lib/modules/*)
+    tree=$(kernel_modules "$1")
     release=${tree##*/}
     echo "$release" >"$2/release"
     cp "$1/boot/vmlinuz-$release" "$2/vmlinuz"
@@ -88,12 +96,12 @@ kernel_keep_cloud() { # FROM TO
 
 kernel_keep_full() { # FROM TO
     local tree release subsystem
-    tree=$(echo "$1"/lib/modules/*)
+    tree=$(kernel_modules "$1")
     release=${tree##*/}
     echo "$release" >"$2/release"
     for subsystem in "${unneeded_modules[@]}"; do rm -rf "$tree/kernel/$subsystem"; done
-    mkdir -p "$2/boot" "$2/lib"
+    mkdir -p "$2/boot" "$2/lib/modules"
     cp "$1/boot/vmlinuz-$release" "$2/boot/"
-    mv "$1/lib/modules" "$2/lib/"
+    mv "$tree" "$2/lib/modules/"
     PATH=$PATH:/usr/sbin:/sbin depmod --basedir "$2" "$release"
 }

@@ -156,6 +156,16 @@ def test_a_second_set_up_finds_nothing_to_do() -> None:
 
 
 @set_up
+@pytest.mark.parametrize("place", ["lib/modules", "usr/lib/modules"])
+def test_a_kernels_modules_are_found_where_its_package_has_them(tmp_path: Path, place: str) -> None:
+    """Debian 12 has them in the first, Debian 13 in the second."""
+    tree = tmp_path / place / "6.1.0-9-cloud-amd64"
+    tree.mkdir(parents=True)
+    script = '. "$0/setup/kernel.sh"; kernel_modules "$1"'
+    done = subprocess.run(["bash", "-ec", script, ROOT, tmp_path], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{tree}\n", "")
+
+
 def test_run_passes_on_to_labrt() -> None:
     done = run(ROOT / "lab", "run", "busybox", "sh", "-c", "echo $((6 * 7)); exit 3")
     assert (done.stdout, done.returncode) == ("42\n", 3)
