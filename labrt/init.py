@@ -34,6 +34,8 @@ class StayAsInit(Step):
     def do(self, context: Context) -> None:
         every = signal.valid_signals()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, every)
+        syscalls.set_name("init")  # before there is a program that could look
+        _overwrite_arguments(b"init")
         child = os.fork()
         if child:
             _serve(child, every)
@@ -55,8 +57,6 @@ def _serve(program: int, every: set[signal.Signals]) -> NoReturn:
     """Be process 1 until the program ends."""
     syscalls.close_range(0, 0xFFFFFFFF)  # the report to the host, too: its end says "started"
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)  # where it isn't really process 1
-    syscalls.set_name("init")
-    _overwrite_arguments(b"init")
     try:
         while True:
             number = signal.sigwait(every)
