@@ -6,7 +6,7 @@ go into the guest's initramfs. Which other modules one needs is written in itsel
 
     python -m bench.guest_kernel TREE FOLDER    how set-up keeps from a kernel's tree what is needed
 
-Host side; standard library only.
+Host side.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import zstandard
 
 from labrt import paths
 from labrt.errors import LabError, errno_text
@@ -107,6 +109,8 @@ def read_module(module: Path) -> bytes:
     data = module.read_bytes()
     if module.suffix == ".xz":
         return lzma.decompress(data)
+    if module.suffix == ".zst":  # Ubuntu's
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     if module.suffix == ".ko":
         return data
     raise LabError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from bench import guest_kernel
 from bench.guest_kernel import Modules
@@ -42,10 +43,17 @@ def test_a_driver_that_is_built_in_needs_no_module(tmp_path: Path) -> None:
         Modules([tmp_path]).needed(["evdev"])
 
 
-def test_a_compressed_module_is_read_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".xz", lzma.compress), (".zst", zstandard.ZstdCompressor().compress)],
+)
+def test_a_compressed_module_is_read_too(
+    tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """Debian's and Ubuntu's."""
     plain = module(tmp_path, "virtio_blk", ["virtio"])
-    packed = plain.with_suffix(".ko.xz")
-    packed.write_bytes(lzma.compress(plain.read_bytes()))
+    packed = plain.with_suffix(f".ko{suffix}")
+    packed.write_bytes(compress(plain.read_bytes()))
     data = plain.read_bytes()
     plain.unlink()
     module(tmp_path, "virtio")
