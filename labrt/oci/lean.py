@@ -193,11 +193,11 @@ class _Named(type):
 class _Pattern:
     """One that is compiled when it is first asked for."""
 
-    def __init__(self, *told: Any) -> None:
-        self._told = told
+    def __init__(self, *told: Any, **flags: Any) -> None:
+        self._told, self._flags = told, flags
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(_real("re").compile(*self._told), name)
+        return getattr(_real("re").compile(*self._told, **self._flags), name)
 
 
 # json
