@@ -13,6 +13,7 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     skopeo umoci buildah # read our images, and make images that we run
     golang-github-opencontainers-specs-dev # the schema of bundles, to hold our list of fields against
     crun podman docker.io bubblewrap systemd-container # subjects of the bench
+    docker-cli # since Debian 13 apart from docker.io
     containerd # starts containers with labrt-oci
     syslinux mtools # a boot loader, and its disk
     libvirt-daemon  # another libvirt than the lab's own

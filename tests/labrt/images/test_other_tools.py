@@ -186,8 +186,9 @@ def test_buildah_builds_on_our_image_and_we_run_it(
         "RUN rm /bin/wget && echo student:x:7:7::/:/bin/sh >>/etc/passwd && chown 7 /file\n"
         'CMD ["cat", "/file"]\n'
     )
-    building = ("bud", "--isolation", "chroot", "--layers", "--tag", "by-buildah", "--file")
-    engine.buildah(*building, tmp_path / "Containerfile", tmp_path / "context")
+    limits = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000")  # newer ones raise them
+    building = ("bud", *limits, "--isolation", "chroot", "--layers", "--tag", "by-buildah")
+    engine.buildah(*building, "--file", tmp_path / "Containerfile", tmp_path / "context")
     engine.buildah("push", "by-buildah", f"{form}:{tmp_path}/file:by-buildah:latest")
     (name, _), *_ = interchange.load(f"{tmp_path}/file")  # Buildah may give it two names
     assert store.resolve(name).diff_ids[0] == store.resolve("busybox").diff_ids[0]
