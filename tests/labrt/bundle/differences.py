@@ -98,11 +98,13 @@ DIFFERENCES: tuple[Difference, ...] = (
             ("unified beside v1", "unified"),
         )
     ),
-    # A runc between the two was mended.
-    *(
-        [only_one("rootfsPropagation unbindable", "root-unbindable")]
-        if runc_version() < (1, 1, 15)
-        else []
+    only_one("rootfsPropagation unbindable", "root-unbindable")
+    if runc_version() < (1, 1, 15)
+    else Difference(
+        "rootfsPropagation unbindable",
+        "root-unbindable",
+        "mounts",
+        replaced("^(/ .*) unbindable -", r"\1 -"),
     ),
 )
 
