@@ -20,6 +20,7 @@ apt_test_packages=(shellcheck kmod file runc # virtme-ng calls modprobe and file
     rdiff    # what of a VM's disk needs to travel
     chromium # opens the report
     vagrant vagrant-libvirt dnsmasq-base iptables # the lab machine, as a class starts it
+    procps mount # ps and mount, which a small system may not have
     sudo dbus-user-session # what makes a host the lab machine, done to a copy of this one
     fdisk) # reads its table of partitions
 apt_box_packages=(grub-pc-bin grub-common qemu-utils rsync) # ./lab box
