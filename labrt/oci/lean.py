@@ -58,7 +58,13 @@ def install() -> None:
             "cast": lambda kind, value: value,
         },
         "signal": {name: value for name, value in vars(_signal).items() if name[0] != "_"},
-        "re": {"compile": _Pattern, "ASCII": 256, "IGNORECASE": 2},
+        "re": {
+            "compile": _Pattern,
+            "escape": _escape,
+            "NOFLAG": 0,
+            "ASCII": 256,
+            "IGNORECASE": 2,
+        },
         "json": {"loads": _loads, "dumps": _dumps},
         # pathlib takes one function of this one, for URLs of files, which nobody here makes.
         "urllib.parse": {"quote_from_bytes": _quote},
@@ -198,6 +204,14 @@ class _Pattern:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_real("re").compile(*self._told, **self._flags), name)
+
+
+_SPECIAL = {ord(letter): f"\\{letter}" for letter in "()[]{}?*+-|^$\\.&~# \t\n\r\v\f"}
+
+
+def _escape(text: str) -> str:
+    """What Python 3.12's pathlib asks as it is imported."""
+    return text.translate(_SPECIAL)
 
 
 # json

@@ -27,11 +27,11 @@ def zombies(box: Container) -> list[str]:
     return [stat.partition("(")[2].partition(")")[0] for stat in found if ") Z " in stat]
 
 
-@pytest.mark.parametrize(("init", "left"), [(False, ["sleep"]), (True, [])])
-def test_it_reaps_the_orphans_that_a_careless_program_leaves(init: bool, left: list[str]) -> None:
+@pytest.mark.parametrize(("init", "left"), [(False, 1), (True, 0)])
+def test_it_reaps_the_orphans_that_a_careless_program_leaves(init: bool, left: int) -> None:
     with labrt.run("busybox", CARELESS, init=init) as box:
         time.sleep(0.5)
-        assert zombies(box) == left
+        assert len(zombies(box)) == left
 
 
 @pytest.mark.parametrize(("program", "status"), [("exit 3", 3), ("kill -9 $$", 128 + 9)])

@@ -81,7 +81,7 @@ except TypeError: print("refused")
     "the rest": """
 import re, signal, typing, dataclasses, urllib.parse
 print(re.compile("a+", re.IGNORECASE).fullmatch("AA")[0], re.sub("a", "b", "aaa"))
-print(re.compile("a", flags=re.IGNORECASE).match("A")[0])
+print(re.compile("a", flags=re.IGNORECASE).match("A")[0], re.escape("a.b_*[x]"))
 print(int(signal.SIGKILL), signal.Signals(9).name, signal.SIGRTMAX, len(signal.valid_signals()))
 print(typing.get_args(typing.Literal["a"]) if hasattr(typing, "get_args") else "")
 print(urllib.parse.quote("a b"), urllib.parse.quote_from_bytes(b"a b"))
