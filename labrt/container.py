@@ -7,15 +7,18 @@ are done by `create` and undone by `removal.remove`, all others by start and end
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import time
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labrt import events, state
+from labrt import events, paths, state
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.perform import Hook, do_all, perform, undo
@@ -216,20 +219,39 @@ def enter(
         LabError: the container doesn't run, or the process could not be started.
     """
     spec, status = state.running(folder.name)
-    if not even_paused and is_paused(spec):
-        name = spec.life.name
-        raise LabError(
-            f"start a process in the container {name}",
-            "it is paused",
-            remedy=f"labrt resume {name}",
-        )
-    pid = state.open_pid(spec, status)
-    life = replace(spec.life, detached=detached, waits=False)
-    spec = replace(spec, process=process, init=False, life=life)
-    context = Context(spec, stdio=stdio)
-    steps = entering(spec, pid)
-    times = perform(steps, context)
+    with nullcontext() if even_paused else _not_paused(folder, spec):
+        pid = state.open_pid(spec, status)
+        life = replace(spec.life, detached=detached, waits=False)
+        spec = replace(spec, process=process, init=False, life=life)
+        context = Context(spec, stdio=stdio)
+        steps = entering(spec, pid)
+        times = perform(steps, context)
     return Started(steps, context, times, _master(context))
+
+
+@contextmanager
+def _not_paused(folder: Path, spec: Spec) -> Iterator[None]:
+    """Keep a container from being paused meanwhile.
+
+    Raises:
+        LabError: it is already.
+    """
+    with paths.locked(folder, fcntl.LOCK_SH):
+        if is_paused(spec):
+            name = spec.life.name
+            raise LabError(
+                f"start a process in the container {name}",
+                "it is paused",
+                remedy=f"labrt resume {name}",
+            )
+        yield
+
+
+def pause(folder: Path, spec: Spec) -> None:
+    """Stop all its processes where they are, once nobody is entering it: who had joined its cgroup
+    by then would stand still, too, and with them who waits for them."""
+    with paths.locked(folder):
+        Cgroup(spec.cgroup).freeze()
 
 
 def is_paused(spec: Spec) -> bool:

@@ -140,7 +140,8 @@ class Handle:
         Raises:
             LabError: it doesn't run, or has no cgroup.
         """
-        self._running_cgroup("pause").freeze()
+        self._running_cgroup("pause")
+        container.pause(self.folder, self.spec)
         events.record(self.spec, "pause")
 
     def resume(self) -> None:

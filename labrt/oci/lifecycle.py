@@ -293,8 +293,11 @@ def pause(container_id: str) -> None:
     Raises:
         LabError: it is in another state than running, or has no cgroup.
     """
-    _folder, spec = demand(container_id, "pause", "created", "running")
-    own_cgroup(spec).freeze()
+    from labrt import container
+
+    folder, spec = demand(container_id, "pause", "created", "running")
+    own_cgroup(spec)
+    container.pause(folder, spec)
 
 
 def resume(container_id: str) -> None:
