@@ -121,7 +121,7 @@ class Docker(Subject):
 
     def unavailable(self) -> str | None:
         if shutil.which("docker") is None:
-            return "docker is not installed; apt-get install docker.io (and docker-cli)"
+            return "docker is not installed; apt-get install docker.io"
         if shutil.which("skopeo") is None:
             return "skopeo, which brings the image to Docker, is not installed; apt-get install it"
         try:
