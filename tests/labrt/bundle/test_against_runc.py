@@ -59,6 +59,8 @@ def bundle() -> Iterator[Path]:
         folder.chmod(0o755)
         fill(folder)
         yield folder
+    for parent in Path("/sys/fs/cgroup").glob("*/labrt-compared"):
+        parent.rmdir()  # what was above a container's cgroup stays, with either runtime
 
 
 def fill(folder: Path) -> None:
