@@ -155,9 +155,14 @@ def every_base() -> list[Path]:
 def base(hierarchy: Hierarchy) -> Path | None:
     """Return the highest cgroup, from the mount point down to this process's own, that this user
     may make cgroups in."""
-    way = [hierarchy.own, *hierarchy.own.parents]
-    below = [folder for folder in way if folder.is_relative_to(hierarchy.point)]
-    return next(filter(_may_make_in, reversed(below)), None)
+    return _highest(hierarchy.point, hierarchy.own)
+
+
+@cache
+def _highest(point: Path, own: Path) -> Path | None:
+    names = own.relative_to(point).parts
+    way = (point.joinpath(*names[:depth]) for depth in range(len(names) + 1))
+    return next(filter(_may_make_in, way), None)
 
 
 def _may_make_in(folder: Path) -> bool:

@@ -131,8 +131,9 @@ class _V1:
 
 def _is_of_every_cgroup(file: str) -> bool:
     """Whether it is one of v2's own files, "cgroup.max.depth", which need no controller."""
-    own = re.fullmatch(r"cgroup\.[a-z.]+", file)
-    return own is not None and cgroups.layout().unified is not None
+    core, _, name = file.partition(".")
+    plain = name.isascii() and name.replace(".", "").isalpha()
+    return core == "cgroup" and plain and cgroups.layout().unified is not None
 
 
 def _most(told: Value) -> str:

@@ -68,6 +68,7 @@ def install() -> None:
         "json": {"loads": _loads, "dumps": _dumps},
         # pathlib takes one function of this one, for URLs of files, which nobody here makes.
         "urllib.parse": {"quote_from_bytes": _quote},
+        "ntpath": {},  # of paths of Windows it keeps the module, no more
     }
     for name, content in contents.items():
         module = sys.modules[name] = _Module(name)
