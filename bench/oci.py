@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import oci_bundle, oci_cgroups, standalone, ways
+from bench import fork_server, oci_bundle, oci_cgroups, standalone, ways
 from bench.observations import Observation
 from bench.oci_runtime import Runtime, runc
 from bench.runtimes import LIMITS
@@ -34,7 +34,10 @@ from labrt.options import given
 PROGRAM = Path(sys.executable).parent / "labrt-oci"
 BUNDLE = {"runc run": runc, "labrt-oci run": Runtime(str(PROGRAM))}
 PODMAN = {"podman, runc": "runc", "podman, labrt-oci": str(PROGRAM)}
-AGAINST = {"labrt-oci run": "runc run", "podman, labrt-oci": "podman, runc"}
+SERVED = {name: f"{name}, fork server" for name in ("labrt-oci run", "podman, labrt-oci")}
+AGAINST = {
+    name: "podman, runc" if "podman" in name else "runc run" for name in (*SERVED, *SERVED.values())
+}
 TARGETS = dict.fromkeys(AGAINST, 1.0)
 CGROUP = "oci-bench"  # of Podman's containers
 
@@ -64,11 +67,16 @@ def measure(rounds: int) -> tuple[list[Observation], list[str]]:
     """
     if not PROGRAM.exists():
         raise LabError(f"call {PROGRAM}", "it isn't there", remedy="./lab setup")
+    fork_server.refuse_users_own()
     spec = declare(base.ensure("busybox"), ["true"], given(**LIMITS))
     conditions = {"digest": spec.image_digest, "workload": "true", **LIMITS}
     with oci_bundle.mounted(spec) as bundle, _by_podman() as (engine_ways, notes):
-        by_hand = [_by_hand(name, runtime, bundle) for name, runtime in BUNDLE.items()]
-        return ways.in_turns("oci", [*by_hand, *engine_ways], rounds, conditions), notes
+        by_hand = {name: _by_hand(name, runtime, bundle) for name, runtime in BUNDLE.items()}
+        chosen = by_hand | engine_ways
+        served = [
+            fork_server.with_it(way, SERVED) for name, way in chosen.items() if name in SERVED
+        ]
+        return ways.in_turns("oci", [*chosen.values(), *served], rounds, conditions), notes
 
 
 def _by_hand(name: str, runtime: Runtime, bundle: Path) -> ways.Way:
@@ -81,18 +89,18 @@ def _by_hand(name: str, runtime: Runtime, bundle: Path) -> ways.Way:
 
 
 @contextmanager
-def _by_podman() -> Iterator[tuple[list[ways.Way], list[str]]]:
+def _by_podman() -> Iterator[tuple[dict[str, ways.Way], list[str]]]:
     """The ways by Podman, with an image copied to it; none, and why, where it doesn't serve."""
     subject = podman.Podman()
     if reason := subject.unavailable():
-        yield [], [f"By Podman it is not measured: {reason}."]
+        yield {}, [f"By Podman it is not measured: {reason}."]
         return
     image = base.ensure("busybox")
     workload = Workload(image=image.name, digest=image.digest)
     subject.prepare(workload)
     try:
         kept = subject.kept(workload)
-        yield [_called(name, runtime, kept) for name, runtime in PODMAN.items()], []
+        yield {name: _called(name, runtime, kept) for name, runtime in PODMAN.items()}, []
     finally:
         oci_cgroups.remove(CGROUP)
         subject.close()

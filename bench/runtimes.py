@@ -10,15 +10,13 @@ uid, cgroup with limits, seccomp filter, capabilities, masks. runc gets it as an
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import labrt
-from bench import oci_bundle, standalone, statistics, ways
+from bench import fork_server, oci_bundle, standalone, statistics, ways
 from bench.observations import Observation
 from bench.oci_runtime import runc
 from bench.tables import Table
@@ -34,9 +32,9 @@ LIBRARY = "library"
 UNDONE = "library, undone"
 BRIDGE = "library, bridge"
 COMMAND = "labrt run"
+SERVED = "labrt run, fork server"
 # How much of runc's time each way may take at most.
-TARGETS = {LIBRARY: 0.25, BRIDGE: 0.6, COMMAND: 1.0}
-ROOT = Path(__file__).parent.parent
+TARGETS = {LIBRARY: 0.25, BRIDGE: 0.6, COMMAND: 1.0, SERVED: 1.0}
 
 
 def main() -> int:
@@ -63,9 +61,11 @@ def measure(rounds: int) -> tuple[list[Observation], list[str]]:
     """
     spec = declare(base.ensure("busybox"), ["true"], given(**LIMITS))
     conditions = {"digest": spec.image_digest, "workload": "true", **LIMITS}
+    fork_server.refuse_users_own()
     launcher()
     with oci_bundle.mounted(spec) as bundle:
-        chosen: list[ways.Way] = [lambda: by_runc(bundle), by_library, by_command]
+        served = fork_server.with_it(by_command, {COMMAND: SERVED})
+        chosen: list[ways.Way] = [lambda: by_runc(bundle), by_library, by_command, served]
         refused = bridge_refused()
         if refused is None:
             chosen.append(by_bridge)
@@ -106,13 +106,11 @@ def bridge_refused() -> str | None:
 
 
 def by_command() -> dict[str, float]:
-    """The command line, as `./lab run` calls it: a new Python each time."""
+    """The command line, as `./lab run` calls it: a new Python each time, or a fork server's."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in LIMITS.items()]
-    command = [sys.executable, "-m", "labrt.cli", "run", *options, "busybox", "true"]
+    command = [fork_server.PROGRAM, "run", *options, "busybox", "true"]
     begun = time.perf_counter()
-    status = subprocess.run(
-        command, stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    status = subprocess.run(command, stdin=subprocess.DEVNULL)
     took = time.perf_counter() - begun
     if status.returncode:
         raise LabError("run true by the command line", f"exit status {status.returncode}")

@@ -118,9 +118,10 @@ def _hierarchies() -> list[Hierarchy]:
     return [each._replace(controllers=[c for c in each.controllers if c in used]) for each in kept]
 
 
-def hierarchies() -> list[Hierarchy]:
-    """Return all that are mounted, as /proc/self/mountinfo names them."""
-    mine = _own_paths()
+def hierarchies(pid: int | None = None) -> list[Hierarchy]:
+    """Return all that are mounted, as /proc/self/mountinfo names them; `own` is of another process
+    where its pid is given."""
+    mine = _own_paths(pid)
     found: dict[str, Hierarchy] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
@@ -135,10 +136,10 @@ def hierarchies() -> list[Hierarchy]:
     return list(found.values())
 
 
-def _own_paths() -> dict[str, str]:
-    """v1 controller, or "" for v2 → this process's cgroup (/proc/self/cgroup, cgroups(7))."""
+def _own_paths(pid: int | None) -> dict[str, str]:
+    """v1 controller, or "" for v2 → the process's cgroup (/proc/PID/cgroup, cgroups(7))."""
     own: dict[str, str] = {}
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in Path(f"/proc/{pid or 'self'}/cgroup").read_text().splitlines():
         _number, names, path = line.split(":", 2)
         own |= dict.fromkeys(names.split(","), path)
     return own

@@ -13,6 +13,7 @@ import gc
 import signal
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -44,15 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, rest: Sequence[str]) -> int:
-    command = _command(name)
-    parser = _Parser(
-        f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help
-    )
-    parser.add_argument("--help", action="help", help="show this text")
-    command.arguments(parser)
-    status: int = command.main(parser.parse_args(rest))
+    status: int = _command(name).main(parser(name).parse_args(rest))
     sys.stdout.flush()
     return status
+
+
+@cache
+def parser(name: str) -> argparse.ArgumentParser:
+    """Return what reads the words of a command."""
+    command = _command(name)
+    made = _Parser(f"labrt {name}", description=command.HELP, add_help=False, formatter_class=_Help)
+    made.add_argument("--help", action="help", help="show this text")
+    command.arguments(made)
+    return made
+
+
+def needs_own_process(words: Sequence[str]) -> bool:
+    """Whether the fork server can't do a command: it ends by it."""
+    return words[:1] in (["clean"], ["forkserver"])
 
 
 class _Help(argparse.HelpFormatter):
@@ -106,8 +116,13 @@ def _usage(name: str) -> int:
     return _tell(f'no command is called "{name}"; labrt help lists them', FAILED)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Be the program."""
     gc.disable()  # a command is short: to look for garbage, at its end too, takes a tenth of it
     ended = main()
     gc.freeze()
     sys.exit(ended)
+
+
+if __name__ == "__main__":
+    start()

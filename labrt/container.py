@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
-import signal
 import time
 from array import array
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from labrt import events, paths, state
 from labrt.cgroups import Cgroup
+from labrt.child import Child
 from labrt.errors import LabError
 from labrt.perform import Hook, do_all, perform, undo
 from labrt.recipe import entering, recipe
@@ -32,8 +31,8 @@ LET_GO_SECONDS = 10.0  # no owner that lives needs longer to undo and note an en
 
 
 @dataclass
-class Started:
-    """A process that a recipe has started, a child of this one."""
+class Started(Child):
+    """A process that a recipe has started."""
 
     steps: list[Step]
     context: Context
@@ -52,27 +51,6 @@ class Started:
     @property
     def pidfd(self) -> int:
         return self.context.pidfd
-
-    def signal(self, number: int) -> None:
-        """Send it a signal; content to find it ended."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until it ends.
-
-        Returns:
-            Its exit code, 128 + N if signal N ended it; None if `timeout` seconds passed first.
-        """
-        if self.exit_code is None and readable(self.pidfd, timeout):
-            self.exit_code = _reap(self.pidfd)
-        return self.exit_code
-
-    def kill(self) -> None:
-        """End it by force; it isn't waited for."""
-        self.signal(signal.SIGKILL)
 
     def oom_killed(self) -> bool:
         """Whether the kernel killed something of its container for want of memory."""
@@ -313,19 +291,3 @@ def lock_ended(folder: Path) -> int | None:
             return None
         time.sleep(0.002)
     return lock
-
-
-def readable(fd: int, timeout: float | None) -> bool:
-    """Wait until a descriptor can be read (a pidfd: its process has ended), `timeout` in seconds"""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))
-
-
-def _reap(pidfd: int) -> int | None:
-    try:
-        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-    except ChildProcessError:
-        return None  # an adopted one: its exit code went to the process that reaps orphans
-    assert result is not None, "WNOHANG was not asked for"
-    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -37,7 +37,8 @@ from pathlib import Path
 from typing import Any
 
 from labrt import cgroups, container, detached, paths, removal, state, syscalls
-from labrt.container import Started, readable
+from labrt.child import Child, readable
+from labrt.container import Started
 from labrt.detached import Detached
 from labrt.errors import LabError
 from labrt.loop import Loop
@@ -73,7 +74,7 @@ class Served:
     def __init__(self, connection: socket.socket, launcher: Launcher) -> None:
         self.connection = connection
         self.launcher = launcher
-        self.running: Started | None = None
+        self.running: Child | None = None
         self.hung_up = False
 
     def message(self) -> None:
@@ -97,14 +98,8 @@ class Served:
                 os.close(fd)
 
     def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
-        asked: dict[str, Callable[[dict[str, Any], list[int]], None]] = {
-            "spec": self._start,
-            "enter": self._enter,
-            "detached": self._detached,
-            "attach": self._attach,
-        }
         try:
-            asked[next(iter(message))](message, fds)
+            self.requests()[next(iter(message))](message, fds)
         except LabError as error:
             self._refuse(error)
         except Exception as error:  # a fault in one request is not to end everybody's containers
@@ -113,6 +108,15 @@ class Served:
             traceback.print_exc()
             said = f"{type(error).__name__}: {error}"
             self._refuse(LabError("do what was asked", said, "a fault in the lab itself"))
+
+    def requests(self) -> dict[str, Callable[[dict[str, Any], list[int]], None]]:
+        """Return what can be asked for, by the message's first word."""
+        return {
+            "spec": self._start,
+            "enter": self._enter,
+            "detached": self._detached,
+            "attach": self._attach,
+        }
 
     def _refuse(self, error: LabError) -> None:
         told = {"errno": error.errno, "step_name": error.step_name}
@@ -127,15 +131,19 @@ class Served:
         self._started(container.enter(Path(message["enter"]), process, (fds[0], fds[1], fds[2])))
 
     def _started(self, running: Started) -> None:
-        self.running = running
-        self.launcher.loop.watch(running.pidfd, self.finish)
         told = {
             "pid": running.pid,
             "cloned": running.context.cloned,
             "times": running.times.tolist(),
         }
         terminal = (running.master,) if running.master >= 0 else ()
-        self._tell({"started": told}, (running.pidfd, *terminal))
+        self.watch(running, told, (running.pidfd, *terminal))
+
+    def watch(self, running: Child, told: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        """Tell of a process that has been started for this connection, and await its end."""
+        self.running = running
+        self.launcher.loop.watch(running.pidfd, self.finish)
+        self._tell({"started": told}, fds)
 
     def _detached(self, message: dict[str, Any], fds: list[int]) -> None:
         self._tell({"started": {"pid": self.launcher.keep(Path(message["detached"]))}})
@@ -182,10 +190,12 @@ class Served:
 class Launcher:
     """New connections, messages, ended containers: each an event."""
 
-    def __init__(self, listener: socket.socket, shared: bool) -> None:
+    def __init__(self, listener: socket.socket, shared: bool, serve: type[Served] = Served) -> None:
+        """`serve` is what a connection becomes."""
         self.loop = Loop()
         self.listener = listener
         self.shared = shared
+        self.serve = serve
         self.serving: list[Served] = []
         self.kept: dict[str, Detached] = {}  # by the container's folder
 
@@ -241,7 +251,7 @@ class Launcher:
 
     def _accept(self) -> None:
         connection, _address = self.listener.accept()
-        served = Served(connection, self)
+        served = self.serve(connection, self)
         self.serving.append(served)
         self.loop.watch(connection.fileno(), served.message)
 
@@ -270,6 +280,11 @@ class Launcher:
 def shared_address() -> Path:
     """Where the shared launcher of this user and LAB_HOME listens."""
     return paths.run_dir() / f"launcher{paths.lab_suffix()}"
+
+
+def fork_server_address() -> Path:
+    """Where this user's fork server listens (forkserver.py; entry.c works it out, too)."""
+    return paths.run_dir() / "forkserver"
 
 
 def shared_lock() -> Path:

@@ -20,9 +20,9 @@ from sysconfig import get_path
 from typing import Any, Self
 
 from labrt import interpreter, paths, state
-from labrt.container import readable
+from labrt.child import readable
 from labrt.errors import LabError
-from labrt.launcher import receive, send, shared_address, shared_lock
+from labrt.launcher import fork_server_address, receive, send, shared_address, shared_lock
 
 # No start and no undoing takes that long on a host that works; a run must not wait for ever.
 ANSWER_SECONDS = 60.0
@@ -36,18 +36,20 @@ _SILENT = (
 # The listener becomes descriptor 3, whatever its number is here; what follows are our own paths.
 # -I -S: no environment, no site packages but those named; a small launcher clones fast.
 _START = """import os, sys
-kind, listener, *paths = sys.argv[1:]
+from importlib import import_module
+module, kind, listener, *paths = sys.argv[1:]
 os.dup2(int(listener), 3)
 os.closerange(4, 64)
 sys.path[:0] = paths
-from labrt.launcher import main
-main(kind)"""
+import_module(module).main(kind)"""
 
 
-def _spawn(kind: str, listener: socket.socket, **how: Any) -> subprocess.Popen[bytes]:
+def _spawn(
+    kind: str, listener: socket.socket, module: str = "labrt.launcher", **how: Any
+) -> subprocess.Popen[bytes]:
     """Start a launcher that serves `listener`; `how` as subprocess.Popen knows it."""
     root = str(Path(__file__).parent.parent)
-    arguments = [kind, str(listener.fileno()), root, get_path("purelib")]
+    arguments = [module, kind, str(listener.fileno()), root, get_path("purelib")]
     seal = interpreter.sealed_copy() if interpreter.needs_seal() else -1
     try:
         return subprocess.Popen(
@@ -223,30 +225,58 @@ def _to_shared() -> socket.socket:
     except (FileNotFoundError, ConnectionRefusedError):  # none runs, or it was killed
         Path(address).unlink(missing_ok=True)
         with _listen(address) as listener:
-            _spawn_shared(listener)
+            _spawn_to_stay("shared", listener)
         way.connect(address)
     return way
 
 
-def _spawn_shared(listener: socket.socket) -> None:
+def _spawn_to_stay(kind: str, listener: socket.socket, module: str = "labrt.launcher") -> None:
     """In a session of its own: no Ctrl-C and no closed terminal ends it."""
+    how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": "/"}
     with open(paths.run_dir() / "launcher.log", "ab") as log:
-        null = subprocess.DEVNULL
-        process = _spawn(
-            "shared", listener, stdin=null, stdout=null, stderr=log, cwd="/", start_new_session=True
-        )
+        process = _spawn(kind, listener, module, stderr=log, start_new_session=True, **how)
     process.returncode = 0  # it outlives us; nobody here is to wait for it
 
 
 def close_shared() -> None:
     """End the shared launcher, where one runs, and the containers it cares for."""
+    _end(shared_address())
+
+
+def start_fork_server() -> None:
+    """Start this user's fork server (forkserver.py), in the place of one that runs.
+
+    Raises:
+        LabError: it doesn't come up.
+    """
+    end_fork_server()
+    with _listen(str(fork_server_address())) as listener:
+        _spawn_to_stay("commands", listener, "labrt.forkserver")
+
+
+def fork_server_runs() -> bool:
+    """Whether this user's fork server answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+        return way.connect_ex(str(fork_server_address())) == 0
+
+
+def end_fork_server() -> bool:
+    """End this user's fork server and the commands it is doing; return whether one ran."""
+    ran = _end(fork_server_address())
+    fork_server_address().unlink(missing_ok=True)
+    return ran
+
+
+def _end(address: Path) -> bool:
+    """End the launcher that listens there; return whether one did."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
         try:
-            way.connect(str(shared_address()))
+            way.connect(str(address))
         except (FileNotFoundError, ConnectionRefusedError):
-            return
+            return False
         send(way, {"end": True})
         readable(way.fileno(), ANSWER_SECONDS)  # it hangs up when all is done
+        return True
 
 
 class Launched:

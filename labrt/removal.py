@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from labrt import events, state
-from labrt.container import lock_ended, note_end, readable, try_lock
+from labrt.child import readable
+from labrt.container import lock_ended, note_end, try_lock
 from labrt.errors import LabError
 from labrt.perform import undo
 from labrt.recipe import recipe

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from labrt import state
 from labrt.cgroups import Cgroup
-from labrt.container import LET_GO_SECONDS, readable, try_lock
+from labrt.child import readable
+from labrt.container import LET_GO_SECONDS, try_lock
 from labrt.errors import LabError
 from labrt.removal import settle
 

@@ -104,9 +104,12 @@ _SYS_seccomp = _number(317, 348, 358, 277)
 _SYS_bpf = _number(321, 351, 361, 280)
 _SYS_sched_setattr = _number(314, 345, 355, 274)
 _SYS_ioprio_set = _number(251, 282, 273, 30)
+_SYS_ioprio_get = _number(252, 283, 274, 31)
 _SYS_set_mempolicy = _number(238, 270, 261, 237)
 _SYS_keyctl = _number(250, 280, 271, 219)
 # keyctl(2)
+_KEYCTL_GET_KEYRING_ID = 0
+_KEY_SPEC_SESSION_KEYRING = -3
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _KEYCTL_SETPERM = 5
 _KEYCTL_DESCRIBE = 6
@@ -308,6 +311,11 @@ def ioprio_set(pid: int, priority: int) -> None:
     _checked(_libc.syscall(_SYS_ioprio_set, 1, pid, priority))
 
 
+def ioprio_get(pid: int) -> int:
+    """ioprio_get(2) of one process."""
+    return _checked(_libc.syscall(_SYS_ioprio_get, 1, pid))
+
+
 class _SchedAttr(ctypes.Structure):
     """struct sched_attr, without utilization clamps (sched_setattr(2))."""
 
@@ -468,6 +476,13 @@ def join_session_keyring(name: str) -> int:
     """KEYCTL_JOIN_SESSION_KEYRING(2const): join the one of this name, made where there is none;
     return its serial number."""
     return _checked(_libc.syscall(_SYS_keyctl, _KEYCTL_JOIN_SESSION_KEYRING, name.encode()))
+
+
+def session_keyring() -> int:
+    """KEYCTL_GET_KEYRING_ID(2const): return the serial number of this process's session keyring, or
+    of the user's, which stands in for it; -1 where there is neither."""
+    number: int = _libc.syscall(_SYS_keyctl, _KEYCTL_GET_KEYRING_ID, _KEY_SPEC_SESSION_KEYRING, 0)
+    return number
 
 
 def describe_key(key: int) -> str:

@@ -1,26 +1,28 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # root is shared with setup.sh and its other parts
-# .venv/bin/labrt-oci: the program whose path Podman, Docker and containerd are given
-# (labrt/oci/entry.c, docs/oci.md).
+# .venv/bin/labrt, and .venv/bin/labrt-oci: the program whose path Podman, Docker and containerd are
+# given (labrt/entry.c, docs/oci.md). One program: it does what it is called.
 
 oci_inputs() {
-    { venv_inputs; readlink -f "$root/.venv/bin/python"; cat "$root/setup/oci.sh" "$root/labrt/oci/entry.c"; } |
+    { venv_inputs; readlink -f "$root/.venv/bin/python"; cat "$root"/setup/oci.sh "$root"/labrt/{entry.c,served.c,served.h}; } |
         digest
 }
 
 oci_current() {
-    [[ -x $root/.venv/bin/labrt-oci ]] && stamped "$root/.venv/oci-made-from" "$(oci_inputs)"
+    [[ -x $root/.venv/bin/labrt-oci && -x $root/.venv/bin/labrt ]] && stamped "$root/.venv/oci-made-from" "$(oci_inputs)"
 }
 
-# Beside its place, moved into it whole: an engine may be using the old one.
+# Beside their places, moved into them whole: an engine may be using the old one.
 oci_make() {
-    local python packages new=$root/.venv/bin/.labrt-oci
+    local python packages new=$root/.venv/bin/.labrt
     python=$(readlink -f "$root/.venv/bin/python")
     packages=$("$root/.venv/bin/python" -c \
         'import os, sys, sysconfig; print(os.path.relpath(sysconfig.get_path("purelib"), sys.prefix))')
-    gcc -O2 -Wall -Wextra -Werror -o "$new" "$root/labrt/oci/entry.c" \
+    gcc -O2 -Wall -Wextra -Werror -o "$new" "$root"/labrt/{entry,served}.c \
         -DPYTHON="\"$python\"" -DFOLDER="\"${python%/*}\"" -DFILE_NAME="\"${python##*/}\"" \
         -DPACKAGES="\".venv/$packages\""
-    mv "$new" "$root/.venv/bin/labrt-oci"
+    cp "$new" "$new-oci"
+    mv "$new-oci" "$root/.venv/bin/labrt-oci"
+    mv "$new" "$root/.venv/bin/labrt"
     oci_inputs >"$root/.venv/oci-made-from"
 }

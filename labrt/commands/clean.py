@@ -15,6 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     if not options.dead:
+        launching.end_fork_server()
         launching.close_shared()
     for name in removal.remove_dead() if options.dead else removal.remove_all():
         print(f"removed {name}")

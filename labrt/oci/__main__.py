@@ -70,6 +70,17 @@ def _run(given: SimpleNamespace, name: str, *rest: str) -> int:
     return status
 
 
+def needs_own_process(words: Sequence[str]) -> bool:
+    """Whether the fork server can't do a verb: a monitor (conmon, a shim) awaits the end of what it
+    starts as a child of its own, or it passes on descriptors."""
+    try:
+        name, *rest = parse("labrt-oci", words, OPTIONS, "[WORDS…]").words or [""]
+    except LabError:
+        return False  # it will be told
+    passing = ("-d", "--detach", "--preserve-fds")
+    return name in ("create", "exec") or any(word.startswith(passing) for word in rest)
+
+
 def default_root() -> str:
     """Return where containers are kept if nobody says. Root of a user namespace is somebody else on
     the host, with a run folder of their own."""

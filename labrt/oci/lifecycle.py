@@ -266,7 +266,7 @@ def delete(container_id: str, force: bool = False) -> None:
 
 def _end(folder: Path, spec: Spec) -> None:
     """Kill all that is left of it, and wait."""
-    from labrt.container import readable
+    from labrt.child import readable
     from labrt.removal import KILL_SECONDS
 
     with state.first_process(folder) as pidfd:

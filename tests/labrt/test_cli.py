@@ -1,4 +1,5 @@
-"""The command line: statuses as Docker's, errors in one line, Ctrl-C leaves nothing."""
+"""The command line: statuses as Docker's, errors in one line, Ctrl-C leaves nothing. All of it in a
+Python of its own, and again done by the fork server (test_forkserver.py)."""
 
 from __future__ import annotations
 
@@ -17,15 +18,32 @@ from pathlib import Path
 
 import pytest
 
-from labrt import cgroups
+from labrt import cgroups, launching
 
 ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
+ALONE = [sys.executable, "-m", "labrt.cli"]
+way = ALONE
+
+
+@pytest.fixture(scope="module", autouse=True, params=["alone", "served"])
+def _way(request: pytest.FixtureRequest, home: Path) -> Iterator[None]:
+    global way
+    way = ALONE if request.param == "alone" else [str(ROOT / ".venv/bin/labrt")]
+    yield
+    launching.end_fork_server()
+
+
+@pytest.fixture(autouse=True)
+def _server(_way: None) -> None:
+    """`labrt clean` ends it."""
+    if way != ALONE and not launching.fork_server_runs():
+        labrt("forkserver")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "labrt.cli", *arguments]
+    return [*way, *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -133,7 +151,9 @@ def test_killed_it_takes_the_container_along_and_clean_finds_the_rest() -> None:
         process.kill()
         assert process.stdout is not None
         assert process.stdout.read() == ""  # its end of file: the container has ended
-    assert labrt("clean").stdout.startswith("removed lab-")
+    removed = labrt("clean").stdout
+    if way == ALONE:
+        assert removed.startswith("removed lab-")  # else who has done it has undone it, too
 
 
 def test_a_life_by_commands() -> None:
@@ -162,10 +182,10 @@ def test_a_life_by_commands() -> None:
 
 
 def test_without_interactive_there_is_nothing_to_read() -> None:
-    command_line = command("run", "busybox", "cat")
+    command_line = command("run", "busybox", "cat")  # options come before the last two
     for options, said in (([], ""), (["-i"], "typed")):
         done = subprocess.run(
-            [*command_line[:4], *options, *command_line[4:]],
+            [*command_line[:-2], *options, *command_line[-2:]],
             input="typed",
             capture_output=True,
             text=True,
@@ -196,7 +216,7 @@ class TestTerminal:
         """Run a command on a terminal of that size; return what it showed."""
         pid, master = pty.fork()
         if pid == 0:
-            os.execve(sys.executable, command(*arguments), environment())
+            os.execve(way[0], command(*arguments), environment())
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
         shown = b""
         os.write(master, typed)
@@ -221,9 +241,7 @@ class TestTerminal:
         script = "trap 'echo caught; exit 0' INT; echo on; while :; do sleep 0.02; done"
         pid, master = pty.fork()
         if pid == 0:
-            os.execve(
-                sys.executable, command("run", "-it", "busybox", "sh", "-c", script), environment()
-            )
+            os.execve(way[0], command("run", "-it", "busybox", "sh", "-c", script), environment())
         shown = b""
         while b"on" not in shown:
             shown += os.read(master, 4096)
@@ -238,7 +256,7 @@ class TestTerminal:
         try:
             pid, master = pty.fork()
             if pid == 0:
-                os.execve(sys.executable, command("attach", "shell"), environment())
+                os.execve(way[0], command("attach", "shell"), environment())
             os.write(master, b"echo $((6 * 7))\n")
             shown = b""
             while b"42" not in shown:

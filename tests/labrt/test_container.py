@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import cgroups, container, namespaces, removal, users
+from labrt import cgroups, child, namespaces, removal, users
 from labrt.errors import LabError
 from labrt.launching import launcher
 from labrt.spec import ALL_NAMESPACES
@@ -212,7 +212,7 @@ def test_when_the_launcher_is_killed_its_containers_end_and_are_cleaned_up() -> 
     os.kill(launcher().pid, signal.SIGKILL)
     with pytest.raises(LabError, match="the launcher ended"):
         c.wait(30)
-    assert container.readable(pidfd, 30), "PR_SET_PDEATHSIG ends the container"
+    assert child.readable(pidfd, 30), "PR_SET_PDEATHSIG ends the container"
     os.close(pidfd)
     c.close()
     assert removal.remove_dead() == [c.id]

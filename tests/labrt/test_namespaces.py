@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import container, namespaces, nsfs, removal, sharing, state
+from labrt import child, namespaces, nsfs, removal, sharing, state
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
@@ -275,7 +275,7 @@ def test_when_its_owner_is_killed_the_next_command_ends_all_its_processes() -> N
     pidfd = os.pidfd_open(c.pid)
     assert record is not None
     os.kill(record.owner, signal.SIGKILL)
-    assert container.readable(pidfd, 30)
+    assert child.readable(pidfd, 30)
     os.close(pidfd)
     with pytest.raises(LabError, match="the launcher ended"):
         c.wait(30)

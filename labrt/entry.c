@@ -1,16 +1,18 @@
 /*
- * labrt-oci: becomes the lab's Python, as a program that no container can overwrite.
+ * labrt, labrt-oci: have the fork server do the command (served.c), or become the lab's Python and
+ * do it: labrt-oci as a program that no container can overwrite.
  *
  * A container whose root is the host's could write the program that started it, by /proc/PID/exe
  * (CVE-2019-5736; labrt/interpreter.py tells the whole). So verbs that start processes run a Python
  * that nobody can write: seen through an overlay that has no upper layer and is mounted nowhere, or,
  * where the kernel gives none, a copy in memory that is sealed. Done here, before Python starts, it
- * takes a fifth of a millisecond; done by Python it takes a second start of Python, and the copy.
+ * takes a fifth of a millisecond; done by Python, as labrt does it, it takes a second start of
+ * Python, and the copy.
  *
  * Man pages: fsopen(2), fsconfig(2), fsmount(2), memfd_create(2), F_ADD_SEALS(2const), execveat(2).
  *
- * It finds the lab by its own place, .venv/bin/labrt-oci. PYTHON (FOLDER "/" FILE_NAME) and PACKAGES,
- * a folder below the lab, are set when it is compiled (setup/oci.sh).
+ * It finds the lab by its own place, .venv/bin. PYTHON (FOLDER "/" FILE_NAME) and PACKAGES, a folder
+ * below the lab, are set when it is compiled (setup/oci.sh).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,17 +27,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "served.h"
+
+static const char START_LABRT[] = "import sys; sys.path[:0] = [sys.argv.pop(1)]\n"
+                                  "from labrt.cli import start; start()";
 static const char START[] =
     "import sys; root = sys.argv.pop(1); sys.path[:0] = [root]\n"
     "sys.path.append(root + '/" PACKAGES "')\n"
     "from labrt.oci.lean import start; start()";
 
-/* Write the lab's folder into `root`; return 0 where this program isn't in it. */
-static int find_root(char root[PATH_MAX])
+/* Write the lab's folder into `root` and this program's name into `name`; return 0 where it isn't in
+ * the lab. */
+static int find_root(char root[PATH_MAX], char name[PATH_MAX])
 {
     char module[PATH_MAX + 32];
     ssize_t length = readlink("/proc/self/exe", root, PATH_MAX - 1);
     root[length < 0 ? 0 : length] = 0;
+    strcpy(name, strrchr(root, '/') ? strrchr(root, '/') + 1 : "");
     for (int up = 0; up < 3; up++) {
         char *last = strrchr(root, '/');
         if (last == NULL)
@@ -95,20 +103,29 @@ static int in_memory(void)
     return fcntl(copy, F_ADD_SEALS, seals) < 0 ? -1 : copy;
 }
 
-int main(int count, char **words)
+static int be_labrt(const char *root, int count, char **words)
+{
+    char python[PATH_MAX + 32];
+    const char *before[] = {python, "-I", "-c", START_LABRT, root};
+    const char *arguments[count + 5];
+    snprintf(python, sizeof python, "%s/.venv/bin/python", root);
+    memcpy(arguments, before, sizeof before);
+    for (int i = 1; i <= count; i++)
+        arguments[i + 4] = words[i];
+    execv(python, (char **)arguments);
+    fprintf(stderr, "labrt: execute %s: %s. Remedy: ./lab setup\n", python, strerror(errno));
+    return 125;
+}
+
+static int be_labrt_oci(const char *root, int count, char **words)
 {
     extern char **environ;
     /* -I -S: nothing of the caller's environment, no site packages but those named. */
-    char root[PATH_MAX];
     const char *before[] = {PYTHON, "-I", "-S", "-c", START, root};
     const char *arguments[count + 6];
     memcpy(arguments, before, sizeof before);
     for (int i = 1; i <= count; i++)
         arguments[i + 5] = words[i];
-    if (!find_root(root)) {
-        fprintf(stderr, "labrt-oci: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
-        return 1;
-    }
 
     if (access(PYTHON, W_OK) == 0 && starts_processes(count, words)) {
         int python = in_overlay(root);
@@ -124,4 +141,17 @@ int main(int count, char **words)
     }
     fprintf(stderr, "labrt-oci: execute %s: %s. Remedy: ./lab setup\n", PYTHON, strerror(errno));
     return 1;
+}
+
+int main(int count, char **words)
+{
+    char root[PATH_MAX], name[PATH_MAX];
+    if (!find_root(root, name)) {
+        fprintf(stderr, "labrt: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
+        return 1;
+    }
+    int status = served();
+    if (status >= 0)
+        return status;
+    return strcmp(name, "labrt") ? be_labrt_oci(root, count, words) : be_labrt(root, count, words);
 }

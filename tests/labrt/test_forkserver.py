@@ -1,0 +1,247 @@
+"""labrt/forkserver.py, entry.c, served.c: commands are done by forks of a process that has read all
+modules, and nobody can tell but by the clock. (What the commands do by it: test_cli.py.)"""
+
+from __future__ import annotations
+
+import os
+import pty
+import resource
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from labrt import inherited, launcher, launching
+from labrt.errors import LabError
+from tests.labrt.bundle.bundles import PATIENT, Bundles
+
+ROOT = Path(__file__).parent.parent.parent
+LABRT = str(ROOT / ".venv/bin/labrt")
+OCI = str(ROOT / ".venv/bin/labrt-oci")
+HOLD = "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done"
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.fixture(autouse=True)
+def server(home: Path) -> Iterator[psutil.Process]:
+    """A fork server that has done a command."""
+    labrt("forkserver")
+    labrt("help")
+    yield process()
+    launching.end_fork_server()
+
+
+def process() -> psutil.Process:
+    """Return the fork server's process."""
+    (found,) = filter(_is_ours, psutil.process_iter())
+    return found
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        is_one = process.name() == "labrt-forks"
+        return is_one and process.environ().get("LAB_RUN") == os.environ["LAB_RUN"]
+    except psutil.NoSuchProcess:
+        return False  # an earlier one, just ending
+
+
+def labrt(*words: str, **how: object) -> subprocess.CompletedProcess[str]:
+    options = {"capture_output": True, "text": True, "timeout": 60, **how}
+    return subprocess.run([LABRT, *words], **options)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def held() -> Iterator[subprocess.Popen[str]]:
+    """`labrt run` of a program that runs until it is asked to end."""
+    command = [LABRT, "run", "busybox", "sh", "-c", HOLD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        yield running
+        running.terminate()
+        running.wait(30)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_fork_does_it_and_the_program_only_waits(
+    server: psutil.Process, held: subprocess.Popen[str]
+) -> None:
+    (fork,) = server.children()
+    assert fork.name() == "labrt"
+    assert len(fork.children()) == 1, "the container is its child"
+    assert psutil.Process(held.pid).children() == []
+    assert Path(f"/proc/{held.pid}/exe").readlink() == Path(LABRT), "no Python has begun"
+
+
+INSIDE = """
+umask; ulimit -n; cat /proc/self/oom_score_adj /proc/self/coredump_filter
+set -- $(cat /proc/self/stat); shift 18; echo nice $1
+grep -E 'Sig(Ign|Blk)|Cpus_allowed:|CapBnd|NoNewPrivs' /proc/self/status
+ls /proc/self/fd
+"""
+CALLERS: dict[str, Callable[[], object]] = {
+    "as it is": lambda: None,
+    "fewer files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (333, 333)),
+    "a signal ignored": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    "a signal blocked": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]),
+    "nice": lambda: os.nice(3),
+    "one CPU": lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]),
+    "easily killed for memory": lambda: Path("/proc/self/oom_score_adj").write_text("77"),
+    "dumps all": lambda: Path("/proc/self/coredump_filter").write_text("0xff"),
+    "in no session": os.setsid,
+    "umask": lambda: os.umask(0o027),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_container_has_of_its_caller_what_it_would_have_without(caller: str) -> None:
+    def seen() -> str:
+        done = labrt("run", "busybox", "sh", "-c", INSIDE, preexec_fn=CALLERS[caller])
+        assert (done.returncode, done.stderr) == (0, "")
+        return str(done.stdout)
+
+    served = seen()
+    launching.end_fork_server()
+    assert served == seen()
+
+
+def test_the_words_the_folder_and_the_environment_are_the_callers(tmp_path: Path) -> None:
+    assert labrt("save", "-o", "saved.tar", "busybox", cwd=tmp_path).stderr == ""
+    assert os.listdir(tmp_path) == ["saved.tar"]
+    elsewhere = {**os.environ, "LAB_HOME": str(tmp_path)}
+    assert "known here: none" in labrt("run", "busybox", env=elsewhere).stderr
+    assert labrt("run", "busybox", "echo", "ü", "").stdout == "ü \n"
+
+
+NAMESPACES = {"mount": "--mount", "network": "--net", "PID": "--pid --fork --mount-proc"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: unshare(1)")
+@pytest.mark.parametrize("kind", NAMESPACES)
+def test_who_is_elsewhere_is_not_served(kind: str, server: psutil.Process) -> None:
+    command = ["unshare", *NAMESPACES[kind].split(), LABRT, "run", "busybox", "sh", "-c", HOLD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        assert server.children() == []
+        for each in psutil.Process(running.pid).children(recursive=True):
+            each.terminate()
+        running.terminate()
+
+
+def test_what_differs_is_named() -> None:
+    assert inherited.differences(os.getpid()) == []
+    with subprocess.Popen(["nice", "sleep", "60"]) as other:
+        until(lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
+        assert inherited.differences(other.pid) == ["nice"]
+        other.kill()
+
+
+def test_a_signal_is_passed_on(held: subprocess.Popen[str]) -> None:
+    held.send_signal(signal.SIGTERM)
+    assert held.wait(30) == 7
+
+
+def test_killed_it_takes_its_fork_along(
+    server: psutil.Process, held: subprocess.Popen[str]
+) -> None:
+    held.kill()
+    assert held.stdout is not None
+    assert held.stdout.read() == "", "the container has ended"
+    until(lambda: server.children() == [])
+
+
+def test_control_z_stops_both_and_both_go_on(server: psutil.Process) -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(LABRT, [LABRT, "run", "busybox", "sh", "-c", HOLD])
+    assert b"up" in os.read(master, 100)
+    (fork,) = server.children()
+    os.kill(pid, signal.SIGTSTP)
+    until(lambda: {fork.status(), psutil.Process(pid).status()} == {"stopped"})
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: fork.status() != "stopped")
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    os.close(master)
+
+
+def test_ended_it_ends_what_it_does_and_the_next_command_goes_on_without(
+    held: subprocess.Popen[str],
+) -> None:
+    assert labrt("forkserver", "--end").returncode == 0
+    assert held.wait(30) in (7, 130)
+    assert labrt("forkserver", "--end").stdout == "none runs\n"
+    assert labrt("run", "busybox", "echo", "on").stdout == "on\n"
+
+
+def test_killed_it_leaves_nothing_that_runs(
+    server: psutil.Process, held: subprocess.Popen[str]
+) -> None:
+    (fork,) = server.children()
+    server.kill()
+    assert held.wait(30) == 125
+    until(lambda: not fork.is_running() or fork.status() == "zombie")
+    assert labrt("run", "busybox", "echo", "on").stdout == "on\n"
+
+
+def test_after_a_change_of_the_labs_files_it_does_nothing_more(server: psutil.Process) -> None:
+    os.utime(launcher.fork_server_address(), (0, 0))  # as if it had begun before they were written
+    with subprocess.Popen(
+        [LABRT, "run", "busybox", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        assert server.children() == []
+        running.terminate()
+
+
+def test_only_the_labs_own_programs_are_served() -> None:
+    way = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    way.connect(str(launcher.fork_server_address()))
+    with launching.Connection(way) as asking, pytest.raises(LabError, match="no program of this"):
+        asking.ask({"command": 0}, (0, 1, 2))
+
+
+def test_nobody_else_may_ask() -> None:
+    mode = launcher.fork_server_address().stat().st_mode
+    assert mode & 0o022 == 0, "to connect takes the right to write (unix(7))"
+
+
+class TestRuntime:
+    """labrt-oci: what engines wait for as their own child must come of their own."""
+
+    def test_run_is_done_by_a_fork(self, bundles: Bundles, server: psutil.Process) -> None:
+        bundles.write(run="echo up; sleep 60")
+        command = [OCI, "--root", str(bundles.folder / "state"), "run", "-b", str(bundles.folder)]
+        with subprocess.Popen([*command, bundles.name], stdout=subprocess.PIPE) as running:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"up\n"
+            assert [fork.name() for fork in server.children()] == ["labrt-oci"]
+            assert bundles("kill", bundles.name, "KILL").returncode == 0
+            assert running.wait(30) == 137
+
+    def test_what_is_created_has_another_parent(
+        self, bundles: Bundles, server: psutil.Process, tmp_path: Path
+    ) -> None:
+        bundles.write(run="sleep 60")
+        file = tmp_path / "pid"
+        words = ("-b", str(bundles.folder), "--pid-file", str(file), bundles.name)
+        assert bundles("create", *words, **PATIENT).returncode == 0
+        container = psutil.Process(int(file.read_text()))
+        assert bundles("start", bundles.name).returncode == 0
+        assert server not in container.parents()
+        assert bundles("delete", "--force", bundles.name).returncode == 0
+        assert server.children() == []
