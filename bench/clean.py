@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import bridge_port, leftover_vms, oci_cgroups, other_host, scratch
 from bench.oci_runtime import crun, runc
 from bench.subjects import _oci, _sandbox, docker, labrt_rootless, podman, systemd_nspawn
-from labrt import cgroups, networks, paths, removal, state
+from labrt import cgroups, launching, networks, paths, removal, state
 from labrt.errors import LabError, errno_text
 from vagrant import machine
 
@@ -56,6 +56,12 @@ def other_hosts() -> Iterator[str]:
     """Remove the hosts that the bench has played, with what runs on them."""
     for name in other_host.remove_leftovers():
         yield f"the other host {name}"
+
+
+def fork_server() -> Iterator[str]:
+    """End the process that does commands in others' stead."""
+    if launching.end_fork_server():
+        yield "the fork server"
 
 
 def containers() -> Iterator[str]:
@@ -190,6 +196,7 @@ def environment() -> Iterator[str]:
 # In this order: what lives is ended before what it uses is removed.
 RUNNING: tuple[Callable[[], Iterator[str]], ...] = (
     other_hosts,
+    fork_server,
     containers,
     bundles,
     sandboxes,

@@ -150,7 +150,7 @@ int main(int count, char **words)
         fprintf(stderr, "labrt: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
         return 1;
     }
-    int status = served();
+    int status = served(root);
     if (status >= 0)
         return status;
     return strcmp(name, "labrt") ? be_labrt_oci(root, count, words) : be_labrt(root, count, words);

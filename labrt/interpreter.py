@@ -16,7 +16,7 @@ container doesn't map, which is the default: the kernel then grants nothing to t
 Otherwise (the host's user namespace; a normal user's own Python) the lab itself runs from a copy in
 memory that is sealed for ever (F_ADD_SEALS(2const)), which costs 4 ms and the interpreter's size
 once per launcher. The command line, which clones in its own process, begins anew from such a copy;
-the OCI's begins in one (oci/entry.c). `CheckInterpreter` refuses what would run without.
+the OCI's begins in one (entry.c). `CheckInterpreter` refuses what would run without.
 
 And a third: a module that Python looks for after pivot_root(2) would be the image's. The child
 imports nothing any more.
@@ -76,7 +76,7 @@ def _is_sealed() -> bool:
 
 
 def _is_view(fd: int) -> bool:
-    """Whether we run from what `oci/entry.c` makes: our file seen through an overlay that is read
+    """Whether we run from what `entry.c` makes: our file seen through an overlay that is read
     only and can't become anything else, for it has no upper layer. The kernel says so by the
     device, which is the overlay's, not the disk's that the file is on."""
     read_only = os.fstatvfs(fd).f_flag & os.ST_RDONLY != 0

@@ -283,8 +283,9 @@ def shared_address() -> Path:
 
 
 def fork_server_address() -> Path:
-    """Where this user's fork server listens (forkserver.py; entry.c works it out, too)."""
-    return paths.run_dir() / "forkserver"
+    """Where this user's fork server of this very lab listens (forkserver.py; served.c works it out,
+    too): each folder with a lab in it has its own."""
+    return paths.run_dir() / f"forkserver-{os.stat(Path(__file__).parent.parent).st_ino}"
 
 
 def shared_lock() -> Path:

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "served.h"
 
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,36 +19,45 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum { LOST = 125, MESSAGE = 4096 };
 
-/* Write the server's address, as labrt/paths.py has it; return whether there is room for it. */
-static int find_address(char *path, size_t size)
+/* Write the run folder, as labrt/paths.py has it. */
+static void find_run_folder(char folder[PATH_MAX])
 {
-    const char *folder = getenv("LAB_RUN"), *runtime = getenv("XDG_RUNTIME_DIR");
-    int length;
-    if (folder != NULL && *folder)
-        length = snprintf(path, size, "%s/forkserver", folder);
+    const char *given = getenv("LAB_RUN"), *runtime = getenv("XDG_RUNTIME_DIR");
+    if (given != NULL && *given)
+        snprintf(folder, PATH_MAX, "%s", given);
     else if (geteuid() == 0)
-        length = snprintf(path, size, "/run/lab/forkserver");
+        snprintf(folder, PATH_MAX, "/run/lab");
     else if (runtime != NULL && *runtime)
-        length = snprintf(path, size, "%s/lab/forkserver", runtime);
+        snprintf(folder, PATH_MAX, "%s/lab", runtime);
     else
-        length = snprintf(path, size, "/tmp/lab-%u/forkserver", geteuid());
-    return length > 0 && (size_t)length < size;
+        snprintf(folder, PATH_MAX, "/tmp/lab-%u", geteuid());
+}
+
+/* Write the server's address, as labrt/launcher.py has it; return whether there is room for it. */
+static int find_address(const char *root, char *path, size_t size)
+{
+    char folder[PATH_MAX];
+    struct stat lab;
+    find_run_folder(folder);
+    return stat(root, &lab) == 0 &&
+           (size_t)snprintf(path, size, "%s/forkserver-%lu", folder, lab.st_ino) < size;
 }
 
 /* Return a connection to this user's server, -1 where there is none: a folder in /tmp may be
  * somebody else's. */
-static int connect_to_server(void)
+static int connect_to_server(const char *root)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred server;
     socklen_t size = sizeof server;
-    if (!find_address(address.sun_path, sizeof address.sun_path))
+    if (!find_address(root, address.sun_path, sizeof address.sun_path))
         return -1;
     int way = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (way >= 0 && connect(way, (struct sockaddr *)&address, sizeof address) == 0 &&
@@ -124,14 +134,14 @@ static int attend(int way, int signals)
     }
 }
 
-int served(void)
+int served(const char *root)
 {
     static const int PASSED_ON[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
                                     SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP};
     static const char STARTED[] = "{\"started\"";
     char message[MESSAGE];
     sigset_t set;
-    int way = connect_to_server();
+    int way = connect_to_server(root);
     if (way < 0)
         return -1;
     if (!ask(way) || receive(way, message) == 0 || strncmp(message, STARTED, sizeof STARTED - 1)) {

@@ -102,6 +102,13 @@ def test_where_there_is_nothing_it_says_so(host: Host) -> None:
     assert host.clean() == (0, "nothing to remove\n")
 
 
+def test_the_fork_server_of_this_lab_is_ended(host: Host) -> None:
+    output, _ = host.python("-m", "labrt.cli", "forkserver").communicate(timeout=60)
+    assert output == ""
+    log = host.run_dir / "launcher.log"
+    assert host.clean() == (0, f"removed the fork server\nremoved {log}\n")
+
+
 def test_a_container_whose_owner_was_killed_is_found(host: Host) -> None:
     owner = host.container()
     owner.send_signal(signal.SIGKILL)
