@@ -56,7 +56,7 @@ def declare(
     no_cgroups = cgroups.unavailable()
     if resources and (reason := cgroups.refusal(resources)):
         raise LabError(f"limit {', '.join(resources)}", reason)
-    kept = life.chosen(wishes, container_id, image.name)
+    kept = life.chosen(wishes, container_id, image.name, image.stop_signal, image.health)
     chosen = sharing.chosen(wishes, state.first_pid, no_cgroups)
     uid_mappings, gid_mappings = sharing.mappings(chosen) or users.mappings(chosen)
     state_dir = state.containers_dir() / container_id
@@ -75,7 +75,7 @@ def declare(
             *sharing.views(
                 mounts.kernel_filesystems(wishes, cgroup2=cgroups.layout().kind == "v2"), chosen
             ),
-            *volumes.chosen(wishes, state_dir),
+            *volumes.chosen(wishes, state_dir, image.volumes),
         ),
         masked_paths=() if wishes.privileged else mounts.MASKED_PATHS,
         readonly_paths=() if wishes.privileged else mounts.READONLY_PATHS,

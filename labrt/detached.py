@@ -110,7 +110,7 @@ class Detached:
             os.close(self.input)
             self.input = running.master
             self.loop.watch(running.master, self._write_log)
-        if running.spec.life.health:
+        if running.spec.life.health.args:
             self.health = Health(self.folder, running.spec, self.loop)
 
     def _write_log(self) -> None:

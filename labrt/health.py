@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +23,21 @@ class Health:
 
     def __init__(self, folder: Path, spec: Spec, loop: Loop) -> None:
         self.folder = folder
-        self.spec, self.life = spec, spec.life
-        self.process = replace(
-            spec.process, args=("/bin/sh", "-c", spec.life.health), terminal=False
-        )
+        self.spec, self.check = spec, spec.life.health
+        self.process = replace(spec.process, args=self.check.args, terminal=False)
+        self.since = time.monotonic()
         self.loop = loop
         self.asking: Started | None = None
         self.failures = 0
         self.over = False
         state.update_status(folder, health="starting")
-        loop.after(self.life.health_interval, self._ask)
+        loop.after(self.check.interval, self._ask)
 
     def _ask(self) -> None:
         if self.over:
             return
         if container.is_paused(self.spec):
-            self.loop.after(self.life.health_interval, self._ask)
+            self.loop.after(self.check.interval, self._ask)
             return
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -49,7 +49,7 @@ class Health:
             os.close(null)
         asking = self.asking
         self.loop.watch(asking.pidfd, self._answered)
-        self.loop.after(self.life.health_timeout, lambda: self._too_late(asking))
+        self.loop.after(self.check.timeout, lambda: self._too_late(asking))
 
     def _too_late(self, asking: Started) -> None:
         if self.asking is asking:
@@ -69,10 +69,11 @@ class Health:
         return asking.exit_code
 
     def _note(self, well: bool) -> None:
-        self.failures = 0 if well else self.failures + 1
-        if well or self.failures >= self.life.health_retries:
+        counts = time.monotonic() - self.since >= self.check.start_period
+        self.failures = 0 if well else self.failures + counts
+        if well or self.failures >= self.check.retries:
             self._tell("healthy" if well else "unhealthy")
-        self.loop.after(self.life.health_interval, self._ask)
+        self.loop.after(self.check.interval, self._ask)
 
     def _tell(self, health: str) -> None:
         if state.read_status(self.folder).health != health:

@@ -11,13 +11,20 @@ import time
 
 from labrt.errors import LabError
 from labrt.options import Options
-from labrt.spec import Life
+from labrt.spec import HealthCheck, Life
 
+_MAY_BE_0 = ("--stop-timeout", "--health-start-period")
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def chosen(wishes: Options, container_id: str, image: str) -> Life:
+def chosen(
+    wishes: Options, container_id: str, image: str, stop_signal: str, health: HealthCheck
+) -> Life:
     """Return how the container is kept. Without --detach, --name or --rm nothing of it stays.
+
+    Args:
+        image: its name.
+        stop_signal, health: what the image asks for.
 
     Raises:
         LabError: a value that is none, or wishes that exclude each other.
@@ -30,13 +37,30 @@ def chosen(wishes: Options, container_id: str, image: str) -> Life:
         interactive=wishes.interactive,
         remove=remove,
         restart=_restart(wishes, remove),
-        stop_signal=signal_named(wishes.stop_signal or "SIGTERM").name,
+        stop_signal=signal_named(wishes.stop_signal or stop_signal).name,
         stop_timeout=_seconds("--stop-timeout", wishes.stop_timeout or "10"),
-        health=wishes.health_cmd or "",
-        health_interval=_seconds("--health-interval", wishes.health_interval or "30"),
-        health_timeout=_seconds("--health-timeout", wishes.health_timeout or "30"),
-        health_retries=_count("--health-retries", wishes.health_retries or "3"),
+        health=_health(wishes, health),
         labels=wishes.label,
+    )
+
+
+def _health(wishes: Options, images: HealthCheck) -> HealthCheck:
+    """Return what --health-cmd and its like ask for, the image's where they say nothing."""
+    if wishes.no_healthcheck and wishes.health_cmd:
+        raise LabError("ask for the container's health", "--no-healthcheck excludes --health-cmd")
+    if wishes.no_healthcheck:
+        return HealthCheck()
+
+    def seconds(option: str, text: str | None, default: float) -> float:
+        return default if text is None else _seconds(option, text)
+
+    retries = wishes.health_retries
+    return HealthCheck(
+        ("/bin/sh", "-c", wishes.health_cmd) if wishes.health_cmd else images.args,
+        seconds("--health-interval", wishes.health_interval, images.interval),
+        seconds("--health-timeout", wishes.health_timeout, images.timeout),
+        seconds("--health-start-period", wishes.health_start_period, images.start_period),
+        images.retries if retries is None else _count("--health-retries", retries),
     )
 
 
@@ -84,7 +108,7 @@ def _restart(wishes: Options, remove: bool) -> str:
 
 def _seconds(option: str, text: str) -> float:
     parts = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|)", text)
-    if not parts or float(parts[1]) == 0 and option != "--stop-timeout":
+    if not parts or float(parts[1]) == 0 and option not in _MAY_BE_0:
         raise LabError(f"use {option} {text!r}", "not a time", remedy="seconds, or 500ms, 2m, 1h")
     return float(parts[1]) * _UNITS[parts[2]]
 

@@ -33,6 +33,7 @@ class Options:
 
     # The process.
     env: tuple[str, ...] = _many("NAME=VALUE", "set an environment variable", "-e")
+    env_file: tuple[str, ...] = _many("FILE", "the same, of each line of a file")
     workdir: str | None = _text("DIR", "where the program starts", "-w")
     user: str | None = _text("USER[:GROUP]", "by name or number, as the image knows it", "-u")
     group_add: tuple[str, ...] = _many("GID", "a supplementary group")
@@ -103,7 +104,9 @@ class Options:
     health_cmd: str | None = _text("COMMAND", "a shell command that says whether it is well")
     health_interval: str | None = _text("SECONDS", "between two of them; default: 30")
     health_timeout: str | None = _text("SECONDS", "for one of them; default: 30")
+    health_start_period: str | None = _text("SECONDS", "in which no failure counts; default: 0")
     health_retries: str | None = _text("N", "failures in a row until unhealthy; default: 3")
+    no_healthcheck: bool = _flag("don't ask, whatever the image says")
     label: tuple[str, ...] = _many("NAME=VALUE", "anything you want to remember", "-l")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths, syscalls
-from labrt.errors import LabError
+from labrt.errors import LabError, errno_text
 from labrt.options import Options
 from labrt.spec import Process, Spec
 from labrt.step import Context, Step
@@ -323,13 +323,14 @@ def find_program(name: str, path: str) -> str:
 
 
 def environment(wishes: Options) -> tuple[str, ...]:
-    """Return the variables of --env; a NAME alone takes the value that it has here, if any.
+    """Return the variables of --env-file and --env; a NAME alone takes the value that it has here,
+    if any.
 
     Raises:
-        LabError: one without a name.
+        LabError: one without a name; a file that can't be read.
     """
     chosen = []
-    for entry in wishes.env:
+    for entry in (*(line for file in wishes.env_file for line in _lines(file)), *wishes.env):
         name, given, _ = entry.partition("=")
         if not name:
             raise LabError(f"set the variable {entry!r}", "it has no name", remedy="NAME=VALUE")
@@ -338,6 +339,16 @@ def environment(wishes: Options) -> tuple[str, ...]:
         elif name in os.environ:
             chosen.append(f"{name}={os.environ[name]}")
     return tuple(chosen)
+
+
+def _lines(file: str) -> list[str]:
+    """Return the lines of a file that are neither empty nor comments."""
+    try:
+        lines = [line.lstrip() for line in Path(file).read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        answer = errno_text(error) if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise LabError(f"read the variables in {file}", answer) from None
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def no_new_privileges(wishes: Options) -> bool:

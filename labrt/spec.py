@@ -250,6 +250,25 @@ class Network:
 
 
 @dataclass(frozen=True)
+class HealthCheck:
+    """A command that is run in a container again and again and says whether it is well.
+
+    Attributes:
+        args: the command; () for none.
+        interval: seconds between two of them.
+        timeout: seconds for one of them.
+        start_period: seconds in which a failure doesn't count yet.
+        retries: failures in a row until it is called unhealthy.
+    """
+
+    args: tuple[str, ...] = ()
+    interval: float = 30.0
+    timeout: float = 30.0
+    start_period: float = 0.0
+    retries: int = 3
+
+
+@dataclass(frozen=True)
 class Life:
     """How the container is kept; none of it is the kernel's business. (The OCI has no word for it.)
 
@@ -262,7 +281,6 @@ class Life:
         interactive: its standard input stays open, for who attaches.
         remove: nothing of it stays when it ends.
         restart: "no", "always", "on-failure" or "on-failure:N".
-        health: a shell command that says whether it is well, "" for none; its period in seconds.
     """
 
     name: str
@@ -275,10 +293,7 @@ class Life:
     restart: str = "no"
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0
-    health: str = ""
-    health_interval: float = 30.0
-    health_timeout: float = 30.0
-    health_retries: int = 3
+    health: HealthCheck = HealthCheck()
     labels: tuple[str, ...] = ()
 
 
@@ -399,6 +414,7 @@ _CLASSES: dict[str, type] = {
     "rlimits": Rlimit,
     "root": Root,
     "life": Life,
+    "health": HealthCheck,
     "namespaces": Namespace,
     "uid_mappings": IdMapping,
     "gid_mappings": IdMapping,

@@ -41,11 +41,12 @@ _OWN = {"bind": ("bind-propagation",), "volume": ("volume-nocopy",), "tmpfs": ("
 _TRUTHS = {"": True, "true": True, "1": True, "false": False, "0": False}
 
 
-def chosen(wishes: Options, state_dir: Path) -> tuple[Mount, ...]:
+def chosen(wishes: Options, state_dir: Path, images: Sequence[str] = ()) -> tuple[Mount, ...]:
     """Return the mounts of --volume, --mount and --tmpfs, those nearer to "/" first.
 
     Args:
         state_dir: the container's folder, which holds its volumes without a name.
+        images: where the image asks for one: without a name, unless the user asks for another.
 
     Raises:
         LabError: an option that is none, a source that isn't there, a target taken twice.
@@ -59,6 +60,8 @@ def chosen(wishes: Options, state_dir: Path) -> tuple[Mount, ...]:
     for target in targets:
         if targets.count(target) > 1:
             raise _refusal(target, "two mounts have this target", "choose one")
+    own = (_volume(target, state_dir) for target in images)
+    found += [mount for mount in own if mount.destination not in targets]
     return tuple(sorted(found, key=lambda mount: mount.destination.count("/")))
 
 
@@ -71,8 +74,8 @@ def named(name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise LabError(
             f"find the volume {name!r}",
-            "neither a volume's name nor an absolute path",
-            remedy="a name has letters, digits, '_', '.' and '-'; a path begins with '/'",
+            "neither a volume's name nor a path",
+            remedy="a name has letters, digits, '_', '.' and '-'; a path begins with '/' or './'",
         )
     return volumes_dir() / name
 
@@ -92,8 +95,8 @@ def _volume(text: str, state_dir: Path) -> Mount:
         raise _refusal(text, "not of the form SOURCE:TARGET[:OPTIONS]")
     source, target, *words = parts
     options = words[0].split(",") if words else []
-    if source.startswith("/"):
-        return _bind(text, source, target, options)
+    if source.startswith(("/", "./", "../")) or source in (".", ".."):
+        return _bind(text, os.path.abspath(source), target, options)
     return _folder_of_the_labs(text, source, target, options, state_dir)
 
 
@@ -216,9 +219,9 @@ def _mount(text: str, state_dir: Path) -> Mount:
     if kind == "volume":
         words += ["nocopy"] * _truth(text, given, "volume-nocopy")
         return _folder_of_the_labs(text, source, target, words, state_dir)
-    if not source.startswith("/"):
-        raise _refusal(text, "a bind mount needs an absolute source", "add source=/PATH")
-    return _bind(text, source, target, [*words, *_propagation(text, given)])
+    if not source:
+        raise _refusal(text, "a bind mount needs a source", "add source=PATH")
+    return _bind(text, os.path.abspath(source), target, [*words, *_propagation(text, given)])
 
 
 def _pair(part: str) -> tuple[str, str]:

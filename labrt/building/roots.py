@@ -136,8 +136,14 @@ def mounted_on(spec: Spec) -> set[str]:
 
 
 def _spec(image: Image, args: Sequence[str], wishes: Options) -> Spec:
-    spec = declare(image, args, wishes)
+    spec = declare(_without_volumes(image), args, wishes)
     return spec if spec.root.layers else replace(spec, root=Root((str(_nothing()),)))
+
+
+def _without_volumes(image: Image) -> Image:
+    """What a step writes there is the layer's, as with BuildKit; a volume would keep it."""
+    settings = {**image.config["config"], "Volumes": None}
+    return replace(image, config={**image.config, "config": settings})
 
 
 def _nothing() -> Path:

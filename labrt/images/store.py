@@ -29,6 +29,7 @@ from labrt import paths
 from labrt.errors import LabError
 from labrt.images import documents
 from labrt.images.documents import Document
+from labrt.spec import HealthCheck
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -38,6 +39,7 @@ LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _SHORTEST = len("sha256:") + 4  # of a digest's beginning, to find an image by it
+_TIMES = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -102,6 +104,25 @@ class Image:
     @property
     def user(self) -> str:
         return self.config["config"].get("User") or ""
+
+    @property
+    def stop_signal(self) -> str:
+        return self.config["config"].get("StopSignal") or "SIGTERM"
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Folders that are not to be part of a container's own layer."""
+        return tuple(self.config["config"].get("Volumes") or ())
+
+    @property
+    def health(self) -> HealthCheck:
+        """Docker's addition to the configuration; times are in ns there, 0 for the default."""
+        told = self.config["config"].get("Healthcheck") or {}
+        kind, *words = told.get("Test") or ["NONE"]
+        args = {"CMD": tuple(words), "CMD-SHELL": ("/bin/sh", "-c", *words)}.get(kind, ())
+        times = {name: told.get(key, 0) / 1e9 for name, key in _TIMES.items()}
+        asked = {name: value for name, value in times.items() if value}
+        return HealthCheck(args, **asked, retries=told.get("Retries") or HealthCheck().retries)
 
     @property
     def working_dir(self) -> str:
@@ -341,9 +362,18 @@ def _settings(config: Document) -> dict[str, Any]:
         settings.text(key)
     for key in filter(settings.has, ("Cmd", "Entrypoint", "Env")):
         settings.texts(key)
-    for key in filter(settings.has, ("ExposedPorts", "Volumes", "Labels", "Healthcheck")):
+    for key in filter(settings.has, ("ExposedPorts", "Volumes", "Labels")):
         settings.object(key)
+    if settings.has("Healthcheck"):
+        _check_health(settings.object("Healthcheck"))
     return settings.value
+
+
+def _check_health(told: Document) -> None:
+    if told.has("Test"):
+        told.texts("Test")
+    for key in filter(told.has, (*_TIMES.values(), "Retries")):
+        told.number(key)
 
 
 def _document(digest: str, what: str) -> Document:

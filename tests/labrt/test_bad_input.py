@@ -36,6 +36,8 @@ PROCESS = (
     Wrong("--oom-score-adj 1001", "not a whole number from -1000 to 1000"),
     Wrong("--oom-score-adj much", "not a whole number"),
     Wrong("--env =x", "it has no name", True),
+    Wrong("--env-file /nosuch", "ENOENT"),
+    Wrong("--env-file /bin/busybox", "no text"),
     Wrong("--workdir /etc/passwd", "ENOTDIR"),
     Wrong("--user nosuch", "no such entry", True),
     Wrong("--group-add nosuch", "no such entry", True),
@@ -95,7 +97,7 @@ NAMESPACES = (
 FILES = (
     Wrong("--volume /no/such:/x", "ENOENT", True),
     Wrong("--volume a", "isn't absolute", True),
-    Wrong("--volume rel/path:/x", "neither a volume's name nor an absolute path", True),
+    Wrong("--volume rel/path:/x", "neither a volume's name nor a path", True),
     Wrong("--mount type=nfs,target=/x", "unknown type", True),
     Wrong("--mount type=bind", "it has no target", True),
     Wrong("--tmpfs relative", "isn't absolute", True),
@@ -121,10 +123,12 @@ LIFE = (
     Wrong("--stop-timeout x", "not a time", True),
     Wrong("--health-interval 0", "not a time", True),
     Wrong("--health-timeout x", "not a time", True),
+    Wrong("--health-start-period x", "not a time", True),
     Wrong("--health-retries 0", "not a number"),
+    Wrong("--no-healthcheck --health-cmd true", "excludes"),
 )
 # Any text will do, or it is known only when the program starts (127).
-ANYTHING = {"label", "health_cmd", "entrypoint"}
+ANYTHING = {"label", "entrypoint"}
 TABLE = (*PROCESS, *NAMESPACES, *FILES, *NETWORK, *LIFE, *SECURITY, *RECIPE)
 
 

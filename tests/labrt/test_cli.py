@@ -33,6 +33,7 @@ def _way(request: pytest.FixtureRequest, home: Path) -> Iterator[None]:
     way = ALONE if request.param == "alone" else [str(ROOT / ".venv/bin/labrt")]
     yield
     launching.end_fork_server()
+    way = ALONE
 
 
 @pytest.fixture(autouse=True)
