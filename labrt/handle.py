@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labrt import container, declare, events, limits, removal, state, stopping, usage
+from labrt import container, declare, events, limits, logs, removal, state, stopping, usage
 from labrt.cgroups import Cgroup
 from labrt.errors import LabError
 from labrt.launching import Connection, Launched
@@ -192,7 +192,7 @@ class Handle:
                 "it has none",
                 "only detached containers (-d) have; this one wrote to whoever started it",
             )
-        return stopping.read_log(self.folder, since, FOLLOW_SECONDS if follow else 0.0)
+        return logs.read(self.folder, since, FOLLOW_SECONDS if follow else 0.0)
 
     def remove(self, force: bool = False) -> None:
         """Remove it with all that it wrote.

@@ -49,7 +49,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a launcher that serves `listener`; `how` as subprocess.Popen knows it."""
     root = str(Path(__file__).parent.parent)
-    arguments = [module, kind, str(listener.fileno()), root, get_path("purelib")]
+    arguments = [module, kind, str(listener.fileno()), root, _packages()]
     seal = interpreter.sealed_copy() if interpreter.needs_seal() else -1
     try:
         return subprocess.Popen(
@@ -61,6 +61,13 @@ def _spawn(
     finally:
         if seal >= 0:
             os.close(seal)
+
+
+def _packages() -> str:
+    """Return the folder where this process finds the lab's packages: by sys.path, for the Python of a
+    fork server (-S) doesn't know that it is a virtual environment's."""
+    own = (folder for folder in sys.path if folder.endswith(("/site-packages", "/dist-packages")))
+    return next(own, get_path("purelib"))
 
 
 def _listen(address: str) -> socket.socket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from labrt import state
@@ -45,26 +44,6 @@ def wait_ended(folder: Path, timeout: float | None = None) -> bool:
             )
         time.sleep(0.005)
     return True
-
-
-def read_log(folder: Path, since: int | None, pause: float) -> Iterator[bytes]:
-    """Yield what is in a container's log; then, unless `pause` is 0, what is added until it ends,
-    looking every `pause` seconds.
-
-    Args:
-        since: the byte to begin at, None for the log's end.
-    """
-    with open(folder / "log", "rb") as file:
-        file.seek(since or 0, os.SEEK_END if since is None else os.SEEK_SET)
-        ended = not pause
-        while True:
-            if data := file.read(65536):
-                yield data
-            elif ended:
-                return
-            else:
-                time.sleep(pause)
-                ended = state.read_status(folder).state != "running"  # read once more after that
 
 
 def stop(folder: Path, timeout: float | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from labrt import removal
+from labrt import logs, removal
 from labrt.commands.attach import watch
 from labrt.handle import find
 
@@ -22,9 +22,10 @@ def main(options: argparse.Namespace) -> int:
     handles = [find(name) for name in options.containers]
     status = 0
     for handle, name in zip(handles, options.containers, strict=True):
+        since = logs.size(handle.folder)
         handle.start()
         if options.attach:
-            status = watch(handle, options.interactive, since=0)
+            status = watch(handle, options.interactive, since)
         else:
             print(name)
     return status

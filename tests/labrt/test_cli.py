@@ -196,6 +196,20 @@ def test_without_interactive_there_is_nothing_to_read() -> None:
         assert (done.stdout, done.returncode) == (said, 0)
 
 
+def test_what_is_started_again_shows_only_what_it_writes_now() -> None:
+    labrt("create", "--name", "again", "busybox", "sh", "-c", "echo $$ >> /n; wc -l < /n; exit 3")
+    try:
+        assert [labrt("start", "-a", "again").stdout for _ in range(2)] == ["1\n", "2\n"]
+        assert labrt("logs", "again").stdout == "1\n2\n"
+        assert labrt("logs", "--tail", "1", "again").stdout == "2\n"
+        assert "not a number" in labrt("logs", "--tail", "-1", "again").stderr
+        assert labrt("restart", "again").stdout == "again\n"
+        assert labrt("wait", "again").stdout == "3\n"
+        assert labrt("logs", "again").stdout == "1\n2\n3\n"
+    finally:
+        labrt("rm", "-f", "again")
+
+
 def test_a_name_keeps_the_container_that_ran_in_the_foreground() -> None:
     labrt("run", "--name", "kept", "busybox", "sh", "-c", "exit 4")
     try:
