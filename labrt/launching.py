@@ -64,8 +64,8 @@ def _spawn(
 
 
 def _packages() -> str:
-    """Return the folder where this process finds the lab's packages: by sys.path, for the Python of a
-    fork server (-S) doesn't know that it is a virtual environment's."""
+    """Return the folder where this process finds the lab's packages: by sys.path, for a Python with
+    -S, such as a fork server's, doesn't know that it is a virtual environment's."""
     own = (folder for folder in sys.path if folder.endswith(("/site-packages", "/dist-packages")))
     return next(own, get_path("purelib"))
 
