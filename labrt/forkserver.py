@@ -82,15 +82,20 @@ class Caller:
         self.umask = int(status["Umask"], 8)
         self.ignored = _signals(status["SigIgn"])
         self.blocked = _signals(status["SigBlk"])
+        self.takes_on: list[Callable[[int], None]] = []
 
     def refuse_unlike(self, keyring: int) -> None:
-        """Refuse where a child of this process would differ from one of the caller's.
+        """Refuse where a child of this process would differ from one of the caller's, in what it
+        can't take on (`takes_on`).
 
         Raises:
             LabError: it would.
             OSError: it has ended.
         """
         unlike = inherited.differences(self.pid)
+        able = inherited.TAKE_ON if paths.is_hosts_root() else {}
+        self.takes_on = [able[name] for name in unlike if name in able]
+        unlike = [name for name in unlike if name not in able]
         if keyring != syscalls.session_keyring():
             unlike.append("session keyring")
         if "LISTEN_FDS" in self.environment:
@@ -172,8 +177,8 @@ def _stand_in(
 
 def _become(caller: Caller, stdio: Sequence[int]) -> None:
     _take_signals(caller)
-    if paths.is_hosts_root():
-        inherited.take_on(caller.pid)
+    for take_on in caller.takes_on:
+        take_on(caller.pid)
     os.setsid()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
     syscalls.set_name(caller.program.name)

@@ -20,8 +20,6 @@ _STATUS = (
     *("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"),
     *("NoNewPrivs", "Seccomp", "Seccomp_filters", "Cpus_allowed", "Mems_allowed"),
 )
-_BY_ROOT = ("limits", "cgroup", "oom_score_adj")  # what `take_on` takes on
-_LIMITS = {number for name, number in vars(resource).items() if name.startswith("RLIMIT_")}
 _SCHEDULING = {"nice": 18, "rt_priority": 39, "policy": 40}  # proc_pid_stat(5), counted from 0
 
 
@@ -32,25 +30,33 @@ def differences(pid: int) -> list[str]:
         OSError: it has ended, or this user may not look.
     """
     ours, theirs = of(os.getpid()), of(pid)
-    able = _BY_ROOT if paths.is_hosts_root() else ()
-    unlike = (name for name in ours | theirs if ours.get(name) != theirs.get(name))
-    return [name for name in unlike if name not in able]
+    return [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
 
 
-def take_on(pid: int) -> None:
-    """Become like another process in what root can change: resource limits, cgroups, how willing
-    the kernel is to end it for memory.
+def _take_on_limits(pid: int) -> None:
+    for name, number in vars(resource).items():
+        if name.startswith("RLIMIT_"):
+            resource.setrlimit(number, resource.prlimit(pid, number))
 
-    Raises:
-        OSError: it has ended, or its cgroup is gone.
-    """
+
+def _take_on_cgroups(pid: int) -> None:
     ours = cgroup_layout.hierarchies()
     for here, there in zip(ours, cgroup_layout.hierarchies(pid), strict=True):
         if here.own != there.own:  # by v1's `tasks` without a lock on the whole host (cgroups.py)
             paths.write(there.own / ("tasks" if there.controllers else "cgroup.procs"), "0")
+
+
+def _take_on_oom_score(pid: int) -> None:
     paths.write("/proc/self/oom_score_adj", paths.read(f"/proc/{pid}/oom_score_adj"))
-    for number in _LIMITS:
-        resource.setrlimit(number, resource.prlimit(pid, number))
+
+
+# What root can make like another process's, by the names of `differences`: call with its pid.
+# An OSError: it has ended, or its cgroup is gone.
+TAKE_ON = {
+    "limits": _take_on_limits,
+    "cgroup": _take_on_cgroups,
+    "oom_score_adj": _take_on_oom_score,
+}
 
 
 def of(pid: int) -> dict[str, object]:
