@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from bench.interrupts import Interrupted, raised
 
     words = list(sys.argv[1:] if arguments is None else arguments)
+    os.umask(0o022)  # one for all users, for subjects inherit it; QEMU's user reads what we write
     try:
         with raised():
             return verb(words) if words and words[0] in verbs.names() else run_or_list(words)

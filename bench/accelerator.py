@@ -192,6 +192,6 @@ def _kept(key: dict[str, str | None]) -> Verdict | None:
 
 
 def _keep(key: dict[str, str | None], found: Verdict) -> None:
-    _path().parent.mkdir(parents=True, exist_ok=True)
+    paths.make(_path().parent)
     told = json.dumps({**asdict(found), "holds_for": key}, indent=1) + "\n"
     paths.write_whole(_path(), told.encode())

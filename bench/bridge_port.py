@@ -112,7 +112,7 @@ def remove_leftovers() -> list[str]:
 
 def _own(holder: str) -> int:
     """Make the file that says that the port is this process's."""
-    folder().mkdir(parents=True, exist_ok=True)
+    paths.make(folder())
     with paths.locked(folder()):  # or it would have no owner for a moment
         lock = state.lock_file(folder() / holder, wait=False)
     if lock is None:

@@ -179,7 +179,7 @@ def aside(path: Path) -> Iterator[Path]:
         LabError: the file system's answer.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.make(path.parent)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
             new = Path(folder) / path.name
             yield new

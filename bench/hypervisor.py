@@ -156,6 +156,8 @@ class Hypervisor:
         self._disks: Path | None = None
         self.folder = _embed_folder() if self.embedded else _private_folder(self.uri)
         self._domains: dict[str, Domain] = {}
+        if self.embedded:
+            os.umask(0o022)  # a daemon's: libvirt makes folders that QEMU's user passes through
         _run_event_loop()
         try:
             self._connection = libvirt.open(f"{EMBED}?root={self.folder}" if self.embedded else uri)

@@ -80,7 +80,7 @@ def refusal() -> str | None:
     """Return why nothing can be measured on the disk of LAB_HOME, or None if it can."""
     remedy = "set LAB_HOME to a folder on a disk"
     try:
-        paths.home().mkdir(parents=True, exist_ok=True)
+        paths.make_passable(paths.home())
         with tempfile.NamedTemporaryFile(prefix=".lab-direct-", dir=paths.home()) as file:
             _write_directly(file.name)
             if _is_cached(file.fileno()):

@@ -65,7 +65,8 @@ def run_dir() -> Path:
         path = Path(f"/tmp/lab-{uid}")
     try:
         if not os.path.lexists(path):
-            path.mkdir(mode=0o711, parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o711)  # whatever the umask
         found = path.lstat()
     except OSError as error:
         remedy = "set LAB_RUN to a folder of your own"
@@ -90,6 +91,13 @@ def make_passable(folder: Path) -> None:
             make_passable(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
+
+
+def make(folder: Path) -> None:
+    """Make a folder below LAB_HOME that is nobody else's business, as the umask has it; if LAB_HOME
+    itself is made, it can be passed through."""
+    make_passable(home())
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def read(file: str | os.PathLike[str]) -> str:

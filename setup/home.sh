@@ -7,12 +7,15 @@ lab_home=${LAB_HOME:-${XDG_DATA_HOME:-~/.local/share}/vm-container-lab}
 mark=.made-by-the-lab
 
 home_open() {
-    mkdir -p "$lab_home" || give_up "make $lab_home" "set LAB_HOME to a folder you may write to"
+    [[ -d $lab_home ]] || home_make || give_up "make $lab_home" "set LAB_HOME to a folder you may write to"
     lab_home=$(cd "$lab_home" && pwd -P)
     export LAB_HOME=$lab_home
     if [[ ! -e $lab_home/$mark ]]; then home_claim; fi
     mkdir -p "$lab_home/logs" "$lab_home/stamps" "$lab_home/kernels"
 }
+
+# Containers' root and QEMU's user pass through it, whatever the umask; neither may list it.
+home_make() { mkdir -p "$lab_home" && chmod 711 "$lab_home"; }
 
 # Never put the mark on a folder that holds somebody else's files.
 home_claim() {

@@ -153,7 +153,7 @@ class Docker(Subject):
             LabError: it could not be loaded.
         """
         image = store.resolve(workload.image)
-        paths.home().mkdir(parents=True, exist_ok=True)
+        paths.make_passable(paths.home())
         noted().write_text(_daemon())
         name = f"{repository()}:{image.digest.removeprefix('sha256:')[:12]}"
         self._images[image.digest] = name

@@ -44,7 +44,7 @@ def find(wanted: str) -> Cached | None:
 def keep(wanted: str, layer: Layer | None) -> None:
     """Remember what a step has made."""
     told = layer and {**layer.blob.to_json(), "diff_id": layer.diff_id}
-    _folder().mkdir(parents=True, exist_ok=True)
+    paths.make(_folder())
     paths.write_whole(_file(wanted), json.dumps({"layer": told}).encode())
 
 

@@ -113,7 +113,7 @@ def changes(spec: Spec, epoch: int, ours: Collection[str] = ()) -> Layer | None:
 @contextmanager
 def scratch_file() -> Iterator[IO[bytes]]:
     """A file without a name, on the disk that the images are on."""
-    paths.home().mkdir(parents=True, exist_ok=True)
+    paths.make_passable(paths.home())
     with tempfile.TemporaryFile(dir=paths.home()) as file:
         yield file
 

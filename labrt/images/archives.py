@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
+from labrt import paths
 from labrt.errors import LabError
 from labrt.images import documents, sniffing, store
 from labrt.images.arriving import MOST, Budget
@@ -167,7 +168,7 @@ def _seekable(file: io.BufferedReader) -> Iterator[BinaryIO]:
         return
     import tempfile
 
-    store.folder().mkdir(parents=True, exist_ok=True)
+    paths.make(store.folder())
     with tempfile.TemporaryFile(dir=store.folder()) as spooled, sniffing.plain(file) as plain:
         for piece in Budget(MOST).pieces(plain):
             spooled.write(piece)

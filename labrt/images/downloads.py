@@ -39,7 +39,7 @@ def fetch(registry: Registry, repository: str, blob: Descriptor, progress: Progr
         if not is_stored(blob):  # unless somebody else has brought it meanwhile
             _Download(registry, repository, blob, file, progress).complete()
             os.fchmod(file.fileno(), 0o644)
-            store.blob_path(blob.digest).parent.mkdir(parents=True, exist_ok=True)
+            paths.make(store.blob_path(blob.digest).parent)
             os.rename(path, store.blob_path(blob.digest))
     progress.end(blob, "pulled")
 
@@ -56,7 +56,7 @@ def is_stored(blob: Descriptor) -> bool:
 def _partial(blob: Descriptor) -> Iterator[tuple[Path, io.BufferedRandom]]:
     """Give the file of what has come so far, ours alone; an empty one doesn't stay."""
     path = store.folder() / "partial" / store.blob_path(blob.digest).name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.make(path.parent)
     with _locked(path) as file:
         try:
             yield path, file

@@ -108,7 +108,7 @@ def _decoded(entry: Any) -> Login | None:
 def _changed() -> Iterator[dict[str, Any]]:
     """Give the lab's logins to be changed."""
     file = _own()
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make(file.parent)
     with paths.locked(file.with_suffix(".lock")):
         auths = _read(file)
         yield auths

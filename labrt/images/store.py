@@ -160,7 +160,7 @@ def put(data: bytes) -> str:
     path = blob_path(digest)
     if not path.exists():
         with adding():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            paths.make(path.parent)
             paths.write_whole(path, data)
     return digest
 
@@ -189,7 +189,7 @@ class Incoming(io.RawIOBase):
         self._lock = ExitStack()
         self._lock.enter_context(adding())
         parent = folder() / "blobs" / "sha256"
-        parent.mkdir(parents=True, exist_ok=True)
+        paths.make(parent)
         fd, self._temporary = tempfile.mkstemp(dir=parent, prefix=".new-")
         self._file = os.fdopen(fd, "wb")
         self._hash = hashlib.sha256()
@@ -408,7 +408,7 @@ def _locked(file: str = "lock", how: int = fcntl.LOCK_EX) -> Iterator[None]:
     Raises:
         BlockingIOError: others are in, and `how` says not to wait.
     """
-    folder().mkdir(parents=True, exist_ok=True)
+    paths.make(folder())
     with paths.locked(folder() / file, how):
         yield
 

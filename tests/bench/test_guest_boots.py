@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import pytest
 import labrt
 from bench import accelerator, guest
 from bench.guest import Root
+from bench.observations import read
 from bench.plain_qemu import booting
 from labrt import launching, paths
 from labrt.images import base, making
@@ -184,3 +186,26 @@ def test_words_given_at_the_start_replace_cmd() -> None:
     assert run(made, "initramfs", command=("a=1", "--b", "c  d=$e;'f'", "")) == (
         "it said a=1 --b c  d=$e;'f' \n"
     )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: others' QEMU runs as themselves")
+def test_whatever_the_umask_qemus_user_reaches_what_is_for_it(tmp_path: Path) -> None:
+    base.ensure("busybox")
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        Path(folder).chmod(0o711)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "bench", "startup"),
+                "--subjects=vm",
+                "--n=1",
+                f"--out={tmp_path}",
+            ],
+            env={**os.environ, "LAB_RUN": f"{folder}/run"},
+            umask=0o077,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+    assert done.returncode == 0, done.stderr
+    assert {row.status for row in read(tmp_path / "observations.jsonl")} == {"ok"}

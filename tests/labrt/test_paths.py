@@ -46,3 +46,19 @@ def test_a_lock_file_is_ours_and_no_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "lock")
     with pytest.raises(OSError, match="symbolic links"):
         paths.lock(tmp_path / "link")
+
+
+def test_whatever_the_umask_containers_pass_through_lab_home_and_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LAB_RUN", str(tmp_path / "run"))
+    before = os.umask(0o077)
+    try:
+        paths.make(paths.home() / "images")
+        paths.run_dir()
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("home", "run")]
+    assert modes == [0o711, 0o711]
+    assert stat.S_IMODE((tmp_path / "home/images").stat().st_mode) == 0o700
