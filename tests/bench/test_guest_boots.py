@@ -208,4 +208,5 @@ def test_whatever_the_umask_qemus_user_reaches_what_is_for_it(tmp_path: Path) ->
             timeout=DEADLINE,
         )
     assert done.returncode == 0, done.stderr
-    assert {row.status for row in read(tmp_path / "observations.jsonl")} == {"ok"}
+    rows, _damage = read(tmp_path / "latest/observations.jsonl")
+    assert {row.status for row in rows} == {"ok"}
