@@ -36,6 +36,7 @@ def make(
     try:
         hand_down(folder.parent, controllers, vacate)
         os.mkdir(folder)
+        os.chmod(folder, 0o755)  # whatever the umask: in v2 its container looks at it from inside
     except FileNotFoundError:
         make(folder.parent, controllers, exist_ok=True, vacate=vacate)
         make(folder, controllers, exist_ok, vacate)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labrt
-from labrt import cgroups, child, namespaces, removal, users
+from labrt import cgroups, child, launching, namespaces, removal, users
 from labrt.errors import LabError
 from labrt.launching import launcher
 from labrt.spec import ALL_NAMESPACES
@@ -222,3 +222,14 @@ def test_remove_all_ends_the_living_too() -> None:
     c = labrt.run("busybox", ["sleep", "60"])
     assert removal.remove_all() == [c.id]
     c.close()
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_whatever_the_umask_it_starts_and_its_program_has_the_usual_one(umask: int) -> None:
+    launching.close_launcher()  # which has one of its own
+    before = os.umask(umask)
+    try:
+        assert labrt.output("busybox", ["sh", "-c", "umask"]) == "0022\n"
+    finally:
+        launching.close_launcher()
+        os.umask(before)
