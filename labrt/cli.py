@@ -31,12 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     name, *rest = arguments if arguments is not None else sys.argv[1:] or ["help"]
     try:
-        return _run(name, rest) if name in names() else _usage(name)
+        status = _run(name, rest) if name in names() else _usage(name)
+        sys.stdout.flush()
+        return status
     except LabError as error:
         return _tell(str(error), _status(error))
     except BrokenPipeError:
         return _nobody_reads()
     except OSError as error:
+        _give_up_output()
         about = f" ({error.filename})" if error.filename else ""
         remedy = "; free some room" if error.errno == errno.ENOSPC else ""
         return _tell(f"{errno_text(error)}{about}{remedy}", FAILED)
@@ -46,7 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, rest: Sequence[str]) -> int:
     status: int = _command(name).main(parser(name).parse_args(rest))
-    sys.stdout.flush()
     return status
 
 
@@ -96,8 +98,13 @@ def _tell(message: str, status: int) -> int:
 
 def _nobody_reads() -> int:
     """As other programs whose reader (`| head`) has gone."""
-    sys.stdout = None  # or Python flushes it once more, and complains
+    _give_up_output()
     return 128 + signal.SIGPIPE
+
+
+def _give_up_output() -> None:
+    """What couldn't be written is tried once more at the end of Python, which would complain."""
+    sys.stdout = None
 
 
 def _status(error: LabError) -> int:

@@ -143,9 +143,21 @@ static int be_labrt_oci(const char *root, int count, char **words)
     return 1;
 }
 
+/* A standard stream that is closed would be the next descriptor that is opened, whatever for. */
+static void open_streams(void)
+{
+    int stream;
+    do
+        stream = open("/dev/null", O_RDWR);
+    while (stream >= 0 && stream <= 2);
+    if (stream >= 0)
+        close(stream);
+}
+
 int main(int count, char **words)
 {
     char root[PATH_MAX], name[PATH_MAX];
+    open_streams();
     if (!find_root(root, name)) {
         fprintf(stderr, "labrt: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
         return 1;

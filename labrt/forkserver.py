@@ -129,7 +129,7 @@ def _signals(mask: str) -> set[int]:
 class Served(launcher.Served):
     """One connection, for one command."""
 
-    def requests(self) -> dict[str, Callable[[dict[str, Any], list[int]], None]]:
+    def requests(self) -> dict[str, launcher.Request]:
         return {"command": self._command}
 
     def _command(self, message: dict[str, Any], fds: list[int]) -> None:

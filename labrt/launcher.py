@@ -44,6 +44,8 @@ from labrt.errors import LabError
 from labrt.loop import Loop
 from labrt.spec import Process, Spec
 
+# What does a request: it gets the message, and the descriptors that came with it.
+Request = Callable[[dict[str, Any], list[int]], None]
 MAX_MESSAGE = 1 << 18
 IDLE_SECONDS = 3.0  # the shared launcher stays this long without a container
 
@@ -65,7 +67,16 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
     for _level, kind, rights in ancillary:
         if kind == socket.SCM_RIGHTS:
             fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
-    return (json.loads(data) if data else None), list(fds)
+    return _read(data), list(fds)
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """Nonsense is as good as the end: whoever sends it knows nothing of all this."""
+    try:
+        message = json.loads(data or b"null")
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and message else None
 
 
 class Served:
@@ -83,14 +94,6 @@ class Served:
         try:
             if message is None:
                 self.hang_up()
-            elif "kill" in message:
-                if self.running:
-                    self.running.kill()
-            elif "end" in message:
-                self.launcher.loop.stop()
-            elif "signal" in message:
-                if self.running:
-                    self.running.signal(message["signal"])
             else:
                 self._answer(message, fds)
         finally:
@@ -99,7 +102,7 @@ class Served:
 
     def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
         try:
-            self.requests()[next(iter(message))](message, fds)
+            (self.requests() | self._always())[next(iter(message))](message, fds)
         except LabError as error:
             self._refuse(error)
         except Exception as error:  # a fault in one request is not to end everybody's containers
@@ -109,7 +112,7 @@ class Served:
             said = f"{type(error).__name__}: {error}"
             self._refuse(LabError("do what was asked", said, "a fault in the lab itself"))
 
-    def requests(self) -> dict[str, Callable[[dict[str, Any], list[int]], None]]:
+    def requests(self) -> dict[str, Request]:
         """Return what can be asked for, by the message's first word."""
         return {
             "spec": self._start,
@@ -117,6 +120,20 @@ class Served:
             "detached": self._detached,
             "attach": self._attach,
         }
+
+    def _always(self) -> dict[str, Request]:
+        return {"signal": self._signal, "kill": self._kill, "end": self._end}
+
+    def _signal(self, message: dict[str, Any], fds: list[int]) -> None:
+        if self.running:
+            self.running.signal(message["signal"])
+
+    def _kill(self, message: dict[str, Any], fds: list[int]) -> None:
+        if self.running:
+            self.running.kill()
+
+    def _end(self, message: dict[str, Any], fds: list[int]) -> None:
+        self.launcher.loop.stop()
 
     def _refuse(self, error: LabError) -> None:
         told = {"errno": error.errno, "step_name": error.step_name}

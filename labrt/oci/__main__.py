@@ -124,8 +124,8 @@ def start() -> None:
     status = main()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # nobody reads on
+    except OSError:
+        pass  # it has been told, or nobody reads on
     sys.stderr.flush()
     os._exit(status)
 

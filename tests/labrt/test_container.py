@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -233,3 +234,16 @@ def test_whatever_the_umask_it_starts_and_its_program_has_the_usual_one(umask: i
     finally:
         launching.close_launcher()
         os.umask(before)
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"\xff", b"{", b"7", b"{}", b'{"unknown": 1}', b'{"spec": 1}']
+)
+def test_nonsense_said_to_the_launcher_ends_nobodys_container(nonsense: bytes) -> None:
+    with labrt.run("busybox", ["cat"], stdin=0) as running:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+            way.connect(launcher().address)
+            way.send(nonsense)
+            way.recv(4096)  # an error, or the end
+        assert running.wait(0) is None
+        assert labrt.output("busybox", ["echo", "on"]) == "on\n"

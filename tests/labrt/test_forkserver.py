@@ -222,6 +222,27 @@ def test_nobody_else_may_ask() -> None:
     assert mode & 0o022 == 0, "to connect takes the right to write (unix(7))"
 
 
+@pytest.mark.parametrize("served", [True, False])
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_stream_is_an_empty_one(closed: int, served: bool) -> None:
+    if not served:
+        launching.end_fork_server()
+    script = f'exec "$0" run busybox sh -c "echo out; echo err >&2" {closed}>&-'
+    done = subprocess.run(["sh", "-c", script, LABRT], capture_output=True, text=True, timeout=60)
+    shown = ("" if closed == 1 else "out\n", "" if closed == 2 else "err\n")
+    assert (done.returncode, (done.stdout, done.stderr)) == (0, shown)
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_full_disk_is_told_in_one_line(served: bool) -> None:
+    if not served:
+        launching.end_fork_server()
+    with open("/dev/full", "w") as full:
+        done = labrt("help", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+    assert "ENOSPC" in done.stderr
+
+
 class TestRuntime:
     """labrt-oci: what engines wait for as their own child must come of their own."""
 
