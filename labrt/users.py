@@ -15,6 +15,7 @@ import errno
 import os
 import pwd
 import re
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,13 +36,24 @@ Mappings = tuple[IdMapping, ...]
 def mappings(spaces: tuple[Namespace, ...] = ()) -> tuple[Mappings, Mappings]:
     """Return the (uid, gid) mappings for containers of this user (user_namespaces(7))."""
     if os.geteuid() == 0:
-        both = (IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT),)
-        return both, both
+        return (_roots_range("uid"),), (_roots_range("gid"),)
     uids, gids = (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
     ranges = subordinate("uid"), subordinate("gid")
     if lacking() or not all(ranges):
         return uids, gids
     return (*uids, *ranges[0]), (*gids, *ranges[1])
+
+
+@cache
+def _roots_range(kind: str) -> IdMapping:
+    """Return the range of root's containers. Root of a user namespace, as in a container, may have
+    few ids: then it is the most of them that lie side by side, without root's own."""
+    lines = Path(f"/proc/self/{kind}_map").read_text().splitlines()
+    ours = [(int(first), int(first) + int(count)) for first, _, count in map(str.split, lines)]
+    if any(first <= ROOT_ID_BASE <= end - ROOT_ID_COUNT for first, end in ours):
+        return IdMapping(0, ROOT_ID_BASE, ROOT_ID_COUNT)
+    size, first = max((end - max(first, 1), max(first, 1)) for first, end in ours)
+    return IdMapping(0, first, min(size, ROOT_ID_COUNT)) if size else IdMapping(0, 0, 1)
 
 
 def subordinate(kind: str) -> Mappings:

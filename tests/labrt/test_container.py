@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tests.labrt.conftest import needs_cgroups, needs_root
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
+ROOT = Path(__file__).parent.parent.parent
 NS_FILES = {"mount": "mnt", "network": "net"}
 
 
@@ -247,3 +251,40 @@ def test_nonsense_said_to_the_launcher_ends_nobodys_container(nonsense: bytes) -
             way.recv(4096)  # an error, or the end
         assert running.wait(0) is None
         assert labrt.output("busybox", ["echo", "on"]) == "on\n"
+
+
+# Becomes root of a user namespace with ids of its own, as a container's root is, and runs labrt.
+AS_A_CONTAINERS_ROOT = """
+import os, sys
+from labrt import syscalls, users
+ready, go = os.pipe(), os.pipe()
+if (child := os.fork()) == 0:
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    os.write(ready[1], b"1")
+    os.read(go[0], 1)
+    os.setgroups([]), os.setgid(0), os.setuid(0)
+    os.execv(sys.executable, [sys.executable, "-m", "labrt.cli", *sys.argv[1:]])
+os.read(ready[0], 1)
+for kind, maps in zip(("uid", "gid"), users.mappings()):
+    users.write_map(child, kind, maps)
+os.write(go[1], b"1")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who maps 65,536 ids")
+def test_root_of_a_user_namespace_maps_of_its_own_ids_all_but_root() -> None:
+    with tempfile.TemporaryDirectory(prefix="lab-inner-") as folder:
+        os.chown(folder, users.ROOT_ID_BASE, users.ROOT_ID_BASE)
+        own = {"LAB_HOME": f"{folder}/home", "LAB_RUN": f"{folder}/run", "PYTHONPATH": str(ROOT)}
+
+        def inner(*words: str) -> str:
+            command = [sys.executable, "-c", AS_A_CONTAINERS_ROOT, *words]
+            done = subprocess.run(
+                command, env={**os.environ, **own}, capture_output=True, text=True, timeout=60
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            return done.stdout
+
+        inner("image", "base", "busybox")
+        assert inner("run", "busybox", "cat", "/proc/self/uid_map").split() == ["0", "1", "65535"]
