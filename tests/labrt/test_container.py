@@ -244,7 +244,7 @@ def test_whatever_the_umask_it_starts_and_its_program_has_the_usual_one(umask: i
     "nonsense", [b"\xff", b"{", b"7", b"{}", b'{"unknown": 1}', b'{"spec": 1}']
 )
 def test_nonsense_said_to_the_launcher_ends_nobodys_container(nonsense: bytes) -> None:
-    with labrt.run("busybox", ["cat"], stdin=0) as running:
+    with labrt.run("busybox", ["sleep", "60"]) as running:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
             way.connect(launcher().address)
             way.send(nonsense)
