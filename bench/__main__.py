@@ -270,7 +270,7 @@ def concluded(folder: Path, ended: Interrupted | None) -> int:
     """Show what came out of a run; return the exit status."""
     from bench import run
 
-    run.show(folder, run.conclude(folder))
+    _show(folder)
     if ended is not None:
         return complain(
             f"interrupted ({ended}): everything was taken down; {folder} has the samples so far, "
@@ -302,10 +302,17 @@ def settings(options: argparse.Namespace) -> Settings:
 
 def remake(folder: Path) -> int:
     """Make pictures and report of an older run again."""
+    _show(folder)
+    return 0
+
+
+def _show(folder: Path) -> None:
+    """Print the tables, then make pictures and report: should these fail, the rest is told."""
     from bench import run
 
-    run.show(folder, run.conclude(folder))
-    return 0
+    run.show(folder)
+    for file in run.conclude(folder):
+        print(file)
 
 
 def show_list(connection: str | None) -> int:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import observations
-from bench.observations import ROWS, SCHEMA, Damage
+from bench.observations import CONDITIONS, NUMBER, ROWS, SCHEMA, Damage
 from labrt.errors import LabError
 
 BLOCK = 8 * 2**20  # bytes read at once
-TOLD_EACH = 3  # rows left out of one file that are told one by one
 
 # Columns that are there even where no row has the condition.
 ALWAYS = {"warmup": False, "instances": None}
@@ -40,14 +39,8 @@ class Source:
     damage: list[Damage]
 
     def told(self) -> list[str]:
-        """Say what was left out: the first few lines one by one, then how many more."""
-        said = [
-            f"{self.file}, line {each.line} left out: {each.reason}"
-            for each in self.damage[:TOLD_EACH]
-        ]
-        if (more := len(self.damage) - TOLD_EACH) > 0:
-            said.append(f"{self.file}: {more} more lines left out, {len(self.frame)} rows kept")
-        return said
+        """Say what was left out."""
+        return observations.told(self.file, self.damage, len(self.frame))
 
 
 def load(path: str | Path | Iterable[str | Path]) -> Frame:
@@ -184,10 +177,26 @@ def _faultless(table: Any, count: int) -> bool:
     filled = [name for name in table.column_names if name != "value"]
     if not pyarrow.types.is_struct(kind) or any(table.column(n).null_count for n in filled):
         return False
+    if not all(_may_hold(each.type, CONDITIONS.get(each.name)) for each in kind):
+        return False
     status = table.column("status").to_pandas()
     measured = np.isfinite(table.column("value").to_numpy())  # NaN where there is none
     current = (table.column("schema").to_numpy() == SCHEMA).all()
     return bool(current and (status == np.where(measured, "ok", "failed")).all())
+
+
+def _may_hold(column: Any, kind: Any) -> bool:
+    """True if a column of conditions holds what `observations` accepts, or nothing."""
+    from pyarrow import types
+
+    told = {
+        None: lambda column: True,
+        str: types.is_string,
+        bool: types.is_boolean,
+        int: types.is_integer,
+        NUMBER: lambda column: types.is_integer(column) or types.is_floating(column),
+    }
+    return bool(types.is_null(column) or told[kind](column))
 
 
 def _row_by_row(block: bytes, first: int) -> tuple[Frame, list[Damage]]:

@@ -14,10 +14,11 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from sys import intern
+from types import UnionType
 from typing import Any, Literal
 
 from labrt.errors import LabError, errno_text
@@ -28,6 +29,26 @@ SCHEMA = 1
 # What names one trial of a run. A run that is resumed does an unfinished trial again, as the next
 # attempt (condition "attempt"); the rows of its earlier attempts stay in the file and are not read.
 TRIAL = ("run", "subject", "experiment", "order")
+
+NUMBER = int | float
+
+# What a row's fields are, and its conditions that rows are told apart or reckoned by, where it has
+# them.
+Kind = type | UnionType
+ROW: dict[str, Kind] = {
+    **dict.fromkeys(("run", "subject", "experiment", "phase", "metric", "unit"), str),
+    **dict.fromkeys(("status", "reason"), str),
+    **{"sample": int, "value": NUMBER | None, "at": NUMBER, "schema": int},
+}
+CONDITIONS: dict[str, Kind] = {
+    **dict.fromkeys(("kind", "title", "image", "digest", "workload", "accelerator", "host"), str),
+    **dict.fromkeys(("machine", "posture", "caches"), str),
+    **dict.fromkeys(("order", "attempt", "instances", "parallel"), int),
+    **dict.fromkeys(("cpus", "memory", "io", "scratch"), NUMBER),
+    "warmup": bool,
+}
+
+TOLD_EACH = 3  # lines left out of one file that are told one by one
 
 Status = Literal["ok", "failed"]
 
@@ -176,6 +197,18 @@ class Damage:
     reason: str
 
 
+def told(file: Path, damage: Sequence[Damage], kept: int) -> list[str]:
+    """Say what was left out of a file: the first few lines one by one, then how many more.
+
+    Args:
+        kept: how many rows were not.
+    """
+    said = [f"{file}, line {each.line} left out: {each.reason}" for each in damage[:TOLD_EACH]]
+    if (more := len(damage) - TOLD_EACH) > 0:
+        said.append(f"{file}: {more} more lines left out, {kept} rows kept")
+    return said
+
+
 def read(path: Path) -> tuple[list[Observation], list[Damage]]:
     """Return every whole row, and what was left out with the reason. Of a trial that a resumed run
     has done again, only the last attempt is returned.
@@ -240,14 +273,24 @@ def _parse(text: str) -> Observation:
         raise ValueError("not a JSON object")
     if data.get("schema") != SCHEMA:
         raise ValueError(f"schema {data.get('schema')!r}, this lab reads {SCHEMA}")
-    for key in _TEXTS:
-        if not isinstance(data.get(key), str):
-            raise ValueError(f"{key} is {data.get(key)!r}, not a text")
-    if not isinstance(data.get("value"), int | float | None) or isinstance(data["value"], bool):
-        raise ValueError(f"value is {data.get('value')!r}, not a number")
     if not isinstance(data.get("conditions"), dict):
         raise ValueError("conditions is not a JSON object")
+    for key, kind in ROW.items():
+        _check(key, data.get(key), kind)
+    for key, kind in CONDITIONS.items():
+        if (value := data["conditions"].get(key)) is not None:
+            _check(key, value, kind)
     return Observation(**data)
+
+
+def _check(name: str, value: Any, kind: Kind) -> None:
+    """Let a value pass that is of its kind; in Python true and false are whole numbers, too.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise ValueError(f"{name} is {value!r}, not {_WORDS[kind]}")
 
 
 def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -257,4 +300,7 @@ def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_shared)
-_TEXTS = [f.name for f in fields(Observation) if f.type in ("str", "Status")]
+_WORDS: dict[Kind, str] = {
+    **{str: "a text", int: "a whole number", bool: "true or false"},
+    **{NUMBER: "a number", NUMBER | None: "a number"},
+}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +31,7 @@ from bench import (
     variant_checks,
 )
 from bench.experiments.base import Settings, Waiting
-from bench.observations import ROWS, Log, read, read_all
+from bench.observations import ROWS, Log, Observation, read, read_all, told
 from bench.plan import Plan
 from bench.runner import Runner
 from bench.subjects.base import Subject, Workload
@@ -417,27 +418,46 @@ def read_host(folder: Path) -> dict[str, Any]:
     """Return a run's host.json.
 
     Raises:
-        LabError: there is none.
+        LabError: there is none, or it is damaged.
     """
+    from bench import host
+
     try:
         found: dict[str, Any] = json.loads((folder / HOST).read_text())
-    except (OSError, ValueError) as error:
+        found["run"], host.describe(found)  # what all who read it ask for
+    except OSError as error:
+        remedy = "name the folder of a run"
+        raise LabError(f"read {folder / HOST}", errno_text(error), remedy=remedy) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise LabError(
-            f"read {folder / HOST}", str(error), remedy="name the folder of a run"
+            f"read {folder / HOST}",
+            f"it has no {error}" if isinstance(error, KeyError) else str(error),
+            "it is damaged or of another version",
+            "./lab bench export reads the rows without it",
         ) from error
     return found
 
 
-def show(folder: Path, files: Sequence[Path]) -> None:
-    """Print the tables, and where everything is."""
+def show(folder: Path) -> None:
+    """Print the tables of a run's folder, and on standard error what isn't in them."""
     from rich.console import Console
 
     from bench import screen, tables
 
-    rows, _ = read(folder / ROWS)
+    rows = read_and_tell(folder)
     console = Console(highlight=False)
     screen.show(rows, console)
     if cost := read_host(folder).get("run", {}).get("own_cost"):
         console.print(tables.own_cost_line(cost), end="\n\n")
-    for file in files:
-        print(file)
+
+
+def read_and_tell(folder: Path) -> list[Observation]:
+    """Return the rows of a run's folder; say on standard error which lines are left out.
+
+    Raises:
+        LabError: it holds no run.
+    """
+    rows, damage = read(folder / ROWS)
+    for said in told(folder / ROWS, damage, len(rows)):
+        print(f"lab bench: {said}", file=sys.stderr)
+    return rows

@@ -74,9 +74,8 @@ def conclude(folder: Path, as_json: bool) -> int:
 
     from bench import claims, host, run, screen
     from bench.claims import told
-    from bench.observations import ROWS, read
 
-    rows, _ = read(folder / ROWS)
+    rows = run.read_and_tell(folder)
     judged = claims.judge(rows)
     about = host.describe(run.read_host(folder))
     name = rows[0].run if rows else folder.resolve().name

@@ -37,10 +37,11 @@ def main(options: argparse.Namespace) -> int:
 
     (a, said_a), (b, said_b) = (_rows(folder) for folder in (options.a, options.b))
     lines = comparison.compare(a, b, options.across_hosts)
+    left_out = [*said_a, *said_b]
     if not any(line.found or line.broken for line in lines):
         reasons = sorted({line.verdict for line in lines}) or ["neither has a row"]
-        raise LabError("compare the runs", "; ".join(reasons))
-    notes = [*said_a, *said_b, *_hosts([*a, *b])]
+        raise LabError("compare the runs", "; ".join([*reasons, *left_out]))
+    notes = [f"{said}." for said in left_out] + _hosts([*a, *b])
     if options.json:
         _print_json(lines, notes)
     else:
@@ -63,9 +64,7 @@ def _rows(folder: Path) -> tuple[list[Observation], list[str]]:
 
     (file,) = frame.files(folder)
     rows, damage = observations.read(file)
-    if not damage:
-        return rows, []
-    return rows, [f"{file}: {len(damage)} lines left out, the first: {damage[0].reason}."]
+    return rows, observations.told(file, damage, len(rows))
 
 
 def _hosts(rows: list[Observation]) -> list[str]:

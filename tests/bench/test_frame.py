@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,10 @@ def test_no_run_is_told_with_the_remedy(meant: str | list[str]) -> None:
         bench.load(meant)
 
 
+def changed(data: dict[str, Any], **conditions: object) -> dict[str, Any]:
+    return {**data, "conditions": {**data["conditions"], **conditions}}
+
+
 DAMAGE = {
     "another version": (lambda data: {**data, "schema": 2}, "schema 2, this lab reads 1"),
     "no number": (lambda data: {**data, "value": "fast"}, "not a number"),
@@ -66,6 +71,9 @@ DAMAGE = {
     "neither": (lambda data: {**data, "value": None}, "never neither"),
     "unknown status": (lambda data: {**data, "status": "maybe", "value": None}, ""),
     "no conditions": (lambda data: {**data, "conditions": 3}, "conditions"),
+    "no whole number": (lambda data: {**data, "sample": 0.5}, "sample is 0.5, not a whole number"),
+    "no text": (lambda data: changed(data, host=7), "host is 7, not a text"),
+    "no attempt": (lambda data: changed(data, attempt="x"), "attempt is 'x', not a whole number"),
     "unknown key": (lambda data: {**data, "colour": "red"}, "colour"),
     "no object": (lambda data: [1], "not a JSON object"),
 }
@@ -83,6 +91,14 @@ def test_a_row_that_cannot_be_used_is_told_and_the_rest_is_used(
     with pytest.warns(UserWarning, match=f"line 2 left out.*{reason}"):
         loaded = bench.load(folder)
     assert loaded["value"].tolist() == [0.1, 0.3]
+
+
+def test_a_file_whose_rows_are_all_wrong_alike_is_told_too(
+    run_of: Callable[..., Path], row: Row
+) -> None:
+    folder = run_of("a", row(0.1, order="first"))
+    with pytest.warns(UserWarning, match="line 1 left out: order is 'first'"):
+        assert len(bench.load(folder)) == 0
 
 
 def test_a_last_row_cut_short_is_told(run_of: Callable[..., Path], row: Row) -> None:

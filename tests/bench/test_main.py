@@ -83,6 +83,11 @@ def test_the_report_can_be_made_again_from_rows_cut_short(
     done = bench("--report", folder)
     assert done.returncode == 0, done.stderr
     assert "left out" in (folder / "report.html").read_text()
+    assert "left out: cut short" in one_line(done)
+    (folder / "host.json").write_text("{}")
+    done = bench("--report", folder)
+    assert done.returncode == 1
+    assert "it has no 'run'" in done.stderr
 
 
 @pytest.mark.parametrize("asked", ["--list", "list"])

@@ -83,7 +83,21 @@ def test_a_line_that_is_no_row_is_left_out_and_told(file: Path, row: Row, line: 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("value", "fast"), ("value", True), ("subject", 7), ("conditions", []), ("value", None)],
+    [
+        ("value", "fast"),
+        ("value", True),
+        ("value", None),
+        ("subject", 7),
+        ("sample", "first"),
+        ("sample", None),
+        ("at", "noon"),
+        ("conditions", []),
+        ("conditions", {"order": "first"}),
+        ("conditions", {"attempt": True}),
+        ("conditions", {"cpus": [1]}),
+        ("conditions", {"host": {}}),
+        ("conditions", {"warmup": 1}),
+    ],
 )
 def test_a_row_with_a_wrong_type_is_no_row(file: Path, row: Row, key: str, value: object) -> None:
     write(file, row(0.1))
