@@ -37,6 +37,7 @@ class Ramp:
     pressure: dict[str, float] = field(default_factory=dict)
     kills: int = 0  # of the whole kernel, for want of memory, when its instances were last asked
     killed: str = ""  # which of its instances was among them
+    ended: str = ""  # which of its instances, once ready, has ended by itself
 
     @property
     def used(self) -> int:
@@ -48,6 +49,8 @@ class Ramp:
         settings = self.settings
         if self.killed:
             return "OOM", f"the kernel killed {self.killed} for want of memory"
+        if self.ended:
+            return "instance ended", f"{self.ended} ended by itself after it had been ready"
         if len(self.starts) >= settings.count:
             return "count", f"{settings.count} instances run"
         if self.used >= settings.memory_budget:
@@ -102,9 +105,10 @@ class Density(Experiment):
         f"has fallen by the memory budget; the fastest of the last {WINDOW} starts took more than "
         f"twice the median of the first {WINDOW}, and so did the next {WINDOW} after a rest; one "
         "more instance could leave the host less than its reserve; the kernel kills an instance "
-        "for want of memory (OOM); a start fails; something on the host waits for memory "
-        f"{100 * PRESSURE['memory']:.0f} %, or for a CPU {100 * PRESSURE['cpu']:.0f} % more of the "
-        "time than before the first (pressure stall information, some avg10). The rule that fired "
+        "for want of memory (OOM), or one ends by itself; a start fails; something on the host "
+        f"waits for memory {100 * PRESSURE['memory']:.0f} %, or for a CPU "
+        f"{100 * PRESSURE['cpu']:.0f} % more of the time than before the first (pressure stall "
+        "information, some avg10). The rule that fired "
         "is part of the result, and so is what one more instance takes of the host's memory. At "
         "the top the bench's own share of a CPU is read; then all are taken down."
     )
@@ -132,15 +136,18 @@ class Density(Experiment):
             except InstanceFailed as error:
                 number = len(ramp.starts) + 1
                 trial.fail("T0-T3", "time", "s", str(error), number - 1, instances=number)
-                _look_for_killed(trial, ramp)
+                _look_for_ended(trial, ramp)
                 rule = ramp.stop_rule() if ramp.killed else ("failed start", str(error))
                 break
-            _look_for_killed(trial, ramp)
+            _look_for_ended(trial, ramp)
             ramp.elapsed = time.monotonic() - began
             if ramp.doubt():
                 idle(trial.settings.rest)
         assert rule is not None, "the loop ended"
         _watch_itself(trial, len(ramp.starts))
+        _look_for_ended(trial, ramp)
+        if ramp.ended or ramp.killed:
+            rule = ramp.stop_rule() or rule
         trial.record(
             "reached",
             "instances",
@@ -171,9 +178,12 @@ def _add(trial: Trial, ramp: Ramp) -> None:
     trial.record("ramp", "mem_available", "B", ramp.memory_now, sample=number, instances=number)
 
 
-def _look_for_killed(trial: Trial, ramp: Ramp) -> None:
-    """Note which instance the kernel has killed something of for want of memory. They are asked one
-    by one, and only when it has killed anything since, here or elsewhere."""
+def _look_for_ended(trial: Trial, ramp: Ramp) -> None:
+    """Note which instance has ended by itself, and which the kernel has killed something of for
+    want of memory: of that they are asked one by one, and only when it has killed anything since,
+    here or elsewhere."""
+    running = [one for one in trial.instances if one.stamps.t3 is not None]
+    ramp.ended = next((one.name for one in running if one.ended()), "")
     now = meminfo.oom_kills()
     if now != ramp.kills:
         ramp.kills = now

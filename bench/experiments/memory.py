@@ -123,6 +123,10 @@ def _weigh_host(trial: Trial, count: int, way: str) -> None:
 
 def _weigh(trial: Trial, instance: Instance, index: int, count: int) -> None:
     """Record what one instance takes while `count` of them run."""
+    if instance.ended():
+        reason = f"{instance.name} ended by itself after it had been ready"
+        trial.fail("idle", "pss", "B", reason, sample=index, instances=count)
+        return
     _weigh_processes(trial, instance, index, count)
     _weigh_cgroup(trial, instance, index, count)
     for metric, size in instance.extra_memory().items():

@@ -130,6 +130,10 @@ class Instance(ABC):
         """
         raise InstanceFailed("it has no address that others reach it by")
 
+    def ended(self) -> bool:
+        """Whether it, once ready, has ended by itself: its output ends with it. Costs nothing."""
+        return self.marks.ended is not None
+
     def oom_killed(self) -> bool:
         """Whether the kernel has killed something of it for want of memory, as far as it tells."""
         cgroup = self.cgroup()

@@ -94,6 +94,10 @@ class DockerInstance(EngineInstance):
         self._pid = 0
         self._let_go()
 
+    def ended(self) -> bool:
+        """The client, which its output comes by, has been ended before."""
+        return not Path(f"/proc/{self._pid}").exists()
+
     def pids(self) -> list[int]:
         import psutil
 

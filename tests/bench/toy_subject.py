@@ -36,6 +36,9 @@ class ToyInstance(Instance):
         self._owner.alive.pop(self.name, None)
         self._owner.fault("destroy")
 
+    def ended(self) -> bool:
+        return self.name not in self._owner.alive
+
     def pids(self) -> list[int]:
         return []
 

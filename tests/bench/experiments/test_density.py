@@ -139,11 +139,24 @@ def test_a_start_that_fails_ends_the_ramp_and_is_counted(tmp_path: Path) -> None
 def test_a_kill_by_the_kernel_during_a_ramp_is_what_stopped_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = iter((7, 7, 7, 8))  # before the ramp, and after each start
+    kills = itertools.chain((7, 7, 7), itertools.repeat(8))  # before the ramp, after each start
     monkeypatch.setattr(meminfo, "oom_kills", lambda: next(kills))
     monkeypatch.setattr(ToyInstance, "oom_killed", lambda self: len(toy.alive) == 3)
     toy = Toy()
     assert reached(SETTINGS, toy, tmp_path) == (3, "OOM")
+
+
+@pytest.mark.parametrize(("after", "running"), [(3, 3), (5, 5)])
+def test_an_instance_that_ends_by_itself_stops_it(tmp_path: Path, after: int, running: int) -> None:
+    """Also the one that ends when the count is reached: not all of them run."""
+    toy = Toy()
+
+    def first_ends(at: str) -> None:
+        if at == "ready" and toy.started == after:
+            toy.alive.pop(next(iter(toy.alive)))
+
+    toy.fault = first_ends
+    assert reached(SETTINGS, toy, tmp_path) == (running, "instance ended")
 
 
 def test_a_kill_elsewhere_on_the_host_is_asked_about_once_and_does_not_stop_it(

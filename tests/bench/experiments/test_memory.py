@@ -52,6 +52,21 @@ def test_without_a_cgroup_that_number_is_a_failure_and_not_zero(tmp_path: Path) 
     assert {row.status for row in rows if row.metric == "cgroup_used"} == {"failed"}
 
 
+def test_one_that_has_ended_by_itself_is_a_failure_and_takes_no_zero_bytes(tmp_path: Path) -> None:
+    toy = Toy()
+
+    def first_ends(at: str) -> None:
+        if at == "ready" and toy.started == LEAST_RUNGS * PER_RUNG:
+            toy.alive.pop(next(iter(toy.alive)))
+
+    toy.fault = first_ends
+    rows, _ = run(plan_of([toy], [Memory()], settings=SETTINGS), tmp_path)
+    weighed = [row for row in rows if row.metric == "pss"]
+    assert len(weighed) == LEAST_RUNGS * PER_RUNG
+    assert "ended by itself" in weighed[0].reason
+    assert not any(row.sample == 0 for row in rows if row.metric == "uss")
+
+
 def test_the_hosts_reserve_is_not_touched(tmp_path: Path) -> None:
     toy = Toy()
     settings = replace(SETTINGS, reserve=2**60)

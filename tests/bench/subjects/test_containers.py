@@ -208,13 +208,14 @@ def test_one_that_does_not_stop_is_told_and_can_be_destroyed(instance: Instance)
     assert instance.pids()
 
 
-def test_one_that_is_killed_before_it_is_asked_to_stop_can_be_destroyed(
+def test_one_that_is_killed_before_it_is_asked_to_stop_has_ended_and_can_be_destroyed(
     instance: Instance,
 ) -> None:
     pid = first(instance.pids())
+    assert not instance.ended()
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + SECONDS
-    while lives(pid):
+    while lives(pid) or not instance.ended():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
