@@ -14,8 +14,8 @@ Where process 1 reaps late, a start takes 40 s instead of a quarter of a second.
   its node;
 - hands on the signals it gets;
 - ends what is left of its orphans when the command has ended, however that ended (also kill -9);
-- takes the command with it when it is itself killed (PR_SET_PDEATHSIG). What the command had
-  started then lives on; `lab clean` finds it.
+- is two processes, either of which does all that where the other is killed (kill -9): the command
+  and what it has started end then, too (PR_SET_PDEATHSIG).
 
 Its exit status is the command's, 128 + n if signal n ended it, as in shells.
 Host side; single-threaded, as unshare(2) and prctl(2) demand.
@@ -49,14 +49,41 @@ SI_USER_MAX = 0  # sigaction(2): si_code > 0 means that the kernel sent it
 
 
 def supervise(command: list[str]) -> int:
-    """Run `command` to its end and return its exit status. Ends every orphan it leaves.
-
-    Raises:
-        LabError: the command could not be started.
+    """Run `command` to its end and return its exit status. Ends every orphan it leaves, also when
+    this process, or the one between it and the command, is killed.
     """
+    _adopt()
+    outer = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os._exit(_between(outer, command))
+    status = _seen_off(child)
+    if status == 128 + signal.SIGKILL:
+        print("lab: it was killed; ./lab clean removes what it has left behind", file=sys.stderr)
+    return status
+
+
+def _between(outer: int, command: list[str]) -> int:
+    """In the process between: run the command as its parent; return its exit status, or 127."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)  # which is handed on to the command
+    if os.getppid() != outer:  # it died before the line above
+        return 1
+    _adopt()
+    try:
+        return _seen_off(_spawn(command))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 127
+
+
+def _adopt() -> None:
+    """Become the parent of orphans, and hear of what ends and of signals by waiting for them."""
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
-    child = _spawn(command)
+
+
+def _seen_off(child: int) -> int:
+    """Wait for a child's end, end what it leaves, and return its exit status as in shells."""
     status = _wait(child)
     end_orphans()
     return status if status >= 0 else 128 - status
@@ -97,10 +124,10 @@ def end_orphans() -> None:
     """
     deadline = time.monotonic() + GRACE
     sent: dict[int, signal.Signals] = {}
-    while _reap() is not None:
+    while _reap() is not None and (orphans := children()):
         late = time.monotonic() > deadline
         wanted = signal.SIGKILL if late else signal.SIGTERM
-        for pid in children():
+        for pid in orphans:
             if sent.get(pid) != wanted:
                 os.kill(pid, wanted)  # ours and not yet reaped: the pid can't be another's
                 sent[pid] = wanted
@@ -216,10 +243,10 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         _hide_unqualified_kvm()
-        return supervise(arguments[1:])
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 127
+    return supervise(arguments[1:])
 
 
 if __name__ == "__main__":

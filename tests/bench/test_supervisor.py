@@ -35,7 +35,7 @@ def gone(pid: int, timeout: float = 20.0) -> bool:
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return True
         time.sleep(0.02)
     return False
@@ -71,6 +71,7 @@ def test_it_ends_them_too_when_the_command_is_killed() -> None:
     script = "(setsid sleep 300 >/dev/null 2>&1 & echo $!); kill -9 $$"
     done = run("sh", "-c", script)
     assert done.returncode == 137
+    assert "./lab clean" in done.stderr
     assert gone(int(done.stdout), timeout=0.1)
 
 
@@ -85,14 +86,14 @@ def test_a_signal_reaches_the_command() -> None:
         assert process.wait(timeout=20) == 3
 
 
-def test_killed_it_takes_the_command_along() -> None:
+@pytest.mark.parametrize("which", ["outer", "between"])
+def test_killed_it_takes_the_command_and_its_orphans_along(which: str) -> None:
+    script = "(setsid sleep 300 >/dev/null 2>&1 & echo $!); echo $PPID; echo $$; exec sleep 300"
     with subprocess.Popen(
-        supervised("sh", "-c", "echo $$; exec sleep 300"),
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
+        supervised("sh", "-c", script), stdout=subprocess.PIPE, text=True, env=environment()
     ) as process:
         assert process.stdout is not None
-        command = int(process.stdout.readline())
-        process.kill()
+        orphan, between, command = (int(process.stdout.readline()) for _ in range(3))
+        os.kill(process.pid if which == "outer" else between, signal.SIGKILL)
         assert gone(command)
+        assert gone(orphan)
