@@ -191,14 +191,14 @@ def name(number: Number) -> str:
 
 
 def _doubts(lines: Sequence[Line]) -> list[str]:
-    return [
-        f"{run}, {name(line.number)}: {doubt}."
+    numbers = [
+        (f"{run}, {name(line.number)}", found)
         for line in lines
         if line.found is not None
         for run, found in (("A", line.a), ("B", line.b))
         if found is not None
-        for doubt in found.warnings
     ]
+    return tables.told(numbers)
 
 
 def figures(lines: Sequence[Line]) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def table(plan: Plan, known: Known) -> Table:
     planned = schedule(plan)
     each = TimeLeft(planned, known, plan.settings.round_seconds)
     shown = Table("What would be done", ["experiment", "subject", "trials", "each", "all", "from"])
-    for trial, count in _counted(planned).items():
+    for trial, count in _kinds(plan, planned):
         seconds = each.expected(trial)
         shown.rows.append(
             [
@@ -91,16 +91,20 @@ def table(plan: Plan, known: Known) -> Table:
     return shown
 
 
-def _counted(planned: list[Planned]) -> Mapping[Planned, int]:
-    """Return the first trial of each kind, and how many of its kind there are."""
+def _kinds(plan: Plan, planned: list[Planned]) -> list[tuple[Planned, int]]:
+    """Return the first trial of each kind, and how many of its kind there are; not in the order of
+    the rounds, which is a random one, but experiment by experiment."""
     counts = Counter(trial.key for trial in planned)
-    return {trial: counts.pop(trial.key) for trial in planned if trial.key in counts}
+    kinds = [(trial, counts.pop(trial.key)) for trial in planned if trial.key in counts]
+    order = {each: place for place, each in enumerate([*plan.experiments, *plan.subjects])}
+    return sorted(kinds, key=lambda kind: (order[kind[0].experiment], order[kind[0].subject]))
 
 
 def _total(done: list[Planned], each: TimeLeft) -> str:
     """Say how long all of it takes."""
     rounds = {trial.sample for trial in done if trial.experiment.repeats and trial.sample >= 0}
-    return f"About {units.text(each.seconds(), 's')} in all, with {len(rounds)} rounds."
+    told = f", with {len(rounds)} rounds" if rounds else ""
+    return f"About {units.text(each.seconds(), 's')} in all{told}."
 
 
 def _missing(plan: Plan) -> list[str]:

@@ -12,9 +12,17 @@ from dataclasses import dataclass, field, replace
 
 from bench import one_curve, statistics, units
 from bench.observations import Observation
-from bench.statistics import Comparison, Slope, Summary
+from bench.statistics import Comparison, Difference, Slope, Summary
 
 NOTHING = "–"
+
+# The columns of the overview, and what each tells.
+GLANCE = {
+    "ready": "ready after",
+    "gone": "gone after",
+    "host memory": "memory of one more",
+    "at once": "how many ran at once",
+}
 
 # Columns that hold words, which may take several lines; all others but the first hold numbers.
 WORDS = (
@@ -66,11 +74,8 @@ def overviews(rows: Sequence[Observation]) -> list[Table]:
 
 
 def overview(rows: Sequence[Observation]) -> Table:
-    """One line per subject."""
-    table = Table(
-        "At a glance: ready after, gone after, memory of one more, how many ran at once",
-        ["", "ready", "gone", "host memory", "at once", "stopped by", "failed"],
-    )
+    """One line per subject; a column for what was measured of any."""
+    table = Table("", ["", *GLANCE, "stopped by", "failed"])
     for subject in statistics.subjects(rows):
         line = memory_slope(rows, subject)
         reached = statistics.select(rows, subject=subject, phase="reached", status="ok")
@@ -91,7 +96,16 @@ def overview(rows: Sequence[Observation]) -> Table:
             "Some of these numbers rest on too few or unsteady samples, or on a part that didn't "
             "fail; the notes under their tables say which."
         )
+    _leave_out_empty(table)
+    table.title = f"At a glance: {', '.join(GLANCE[c] for c in table.columns if c in GLANCE)}"
     return table
+
+
+def _leave_out_empty(table: Table) -> None:
+    """Leave out the columns in which no row has anything."""
+    columns = [column for column in zip(table.columns, *table.rows, strict=True)]
+    told = [column for column in columns if set(column[1:]) != {NOTHING}]
+    table.columns, *table.rows = (list(each) for each in zip(*told, strict=True))
 
 
 def failed(rows: Sequence[Observation]) -> Table:
@@ -249,12 +263,22 @@ def p_text(value: float) -> str:
 
 def doubts(rows: Sequence[Observation], phase: str, metric: str, experiment: str = "") -> list[str]:
     """Return the warnings about one metric, by subject; none about what nobody measured."""
+    names = statistics.subjects(rows)
+    found = {name: summary(rows, name, phase, metric, experiment) for name in names}
+    measured = {name: each for name, each in found.items() if each.n or each.failed}
+    return told([(statistics.title(rows, name), each) for name, each in measured.items()])
+
+
+def told(numbers: Sequence[tuple[str, Summary]]) -> list[str]:
+    """Write the warnings about numbers, each of which has a name; one that several have in common
+    stands there once."""
+    about: dict[str, list[str]] = {}
+    for name, found in numbers:
+        for warning in found.warnings:
+            about.setdefault(warning, []).append(name)
     return [
-        f"{statistics.title(rows, subject)}: {warning}."
-        for subject in statistics.subjects(rows)
-        for found in [summary(rows, subject, phase, metric, experiment)]
-        if found.n or found.failed
-        for warning in found.warnings
+        f"{'All' if 2 < len(names) == len(numbers) else '; '.join(names)}: {warning}."
+        for warning, names in about.items()
     ]
 
 
@@ -275,10 +299,12 @@ def slope_text(line: Slope | None) -> str:
     return units.plus_minus(line.per_instance, line.high - line.per_instance, line.unit)
 
 
-def interval(found: Summary) -> str:
+def interval(found: Summary | Difference) -> str:
+    """Write the 95 % interval; in brackets where there are too few samples for one."""
     if found.low is None or found.high is None:
         return NOTHING
-    return units.span(found.low, found.high, found.unit)
+    text = units.span(found.low, found.high, found.unit)
+    return text if found.n >= statistics.ENOUGH else f"({text})"
 
 
 def counts(found: Summary) -> list[str]:

@@ -11,6 +11,7 @@ def table(rows: Rows) -> Table:
     """Medians with their intervals, and what is doubtful about them."""
     columns = ["", "phase", "metric", "median", "95 % interval", "n", "failed"]
     shown = Table(rows[0].experiment, columns)
+    numbers = []
     for subject in statistics.subjects(rows):
         kinds = {(row.phase, row.metric): None for row in rows if row.subject == subject}
         title = statistics.title(rows, subject)
@@ -18,5 +19,6 @@ def table(rows: Rows) -> Table:
             found = tables.summary(rows, subject, phase, metric)
             middle, interval = tables.middle(found), tables.interval(found)
             shown.rows.append([title, phase, metric, middle, interval, *tables.counts(found)])
-            shown.notes += [f"{title}, {phase} {metric}: {each}." for each in found.warnings]
+            numbers.append((f"{title}, {phase} {metric}", found))
+    shown.notes += tables.told(numbers)
     return shown

@@ -42,6 +42,7 @@ def parts(rows: Rows) -> list[tuple[str, str]]:
 def table(rows: Rows, title: str) -> Table:
     """One line per part and subject."""
     shown = Table(title, ["", "part", "median", "95 % interval", "× process", "n", "failed"])
+    numbers = []
     for phase, metric in parts(rows):
         for subject in statistics.subjects(rows):
             found = tables.summary(rows, subject, phase, metric)
@@ -54,8 +55,9 @@ def table(rows: Rows, title: str) -> Table:
             ]
             name = statistics.title(rows, subject)
             shown.rows.append([name, phase, *cells, *tables.counts(found)])
-            shown.notes += [f"{name}, {phase}: {warning}." for warning in found.warnings]
+            numbers.append((f"{name}, {phase}", found))
         shown.notes += _disagreement(rows, phase)
+    shown.notes += tables.told(numbers)
     shown.notes.append(
         "× process: the ratio of the medians; in brackets where the two weren't told apart "
         "(p ≥ 0.01, or less than 5 %)."

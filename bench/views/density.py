@@ -34,7 +34,7 @@ def table(rows: Sequence[Observation]) -> Table:
                 str(len(statistics.failures(mine))),
             ]
         )
-        fell = f"; MemAvailable fell by {units.text(used[-1][1], 'B')}" if used else ""
+        fell = _fell(used[-1][1]) if used else ""
         shown.notes += [
             f"{statistics.title(rows, subject)}: {row.conditions['rule_text']}{fell}."
             for row in reached
@@ -48,6 +48,11 @@ def table(rows: Sequence[Observation]) -> Table:
     told = {str(row.conditions.get("pressure", "watched")) for row in rows}
     shown.notes += [f"Pressure is no rule here: {why}." for why in sorted(told - {"watched"})]
     return shown
+
+
+def _fell(size: float) -> str:
+    """Say what the host's memory did meanwhile."""
+    return f"; MemAvailable {'fell' if size >= 0 else 'rose'} by {units.text(abs(size), 'B')}"
 
 
 def _bench(rows: Sequence[Observation]) -> list[str]:

@@ -31,6 +31,7 @@ def table(rows: Rows) -> Table:
         "From source to the first instance on another host",
         ["", "phase", "total", "95 % interval", "sent", "n", "failed"],
     )
+    numbers = []
     for subject in statistics.subjects(rows):
         name = statistics.title(rows, subject)
         for phase, version in PHASES.items():
@@ -38,9 +39,10 @@ def table(rows: Rows) -> Table:
             sent = tables.middle(tables.summary(rows, subject, phase, "sent"))
             cells = [tables.middle(total), tables.interval(total), sent, *tables.counts(total)]
             shown.rows.append([name, version, *cells])
-            shown.notes += [f"{name}, {version}: {each}." for each in total.warnings]
+            numbers.append((f"{name}, {version}", total))
         if held := _held(rows, subject):
             shown.notes.append(f"{name}, unpacked: {held}.")
+    shown.notes += tables.told(numbers)
     for phase, version in PHASES.items():
         said = tables.ratios(rows, phase, "total", "to arrive and start")
         shown.notes += [f"{version.capitalize()}: {note}" for note in said]

@@ -31,17 +31,19 @@ def table(rows: Rows) -> Table:
     """A line for each subject as it is, and below it one for each thing changed."""
     columns = ["", "ready", "difference", "95 % interval", "n", "failed"]
     shown = Table("Ladder: how much later it is ready with one thing changed", columns)
+    numbers = []
     for subject in statistics.subjects(rows):
         title = statistics.title(rows, subject)
         whole = tables.summary(rows, subject, WHOLE, "time")
         shown.rows.append([title, tables.middle(whole), "", "", *tables.counts(whole)])
         for name, found, failed in rungs(rows, subject):
             ready = tables.middle(tables.summary(rows, subject, name, "time"))
-            cells = [f"· {name}", ready, said(found), _interval(found)]
+            cells = [f"· {name}", ready, said(found), tables.interval(found)]
             shown.rows.append([*cells, str(found.n), str(failed)])
         if not rungs(rows, subject):
             shown.notes.append(f"{title}: nothing can be changed about it.")
-        shown.notes += [f"{title}, unchanged: {warning}." for warning in whole.warnings]
+        numbers.append((f"{title}, unchanged", whole))
+    shown.notes += tables.told(numbers)
     shown.notes.append(
         "Difference: median over the rounds; in brackets where its interval holds zero, or where "
         f"there were fewer than {statistics.ENOUGH} rounds."
@@ -74,12 +76,6 @@ def said(found: Difference) -> str:
     text = units.text(found.median, found.unit)
     signed = text if found.median < 0 else f"+{text}"
     return signed if found.told_apart else f"({signed})"
-
-
-def _interval(found: Difference) -> str:
-    if found.low is None or found.high is None:
-        return tables.NOTHING
-    return units.span(found.low, found.high, found.unit)
 
 
 def lines(rows: Rows) -> float:

@@ -18,6 +18,7 @@ def table(rows: Rows) -> Table:
         "Limits: what an instance got that asked for more",
         ["", "memory", "limit", "CPUs", "limit", "held back", "n", "failed"],
     )
+    numbers = []
     for subject in statistics.subjects(rows):
         name = statistics.title(rows, subject)
         memory, cpu, held = (
@@ -35,7 +36,8 @@ def table(rows: Rows) -> Table:
             ]
         )
         shown.notes += [f"{name}, memory: {_outcomes(rows, subject)}."]
-        shown.notes += [f"{name}, CPUs: {warning}." for warning in cpu.warnings]
+        numbers.append((f"{name}, CPUs", cpu))
+    shown.notes += tables.told(numbers)
     shown.notes.append(
         "Held back: the share of cpu.max's periods in which it had used up its quota; a VM has no "
         "quota, only so many virtual CPUs."

@@ -13,8 +13,9 @@ from bench import estimate
 from bench.experiments.base import FULL, QUICK, Settings
 from bench.experiments.density import Density
 from bench.experiments.startup import Startup
+from bench.experiments.stop import Stop
 from bench.observations import ROWS, Log, Observation
-from tests.bench.test_runner import plan_of
+from tests.bench.test_runner import SETTINGS, plan_of
 from tests.bench.toy_subject import Toy
 
 Row = Callable[..., Observation]
@@ -46,6 +47,17 @@ def test_a_trial_takes_what_its_like_took(row: Row, tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to("2026-2")
     known = estimate.history(tmp_path, FINGERPRINT, QUICK)
     assert known == {("startup", "labrt", ""): 3.0, ("startup", "vm", ""): 3.0}
+
+
+def test_the_plan_is_told_experiment_by_experiment_whatever_the_order_of_its_rounds() -> None:
+    toys = [Toy("b"), Toy("a")]
+    plan = plan_of(toys, [Stop(), Startup()], settings=replace(SETTINGS, n=9))
+    shown = estimate.table(plan, {})
+    assert [line[:3] for line in shown.rows] == [
+        ["stop", "b", "10"], ["stop", "a", "10"], ["startup", "b", "9"], ["startup", "a", "9"],
+    ]  # fmt: skip
+    assert "9 rounds" in shown.notes[0]
+    assert "rounds" not in estimate.table(plan_of(toys, [Density()]), {}).notes[0]
 
 
 def test_the_pause_before_a_resumed_run_is_no_trial(row: Row, tmp_path: Path) -> None:

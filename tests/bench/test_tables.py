@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench import tables, views
+from bench import statistics, tables, views
 from bench.observations import Observation
 from bench.views import _samples, density, memory, startup
 
@@ -121,10 +121,13 @@ def test_density_says_which_rule_stopped_it(row: Row) -> None:
     assert shown.notes[0] == "labrt container: enough; MemAvailable fell by 954 MiB."
 
 
-def test_at_a_glance_a_number_nobody_measured_is_a_dash(row: Row) -> None:
-    (line,) = tables.overview(starts(row, 0.005)).rows
-    assert line == ["labrt container", "5 ms", "–", "–", "–", "–", "0"]
-    assert tables.overview(starts(row, 0.005)).notes == []
+def test_at_a_glance_there_is_a_column_for_what_was_measured_of_anybody(row: Row) -> None:
+    stops = [row(2.0, experiment="stop", phase="stop", sample=n, **VM) for n in range(7)]
+    shown = tables.overview([*starts(row, 0.005), *stops])
+    assert shown.title == "At a glance: ready after, gone after"
+    assert shown.columns == ["", "ready", "gone", "failed"]
+    assert shown.rows == [["labrt container", "5 ms", "–", "0"], ["libvirt VM", "–", "2 s", "0"]]
+    assert shown.notes == []
 
 
 def test_at_a_glance_it_is_said_that_a_number_is_doubtful(row: Row) -> None:
@@ -155,6 +158,25 @@ def test_where_few_samples_could_not_show_a_difference_none_is_denied(row: Row) 
     notes = startup.table([*three[0], *three[1]]).notes
     assert notes[0].startswith("3 samples are too few to tell the libvirt VM from the labrt")
     assert "interval" not in notes[0]
+
+
+def test_what_stands_for_an_interval_of_too_few_samples_is_in_brackets(row: Row) -> None:
+    (line,) = startup.table([row(n + 1.0, sample=n) for n in range(5)]).rows
+    assert line[5] == "(1 – 5 s)"
+    (line,) = startup.table([row(n + 1.0, sample=n) for n in range(6)]).rows
+    assert "(" not in line[5]
+
+
+def test_a_doubt_that_several_numbers_have_in_common_is_told_once(row: Row) -> None:
+    one, two, three = (statistics.summary_of([1.0] * n, 0, "s") for n in (1, 1, 9))
+    (note,) = tables.told([("a", one), ("b", two), ("c", three)])
+    assert note.startswith("a; b: only 1 sample")
+    (note,) = tables.told([("a", one), ("b", two), ("c", one)])
+    assert note.startswith("All: only 1 sample")
+
+
+def test_memory_that_grew_meanwhile_did_not_fall_by_less_than_nothing() -> None:
+    assert density._fell(-8192) == "; MemAvailable rose by 8 KiB"
 
 
 def test_doubts_about_any_experiment_are_told(row: Row) -> None:
