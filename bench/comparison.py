@@ -187,7 +187,8 @@ def _failed(lines: Sequence[Line]) -> list[str]:
 
 def name(number: Number) -> str:
     """Name a number: "labrt startup T0-T3"; "time" and repetitions go without saying."""
-    return " ".join(word for word in dict.fromkeys(number) if word not in ("time", ""))
+    words = (word for word in dict.fromkeys(number) if word not in ("time", ""))
+    return " ".join(words).replace("_", " ")  # a narrow column breaks lines at blanks alone
 
 
 def _doubts(lines: Sequence[Line]) -> list[str]:
