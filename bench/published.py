@@ -213,6 +213,56 @@ DENSITY = (
     Result(*_ATC, "RunD", 2500, "more than", _AS_MANY, "384 GB", _ATC_URL, "1"),
 )
 
+# ---------------------------------------------------------------------------------------------
+# How many a second, asked for at once. Here: until the last of them is ready.
+
+_RATE = Definition(
+    "instances made in a second on one host, again and again",
+    "here so many are started once; the host, and when one counts as made, are others",
+)
+
+RATES = (
+    Result(
+        "Firecracker, NSDI",
+        2020,
+        "Firecracker",
+        150,
+        "at most",
+        _RATE,
+        ABSENT,
+        "https://www.usenix.org/conference/nsdi20/presentation/agache",
+        unit="1/s",
+        checked=False,
+    ),
+    Result(*_ATC, "RunD", 200, "more than", _RATE, ABSENT, _ATC_URL, unit="1/s", checked=False),
+)
+
+# ---------------------------------------------------------------------------------------------
+# What a VM under KVM takes of computing, network and disk. Here: the column × process.
+
+_LINPACK = Definition(
+    "Linpack's rate on all cores, as a part of the bare host's",
+    "another program, a rate and not a time, and with KVM",
+)
+_TRIP = Definition(
+    "what a TCP round trip takes more than from the bare host, over a wire to another host",
+    "here nothing leaves the host, and what is shown is the whole trip; with KVM",
+)
+_IOPS = Definition(
+    "random reads and writes a second, as a part of the bare host's",
+    "many requests at a time, on a much faster disk; with KVM",
+)
+_IBM = ("Felter and others, IBM RC25482", 2014)
+_IBM_HOST = "2 × Xeon E5-2665, 16 cores, 256 GB"
+_IBM_URL = "https://doi.org/10.1109/ISPASS.2015.7095802"
+
+COMPUTING = (
+    Result(*_IBM, "KVM, untuned", 0.83, "about", _LINPACK, _IBM_HOST, _IBM_URL, "1", checked=False),
+    Result(*_IBM, "KVM, tuned", 0.98, "about", _LINPACK, _IBM_HOST, _IBM_URL, "1", checked=False),
+)
+NETWORK = (Result(*_IBM, "KVM", 30e-6, "about", _TRIP, _IBM_HOST, _IBM_URL, checked=False),)
+DISK = (Result(*_IBM, "KVM", 0.5, "about", _IOPS, _IBM_HOST, _IBM_URL, "1", checked=False),)
+
 
 def definitions(results: tuple[Result, ...]) -> list[Definition]:
     """Return what was measured, each once, in the order of the figures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bench import plots, statistics, tables, units
@@ -14,19 +15,20 @@ ACROSS = 2  # panels beside each other
 LINES = 12  # subjects above each other that fit into the height of a slide
 
 
-def view(name: str, title: str, caption: str) -> View:
+def view(name: str, title: str, caption: str, sources: Callable[[], Table] | None = None) -> View:
     """Return the view of an experiment whose phases are parts of a work.
 
     Args:
         name: of the picture.
         title: of table and picture; says what a number is.
+        sources: as of a view.
     """
 
     def panels(band: Any, rows: Rows) -> None:
         draw(band, rows, f"{title} (logarithmic)")
 
     picture = Picture(panels, measured(), caption, height)
-    return View(lambda rows: table(rows, title), pictures={name: picture})
+    return View(lambda rows: table(rows, title), pictures={name: picture}, sources=sources)
 
 
 def height(rows: Rows) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench import published
+from bench.views import _published
 from bench.views._work import view
 
 VIEW = view(
@@ -10,4 +12,5 @@ VIEW = view(
     "Each stroke is one pair of instances, each mark a median with its interval. Of a roundtrip, "
     "further left is faster; of the others, further right. Plain processes use the loopback, the "
     "others the lab's bridge.",
+    sources=lambda: _published.table(published.NETWORK, "Network"),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import plots, statistics, tables, units
+from bench import plots, published, statistics, tables, units
 from bench.tables import Table
+from bench.views import _published
 from bench.views.base import Picture, Rows, View, measured
 
 WHOLE = ("all ready", "all gone")
@@ -113,4 +114,5 @@ VIEW = View(
             "Each step is one instance, each line one trial: started at once, and stopped at once.",
         )
     },
+    sources=lambda: _published.table(published.RATES, "Instances a second"),
 )

@@ -10,10 +10,11 @@ import pytest
 
 from bench import published, report, views
 from bench.observations import Observation
-from bench.published import DENSITY, MEMORY, STARTS, Result
+from bench.published import COMPUTING, DENSITY, DISK, MEMORY, NETWORK, RATES, STARTS, Result
 from bench.views import _published
 
-ALL = (*STARTS, *MEMORY, *DENSITY)
+GROUPS = (STARTS, MEMORY, DENSITY, RATES, COMPUTING, NETWORK, DISK)
+ALL = [result for results in GROUPS for result in results]
 
 
 def starts(row: Callable[..., Observation]) -> list[Observation]:
@@ -32,7 +33,7 @@ def test_each_figure_says_what_was_measured_how_it_differs_and_where_it_is_from(
 
 
 def test_figures_of_one_definition_stand_together() -> None:
-    for results in (STARTS, MEMORY, DENSITY):
+    for results in GROUPS:
         order = [published.definitions(results).index(each.definition) for each in results]
         assert order == sorted(order)
         assert len({each.unit for each in results}) == 1
@@ -70,6 +71,14 @@ def test_the_picture_says_every_definition_and_difference(row: Callable[..., Obs
         assert definition.what[0].upper() + definition.what[1:] in said
         assert f"≠ here: {definition.differs}" in said
     assert "median 20 ms" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["startup", "memory", "density", "scale-out", "cpu", "network", "disk"]
+)
+def test_each_experiment_that_others_have_published_about_has_the_figures(name: str) -> None:
+    (table,) = views.sources(name)
+    assert table.rows
 
 
 def test_the_report_has_the_sources(row: Callable[..., Observation]) -> None:
