@@ -59,10 +59,18 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _rows(folder: Path) -> tuple[list[Observation], list[str]]:
-    """Return a run's rows, and what to say of those that can't be read."""
-    from bench import frame, observations
+    """Return a run's rows, and what to say of those that can't be read.
 
-    (file,) = frame.files(folder)
+    Raises:
+        LabError: there is no such run, or a pattern means several.
+    """
+    from bench import frame, observations
+    from labrt.errors import LabError
+
+    file, *others = frame.files(folder)
+    if others:
+        told = f"it means {len(others) + 1} runs"
+        raise LabError(f"compare {folder}", told, remedy="name one of them")
     rows, damage = observations.read(file)
     return rows, observations.told(file, damage, len(rows))
 

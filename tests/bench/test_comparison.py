@@ -188,3 +188,5 @@ def test_nothing_comparable_is_one_line(
     assert main(["compare", a, b]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["compare", a, runs("c")]) == 1
+    assert main(["compare", a, f"{Path(b).parent}/*"]) == 1
+    assert "it means 3 runs. Remedy: name one of them" in capsys.readouterr().err
