@@ -22,7 +22,7 @@ def csv(frame: Any, file: Path) -> None:
 
 def parquet(frame: Any, file: Path) -> None:
     """Write a frame as Parquet, replacing the file as a whole. A column that holds numbers here and
-    texts there becomes one of texts (JSON): a column of Parquet has one type.
+    texts there, or lists, becomes one of texts (JSON): a column of Parquet has one simple type.
 
     Raises:
         LabError: it can't be written; nothing half-written is left.
@@ -31,12 +31,18 @@ def parquet(frame: Any, file: Path) -> None:
 
 
 def _one_type_each(frame: Any) -> Any:
-    mixed = [name for name in frame if frame[name].dtype == object and len(_types(frame[name])) > 1]
-    return frame.assign(**{name: frame[name].map(json.dumps, na_action="ignore") for name in mixed})
+    mixed = [name for name in frame if frame[name].dtype == object and not _simple(frame[name])]
+    return frame.assign(**{name: frame[name].map(_as_json, na_action="ignore") for name in mixed})
 
 
-def _types(column: Any) -> set[type]:
-    return set(column.dropna().map(type))
+def _simple(column: Any) -> bool:
+    """True if a column's values are all of one type, which isn't made of others."""
+    types = set(column.dropna().map(type))
+    return len(types) < 2 and types <= {str, int, float, bool}
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=lambda array: array.tolist())  # numpy's, of a list
 
 
 def _whole(file: Path, write: Callable[[Path], None]) -> None:

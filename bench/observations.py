@@ -106,7 +106,7 @@ class Observation:
     @property
     def attempt(self) -> int:
         """How often this row's trial had been begun and not finished before."""
-        return int(self.conditions.get("attempt", 0))
+        return int(self.conditions.get("attempt") or 0)
 
     @property
     def trial(self) -> tuple[Any, ...]:

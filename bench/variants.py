@@ -67,7 +67,8 @@ def differing(many: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> list[st
 
 def value(conditions: Mapping[str, Any], key: str) -> Any:
     """Return a row's condition; one that it doesn't tell is the usual."""
-    return conditions.get(key, USUAL.get(key))
+    found = conditions.get(key)
+    return USUAL.get(key) if found is None else found
 
 
 def label(conditions: Mapping[str, Any], keys: Iterable[str]) -> str:

@@ -115,7 +115,10 @@ def draw_all(
         for name, picture in find(experiment).pictures.items():
             if groups := _drawn(mine, picture):
                 drawn[name] = folder / f"{name}.png"
-                hosts = [(of_each or {}).get(group[0].conditions["host"], host) for group in groups]
+                hosts = [
+                    (of_each or {}).get(str(group[0].conditions.get("host")), host)
+                    for group in groups
+                ]
                 plots.draw(groups, hosts, drawn[name], picture.draw, picture.height)
     return drawn
 

@@ -36,6 +36,14 @@ def test_a_file_holds_the_same_rows(folder: Path, form: str) -> None:
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_condition_that_is_a_list_is_a_text_in_parquet(tmp_path: Path, row: Row) -> None:
+    with Log(tmp_path / ROWS) as log:
+        log.append(row(0.1, odd={}, list=[1]))
+    assert main(["export", str(tmp_path), "--parquet", str(tmp_path / "rows.parquet")]) == 0
+    (back,) = pandas.read_parquet(tmp_path / "rows.parquet").to_dict("records")
+    assert (back["odd"], back["list"]) == ("{}", "[1]")
+
+
 def test_without_a_file_it_is_csv_on_the_screen(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

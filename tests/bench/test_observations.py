@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import variants
 from bench.observations import Log, Observation, Unwritable, read
 from labrt.errors import LabError
 
@@ -107,6 +108,12 @@ def test_a_row_with_a_wrong_type_is_no_row(file: Path, row: Row, key: str, value
     rows, damage = read(file)
     assert rows == []
     assert len(damage) == 1
+
+
+def test_a_condition_that_is_null_is_as_one_that_is_not_there(row: Row) -> None:
+    empty = row(1.0, attempt=None, cpus=None, memory=None)
+    assert empty.attempt == 0
+    assert [variants.value(empty.conditions, key) for key in ("cpus", "memory")] == [1.0, 2**28]
 
 
 def test_a_failure_has_no_value_and_a_value_is_no_failure(row: Row) -> None:
