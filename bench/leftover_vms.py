@@ -13,11 +13,13 @@ import os
 import select
 import signal
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from labrt import paths
+from labrt.cgroups import Cgroup, top
 from labrt.errors import LabError
 from labrt.state import remove_tree, try_lock
 
@@ -26,22 +28,29 @@ PREFIXES = ("vm-", "qemu-")
 TIMEOUT = 5.0  # seconds a killed QEMU may take to end
 
 
-def remove_leftover_vms(living: bool = False) -> list[str]:
-    """End the VMs that nobody owns any more and remove their folders; return the VMs' names.
+def remove_leftover_vms(living: bool = False, older: float = 0.0) -> list[str]:
+    """End the VMs that nobody owns any more and remove their folders and cgroups; return the VMs'
+    names.
 
     Args:
         living: end those whose owner lives, too. The owner then sees them die, and its folder is
             left for it to remove.
+        older: leave alone the folders that aren't so many seconds old: one that was just made may
+            not be locked yet.
 
     Raises:
         LabError: a VM doesn't end, or is another user's.
     """
     removed = []
     for folder in _folders():
+        if time.time() - folder.stat().st_mtime < older:
+            continue
         lock = try_lock(folder)
         if lock is not None or living:
             removed += [_end(pid) for pid in _machines(folder)]
         if lock is not None:
+            for instance in (folder / "instances").glob("*"):
+                Cgroup(f"{top()}/{instance.name}").remove()
             remove_tree(folder)
             os.close(lock)
     return removed

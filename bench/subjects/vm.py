@@ -24,6 +24,7 @@ from bench import (
     guest_memory,
     guest_package,
     hypervisor,
+    leftover_vms,
     qemu,
     scratch,
     tap,
@@ -46,6 +47,7 @@ from labrt.images import store
 from labrt.images.store import Image
 from labrt.state import remove_tree
 
+SETTLED = 60.0  # seconds after which a folder of VMs that nobody owns isn't in the making
 CONNECT_TIMEOUT = 5.0  # seconds for QEMU's serial ports and libvirt's events, once it runs
 
 
@@ -313,8 +315,9 @@ class Vm(Subject):
         return workload.digest, workload.command, has, self.setup
 
     def open(self) -> None:
-        """Connect to libvirt."""
+        """Connect to libvirt, once what killed benches have left is gone: it takes memory."""
         if self._host is None:
+            leftover_vms.remove_leftover_vms(older=SETTLED)
             self._host = Hypervisor(self._uri)
 
     def pack(self, image: Image, name: str) -> Image:

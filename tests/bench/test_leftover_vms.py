@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench import guest_kernel, hypervisor
@@ -56,7 +57,6 @@ def run_dir() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder
     remove(folder)
-    Cgroup(f"{cgroups.top()}/{NAME}").remove()
     cgroups.remove_top()
     state.remove_tree(folder)
 
@@ -83,7 +83,18 @@ def bench(run_dir: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         yield process
-        process.kill()
+        kill(process)
+
+
+def kill(bench: subprocess.Popen[str]) -> None:
+    """Kill both processes of the supervisor: one of them alone would end the VM."""
+    if bench.poll() is None:
+        outer = psutil.Process(bench.pid)
+        outer.suspend()  # or it might be quicker than we are
+        for between in outer.children():
+            between.kill()
+        outer.kill()
+        bench.wait(timeout=10)
 
 
 def pid_of_vm(bench: subprocess.Popen[str]) -> int:
@@ -115,14 +126,16 @@ def alive(pid: int) -> bool:
 
 
 def test_a_vm_whose_bench_was_killed_is_ended(run_dir: Path, bench: subprocess.Popen[str]) -> None:
-    """Killed with SIGKILL, the supervisor takes the bench along, but not the VM."""
+    """Killed with SIGKILL, a whole supervisor takes the bench along, but not the VM."""
     disks = set(LARGE.glob("lab-disks-*"))
     pid = pid_of_vm(bench)
-    bench.kill()
-    bench.wait(timeout=10)
+    kill(bench)
     assert alive(pid)
+    assert remove(run_dir, "older=60.0") == "[]"
     assert remove(run_dir) == str([NAME])
     assert not alive(pid)
+    assert not Cgroup(f"{cgroups.top()}/{NAME}").processes()
+    assert f"{cgroups.top()}/{NAME}" not in [each.name for each in cgroups.all_cgroups()]
     assert list(run_dir.iterdir()) == []
     assert set(LARGE.glob("lab-disks-*")) <= disks
     assert remove(run_dir) == "[]"
