@@ -16,7 +16,7 @@ import pytest
 
 from bench import experiments, subjects, verbs
 from bench.__main__ import parser, settings
-from bench.observations import read
+from bench.observations import Log, Observation, read
 from bench.subjects.base import Workload
 from tests.bench.conftest import needs_cgroups
 
@@ -281,8 +281,9 @@ def test_a_signal_in_a_ramp_takes_all_down_and_reports_what_there_is(
 
 
 def test_a_fault_of_the_lab_itself_is_one_line_too(tmp_path: Path) -> None:
-    (tmp_path / "observations.jsonl").write_text("")
-    (tmp_path / "host.json").write_text('{"memory": 3}')
+    """Such as a row without what its experiment never leaves out."""
+    with Log(tmp_path / "observations.jsonl") as log:
+        log.append(Observation("run", "labrt", "limits", 0, "memory", "taken", "B", 1.0))
     done = bench("--report", tmp_path)
     assert done.returncode == 1
     assert "LAB_DEBUG=1" in one_line(done)
