@@ -101,7 +101,8 @@ class LauncherProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
-        shutil.rmtree(self._folder)
+        if os.path.exists(self._folder):  # ./lab clean, meanwhile, takes it along
+            shutil.rmtree(self._folder)
 
 
 _launcher: LauncherProcess | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -221,6 +222,13 @@ def test_when_the_launcher_is_killed_its_containers_end_and_are_cleaned_up() -> 
     os.close(pidfd)
     c.close()
     assert removal.remove_dead() == [c.id]
+
+
+def test_a_launcher_whose_folder_has_been_cleaned_away_ends_all_the_same() -> None:
+    it = launcher()
+    shutil.rmtree(Path(it.address).parent)
+    launching.close_launcher()
+    assert not it.alive()
 
 
 def test_remove_all_ends_the_living_too() -> None:
