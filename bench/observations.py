@@ -185,7 +185,7 @@ def _unwritable(path: Path, error: OSError) -> Unwritable:
         f"write {path}",
         errno_text(error),
         "the disk is full" if full else "",
-        "free some room, or name a folder elsewhere with --out",
+        "free some room and go on with --resume, or name a folder elsewhere with --out",
     )
 
 
