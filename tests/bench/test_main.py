@@ -32,7 +32,7 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
     """Return the one line that a command complained with."""
-    (line,) = [line for line in done.stderr.splitlines() if " … about" not in line]
+    (line,) = [line for line in done.stderr.splitlines() if " … " not in line]  # how far it is
     assert "Traceback" not in line
     return line
 
