@@ -11,6 +11,8 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from labrt import paths
+
 
 class Client:
     """The command, running; in a process group of its own, so that Ctrl-C doesn't reach it.
@@ -31,6 +33,7 @@ class Client:
             stdout=output,
             stderr=output,
             env=environment,
+            cwd=paths.run_dir(),  # conmon leaves a file `oom` where it is when memory runs out
             process_group=0,
         )
         self.pid = self._process.pid

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from labrt import paths
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -25,6 +27,7 @@ class Engine:
             text=True,
             timeout=seconds,
             env=self.environment,
+            cwd=paths.run_dir(),  # conmon leaves a file `oom` where it is
             **how,  # type: ignore[call-overload]
         )
 
