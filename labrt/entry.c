@@ -159,7 +159,8 @@ int main(int count, char **words)
     char root[PATH_MAX], name[PATH_MAX];
     open_streams();
     if (!find_root(root, name)) {
-        fprintf(stderr, "labrt: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n");
+        fprintf(stderr, "%s: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n",
+                name);
         return 1;
     }
     int status = served(root);

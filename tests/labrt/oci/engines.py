@@ -15,8 +15,15 @@ Done = subprocess.CompletedProcess[str]
 class Engine:
     """A command and the options that come before everything else."""
 
-    def __init__(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`folder` is where it is called: where memory runs out conmon leaves a file `oom`."""
         self.command: Sequence[str] = command
+        self.folder = folder or paths.run_dir()
         self.environment = {**os.environ, **(environment or {})}
 
     def __call__(self, *words: str, seconds: float = 60, given: str | None = None) -> Done:
@@ -27,7 +34,7 @@ class Engine:
             text=True,
             timeout=seconds,
             env=self.environment,
-            cwd=paths.run_dir(),  # conmon leaves a file `oom` where it is
+            cwd=self.folder,
             **how,  # type: ignore[call-overload]
         )
 

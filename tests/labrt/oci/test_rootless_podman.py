@@ -43,6 +43,7 @@ def podman(program: Path, rootfs: Path) -> Iterator[Engine]:
             f"--root={someone.folder}/root",
             f"--runroot={run}/podman",
             "--storage-driver=overlay",
+            folder=someone.folder,
             environment={
                 **someone.environment,
                 "XDG_RUNTIME_DIR": str(run),
