@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from labrt import inherited, launcher, launching
 from labrt.errors import LabError
 from tests.labrt.bundle.bundles import PATIENT, Bundles
+from tests.labrt.test_handle import until
 
 ROOT = Path(__file__).parent.parent.parent
 LABRT = str(ROOT / ".venv/bin/labrt")
@@ -67,13 +67,6 @@ def held() -> Iterator[subprocess.Popen[str]]:
         yield running
         running.terminate()
         running.wait(30)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_fork_does_it_and_the_program_only_waits(

@@ -15,6 +15,7 @@ import pytest
 
 from bench import oci_cgroups
 from tests.labrt.oci.engines import Engine
+from tests.labrt.test_handle import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("containerd") is None or shutil.which("ctr") is None or os.geteuid() != 0,
@@ -85,5 +86,6 @@ def test_a_task_lives_as_containerd_bids(ctr: Engine, rootfs: Path, options: lis
         assert json.loads(ctr.ok("task", "metrics", "--format=json", "three"))
     finally:
         ctr.ok("task", "kill", "--signal=KILL", "three")
+        until(lambda: "STOPPED" in ctr.ok("task", "list"))  # its shim has learnt of the end
         ctr.ok("task", "delete", "three")
         ctr.ok("container", "delete", "three")
