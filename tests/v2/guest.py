@@ -75,18 +75,19 @@ def run(
     command: Sequence[str],
     shared: Path,
     deadline: float,
-    on_line: Callable[[str], None] = lambda line: None,
     processor: str = "",
+    given_up: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Boot a guest, run a command in it as root, and switch it off.
 
     Args:
         command: program and arguments; the host's files have their own paths inside.
         shared: an empty folder, the one that the guest can write files to for the host; its path
-            has no blanks (it goes through the kernel's command line) and is the same inside.
+            has no blanks (it goes through the kernel's command line) and is the same inside. The
+            file "output" there has what the command has written so far.
         deadline: seconds from start to end, after which the guest is killed.
-        on_line: called with each line of the command's output as it comes.
         processor: for QEMU's -cpu, "" for virtme-ng's choice.
+        given_up: asked again and again; once it says so, the guest is killed.
     """
     output = shared / "output"
     output.touch()
@@ -94,11 +95,8 @@ def run(
     inside = f"{shlex.join(command)} >{output} 2>&1 </dev/null; echo $? >{shared}/status"
     started = time.monotonic()
     with _Terminal(_command(shared, inside, processor), _path(shared / "bin")) as terminal:
-        seen = 0
-        while terminal.running() and time.monotonic() - started < deadline:
+        while terminal.running() and time.monotonic() - started < deadline and not given_up():
             time.sleep(0.1)  # the guest's output is a file: nothing is measured here
-            seen = _tell(output, seen, on_line)
-    _tell(output, seen, on_line)
     status = shared / "status"
     return Outcome(
         int(status.read_text()) if status.exists() and status.read_text().strip() else None,
@@ -144,16 +142,6 @@ def _command(shared: Path, inside: str, processor: str) -> list[str]:
 
 def _path(*first: Path) -> str:
     return os.pathsep.join([*map(str, first), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-
-
-def _tell(output: Path, seen: int, on_line: Callable[[str], None]) -> int:
-    """Hand on the whole lines after byte `seen`; return how far that went."""
-    with output.open("rb") as stream:
-        stream.seek(seen)
-        whole, newline, _ = stream.read().rpartition(b"\n")
-    for line in (whole + newline).decode(errors="replace").splitlines():
-        on_line(line)
-    return seen + len(whole + newline)
 
 
 class _Terminal:

@@ -6,7 +6,6 @@ guest is a subtest here, once as root and once as a user without rights.
 
 from __future__ import annotations
 
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.v2 import guest
+from tests.v2.ahead import Ahead
+from tests.v2.beside import ROOT, Beside
 from tests.v2.guest import Outcome
 
-ROOT = Path(__file__).parent.parent.parent
-INSIDE = Path(__file__).with_name("inside.sh")
 # Images and most lessons don't care how cgroups are mounted: the host's run of their tests is
 # enough. So it is for what ends before any kernel feature is asked for.
 ENDS_BEFORE = ("bad_input", "image_commands")
@@ -97,20 +96,17 @@ class Result:
         ),
     ],
 )
-def result(request: pytest.FixtureRequest) -> Iterator[Result]:
-    """Boot the guest once for each part; its lines are shown as they come."""
+def result(request: pytest.FixtureRequest, ahead: Ahead | None) -> Iterator[Result]:
+    """Boot the guest once for each part; its lines are shown as they come, late ones at once."""
     if reason := guest.unavailable():
         pytest.skip(reason)
+    tests, deadline = request.param
     capture = request.config.pluginmanager.getplugin("capturemanager")
-    # Not pytest's tmp_path: this one goes through the guest's kernel command line, without blanks.
-    with tempfile.TemporaryDirectory(prefix="lab-v2-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)  # the guest's ordinary user passes through
+    with (ahead and ahead.take(tests)) or Beside(tests, deadline) as running:
         with capture.global_and_fixture_disabled():
             print()  # the dots of pytest's progress stand on this line
-            tests, deadline = request.param
-            command = ["/bin/sh", str(INSIDE), folder, str(ROOT), *tests]
-            outcome = guest.run(command, Path(folder), deadline, _show)
-        yield Result(outcome, Path(folder), tests)
+            outcome = running.outcome(_show)
+        yield Result(outcome, running.shared, tests)
 
 
 def test_the_guest_boots_and_ends_in_time(result: Result) -> None:
