@@ -644,7 +644,8 @@ def test_two_labs_side_by_side_do_not_collide(tmp_path: Path, outside: Outside) 
     assert cli("image", "base", "busybox", **other).returncode == 0
     port = free_port()
     command = ["run", "--network", "bridge", "-p", f"{port}:80", "busybox", "sh", "-c"]
-    script = f"ip -4 -o addr show eth0; ping -c1 -W5 {outside.address}; echo up; sleep 100"
+    script = f"ip -4 -o addr show eth0; ping -c1 -W5 {outside.address}; echo up"
+    script += "; trap exit TERM; sleep 100 & wait"
     process = subprocess.Popen(
         [sys.executable, "-m", "labrt.cli", *command, script],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), **other},

@@ -137,7 +137,7 @@ def test_the_range_may_be_granted_by_number() -> None:
 
 @needs_uidmap
 def test_a_user_by_name_has_groups_and_is_of_the_range_outside(ranged: User) -> None:
-    script = "id; stat -c %u /proc/self; sleep 60"
+    script = "id; stat -c %u /proc/self; trap exit TERM; sleep 60 & wait"
     asked = ("--user", "nobody", "--group-add", "7")
     command = ranged.command(*LABRT, "run", *asked, "busybox", "sh", "-c", script)
     with subprocess.Popen(
@@ -363,9 +363,8 @@ SERVER = """
 import socket
 with socket.create_server(("198.51.100.7", 80)) as listener:
     with listener.accept()[0] as connection:
-        connection.sendall(b"hello from outside")
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(1)
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: 18\\r\\n\\r\\nhello from outside")
 """
 HOST = """
 ip link set lo up; ip link add out type veth peer name far && ip link set far up
@@ -381,9 +380,9 @@ kill $!
 @pytest.mark.skipif(shutil.which("ip") is None, reason="no ip(8) to lay out a network")
 def test_pasta_reaches_a_server_outside(single: User) -> None:
     """On a host of its own: a network namespace with a route and one more address."""
-    # Again until the server listens; not for ever, for this nc may miss a connection's end.
-    once = 'told=$(timeout 5 nc -w 5 198.51.100.7 80 </dev/null); [ "$told" ]'
-    script = f'for i in 1 2 3 4 5; do {once} && break; sleep 1; done; printf %s "$told"'
+    # Again until the server listens.
+    once = "timeout 5 wget -qO- http://198.51.100.7"
+    script = f"for i in 1 2 3 4 5; do {once} && break; sleep 1; done"
     inside = single.command(*LABRT, "run", "--network", "pasta", "busybox", "sh", "-c", script)
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", HOST, "sh", *inside],
@@ -402,7 +401,7 @@ def free_port() -> int:
 @contextmanager
 def serving(someone: User, port: int) -> Iterator[subprocess.Popen[str]]:
     """A container that says hello on a published port, as often as it is asked."""
-    script = "echo ready; while :; do echo hello | nc -l -p 80; done"
+    script = "trap exit TERM; echo ready; while :; do echo hello | nc -l -p 80 & wait $!; done"
     options = ("--network", "pasta", "-p", f"127.0.0.1:{port}:80")
     command = [*LABRT, "run", *options, "busybox", "sh", "-c", script]
     with subprocess.Popen(
