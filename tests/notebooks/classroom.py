@@ -72,21 +72,32 @@ class Student:
     def execute(self, notebook: NotebookNode, seconds: float = NOTEBOOK_SECONDS) -> NotebookNode:
         """Execute a notebook from top to bottom; fail the test if a cell fails, or if it takes
         longer than so many seconds."""
+        return self.executed(self.begin(notebook), seconds)
+
+    def begin(self, notebook: NotebookNode) -> subprocess.Popen[str]:
+        """Have a process execute a notebook, for `executed`."""
         source, target = self.folder / "source.ipynb", self.folder / "executed.ipynb"
         nbformat.write(notebook, source)
         source.chmod(0o644)
-        command = [sys.executable, "-m", "tests.notebooks.execute", str(source), str(target)]
-        done = subprocess.run(
-            command,
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.notebooks.execute", str(source), str(target)],
             env=self.environment(),
             cwd=ROOT,
             **_as(self.uid),
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=seconds,
         )
-        assert done.returncode == 0, done.stderr
-        return nbformat.read(target, as_version=4)
+
+    def executed(self, running: subprocess.Popen[str], seconds: float) -> NotebookNode:
+        """Wait for its end, so many seconds at most, and return the notebook with its outputs."""
+        with running:
+            try:
+                _, said = running.communicate(timeout=seconds)
+            finally:
+                running.kill()
+        assert running.returncode == 0, said
+        return nbformat.read(self.folder / "executed.ipynb", as_version=4)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the entries of the ledger."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -23,11 +24,11 @@ from tests.notebooks.classroom import (
     ROOT,
     Student,
     allowed,
-    solved,
     student,
     tagged,
     text_of,
 )
+from tests.notebooks.two_at_once import TwoAtOnce
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -36,6 +37,7 @@ LONGEST = {20, 21, 22}
 slow = pytest.mark.slow
 in_time = pytest.mark.timeout(2 * LONG_SECONDS)  # `execute` is less patient
 ROOT_ONLY = {found.number for found in lessons() if found.root_only}
+MEASURE = ROOT_ONLY | LONGEST | {19}  # limits, times, a virtual machine's memory: each alone
 
 
 def runs(*, solved: bool) -> list[object]:
@@ -116,15 +118,26 @@ def test_as_the_student_gets_it_every_check_fails_with_its_first_hint(path: Path
         assert all(entry["predicted"] is None for entry in outcomes(someone))
 
 
+@pytest.fixture(scope="module")
+def course(request: pytest.FixtureRequest) -> Iterator[TwoAtOnce]:
+    """The solved notebooks that are selected."""
+    chosen = [
+        (item.callspec.params["path"], item.callspec.params["uid"])
+        for item in request.session.items
+        if item.path == Path(__file__) and "course" in item.fixturenames
+    ]
+    with TwoAtOnce(chosen, alone=lambda path: number(path) in MEASURE) as course:
+        yield course
+
+
 @in_time
 @pytest.mark.parametrize(("path", "uid"), runs(solved=True))
 def test_with_the_solutions_every_check_passes_and_every_prediction_comes_true(
-    path: Path, uid: int
+    path: Path, uid: int, course: TwoAtOnce
 ) -> None:
     if number(path) in ROOT_ONLY and (reason := cgroups.unavailable()):
         pytest.skip(f"its exercises need limits: {reason}")
-    with student(uid) as someone:
-        executed = someone.execute(solved(read(path)), allowed(path))
+    with course.taken(path, uid) as (someone, executed):
         assert_no_traceback(executed)
         assert_no_refusal(executed)
         assert_drawn(executed)
