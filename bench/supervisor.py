@@ -13,7 +13,8 @@ Where process 1 reaps late, a start takes 40 s instead of a quarter of a second.
   discards all that it has learnt about QEMU. Only in a mount namespace of its own: the host keeps
   its node;
 - hands on the signals it gets;
-- ends what is left of its orphans when the command has ended, however that ended (also kill -9);
+- ends what is left of its orphans when the command has ended, however that ended; after kill -9
+  also removes what isn't a process (`killed.py`);
 - is two processes, either of which does all that where the other is killed (kill -9): the command
   and what it has started end then, too (PR_SET_PDEATHSIG).
 
@@ -59,7 +60,8 @@ def supervise(command: list[str]) -> int:
         os._exit(_between(outer, command))
     status = _seen_off(child)
     if status == 128 + signal.SIGKILL:
-        print("lab: it was killed; ./lab clean removes what it has left behind", file=sys.stderr)
+        print("lab: it was killed", file=sys.stderr)
+        _seen_off(_spawn([sys.executable, "-m", "bench.killed"]))
     return status
 
 
