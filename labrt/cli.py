@@ -48,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, rest: Sequence[str]) -> int:
-    status: int = _command(name).main(parser(name).parse_args(rest))
+    try:
+        options = parser(name).parse_args(rest)
+    except SystemExit:  # it has shown its help
+        return 0
+    status: int = _command(name).main(options)
     return status
 
 
