@@ -45,6 +45,8 @@ class StepFailed(LabError):
             super().__init__(f"{step.name}: {error.tried}", error.answer, error.cause, error.remedy)
         else:
             cause, remedy = step.likely(error)
+            if error.errno == errno.ENOSPC:
+                remedy = remedy or "free some room"
             told = f"{step.name}: {step.describe()}"
             super().__init__(told, errno_text(error), cause, remedy)
             self.errno = error.errno or 0

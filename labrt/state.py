@@ -201,7 +201,7 @@ def remove_half_made(folder: Path) -> None:
 def folders() -> list[Path]:
     """Return the folder of every container of this LAB_HOME, oldest first."""
     parent = containers_dir()
-    return sorted(parent.glob("[!.]*"), key=_made)
+    return sorted(parent.glob("[!.]*/"), key=_made)
 
 
 def _made(folder: Path) -> float:

@@ -56,3 +56,28 @@ def test_what_is_refused_because_the_child_was_killed_is_not_the_cause() -> None
     said = told("killed")
     assert "killed before it became the program" in said and "memory" in said
     assert "WriteIdMap" not in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_where_the_disk_is_full_the_remedy_is_room() -> None:
+    script = """
+import os, subprocess, sys
+from labrt import syscalls
+syscalls.unshare(syscalls.CLONE_NEWNS)
+syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+home = os.environ["LAB_HOME"]
+containers = f"{home}/containers"
+os.makedirs(containers, exist_ok=True)
+syscalls.mount("tmpfs", containers, "tmpfs", 0, "size=4k")
+open(f"{containers}/fill", "wb", 0).write(b"x" * 4096)
+sys.exit(subprocess.run([sys.executable, "-m", "labrt.cli", "run", "busybox", "true"]).returncode)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 125
+    assert done.stderr.endswith("ENOSPC: No space left on device. Remedy: free some room\n")
