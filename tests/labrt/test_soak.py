@@ -59,8 +59,8 @@ def cycle(times: int) -> None:
             c.wait_undone()
 
 
-# After so many starts the launcher has loaded all it will ever need; after more its caches are full,
-# too: cgroups.py keeps the places of 256.
+# After so many starts the launcher has loaded all it will ever need, and after more its caches are
+# full: cgroups.py keeps the places of 256.
 @pytest.mark.parametrize(
     ("warm_up", "cycles"), [(20, 50), pytest.param(300, 1000, marks=pytest.mark.slow)]
 )
