@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from bench import interrupts, scratch
+from bench import interrupts, killed, scratch
 from bench.experiments.base import Experiment, Settings, Trial, Waiting
 from bench.observations import Observation, Unwritable
 from bench.plan import Plan, Planned
@@ -50,6 +50,7 @@ class Place:
         Raises:
             Unwritable: it can't be kept.
         """
+        killed.hold()
         trials = list(trials)
         for subject in self.plan.subjects:
             mine = {t.experiment.name: t.experiment for t in trials if t.subject is subject}

@@ -193,6 +193,8 @@ def _become(caller: Caller, stdio: Sequence[int]) -> None:
     sys.stdin = open(0, errors="surrogateescape")  # noqa: SIM115 (they stay open)
     sys.stdout = open(1, "w", line_by_line, errors="surrogateescape")  # noqa: SIM115
     sys.stderr = open(2, "w", 1, errors="backslashreplace")  # noqa: SIM115
+    # As Python itself keeps them: one that was given up isn't to be flushed once more.
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
 
 
 def _take_signals(caller: Caller) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 
-from bench import killed
 from bench.registry import load, names_in
 from bench.subjects.base import Subject
 
@@ -23,7 +22,6 @@ def make(name: str, **options: str | None) -> Subject:
     Raises:
         LabError: there is none of this name; the remedy lists those there are.
     """
-    killed.hold()
     found = load(__name__, name, Subject)
     takes = inspect.signature(found).parameters
     given = {key: value for key, value in options.items() if key in takes and value is not None}

@@ -41,10 +41,11 @@ SECONDS = 30.0
 
 START = """
 import sys
-from bench import subjects
+from bench import killed, subjects
 from bench.subjects.base import Workload
 name, image, digest = sys.argv[1:]
 subject = subjects.make(name)
+killed.hold()
 subject.prepare(Workload(image, digest))
 subject.start(Workload(image, digest), f"lab-{name}-left").wait_ready(30)
 print("ready", flush=True)
