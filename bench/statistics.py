@@ -508,7 +508,9 @@ def slope(rows: Sequence[Observation]) -> Slope | None:
     if len({x for x, _ in points}) < 3:
         return None
     fit = linregress([x for x, _ in points], [y for _, y in points])
-    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(points) - 2)) * float(fit.stderr)
+    flat = len({y for _, y in points}) == 1  # then linregress has no number for the error
+    error = 0.0 if flat else float(fit.stderr)
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(points) - 2)) * error
     middle = float(fit.slope)
     return Slope(
         per_instance=middle,

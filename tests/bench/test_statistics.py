@@ -212,6 +212,12 @@ def test_the_robust_slope_is_not_moved_by_a_disturbed_reading(row: Row) -> None:
     assert robust_slope(rows).per_instance == pytest.approx(-50)
 
 
+def test_readings_that_are_all_the_same_have_a_slope_of_nothing(row: Row) -> None:
+    found = slope([row(5e9, instances=n) for n in range(4)])
+    assert found is not None
+    assert (found.low, found.per_instance, found.high, found.intercept) == (0.0, 0.0, 0.0, 5e9)
+
+
 def test_two_numbers_of_instances_have_no_slope_with_an_interval(row: Row) -> None:
     assert slope([row(1.0, instances=0), row(2.0, instances=1), row(2.1, instances=1)]) is None
 
