@@ -36,8 +36,8 @@ def refuse_users_own() -> None:
 @contextmanager
 def running() -> Iterator[None]:
     """Start one, wait until it has done a command, and end it after the block."""
-    subprocess.run([PROGRAM, "forkserver"], check=True, timeout=60)  # which isn't our child then
     try:
+        subprocess.run([PROGRAM, "forkserver"], check=True, timeout=60)  # it isn't our child then
         subprocess.run([PROGRAM, "help"], check=True, stdout=subprocess.DEVNULL, timeout=60)
         yield
     finally:

@@ -26,6 +26,7 @@ def home() -> Iterator[Path]:
     yield folder / "home"
     launching.close_launcher()
     launching.close_shared()
+    launching.end_fork_server()
     cgroups.remove_top()
     assert [str(f) for f in cgroups.layout().folders if (f / cgroups.top()).exists()] == []
     for name, value in before.items():

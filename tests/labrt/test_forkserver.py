@@ -35,10 +35,12 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 @pytest.fixture(autouse=True)
 def server(home: Path) -> Iterator[psutil.Process]:
     """A fork server that has done a command."""
-    labrt("forkserver")
-    labrt("help")
-    yield process()
-    launching.end_fork_server()
+    try:
+        labrt("forkserver")
+        labrt("help")
+        yield process()
+    finally:
+        launching.end_fork_server()
 
 
 def process() -> psutil.Process:
