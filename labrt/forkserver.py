@@ -133,10 +133,10 @@ class Served(launcher.Served):
         return {"command": self._command}
 
     def _command(self, message: dict[str, Any], fds: list[int]) -> None:
-        _refuse_if_changed()
         try:
             caller = Caller(_peer(self.connection))
             face = caller.face()
+            _refuse_if_changed()  # after what is refused sooner
             caller.refuse_unlike(message["command"])
         except OSError as error:
             raise LabError("look at the caller", os.strerror(error.errno or 0)) from None
@@ -166,8 +166,6 @@ def _stand_in(
         status = main(caller.words)
         if sys.stdout is not None:  # nobody reads on (cli.py)
             sys.stdout.flush()
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
     except BaseException:  # a fault in the lab itself; Python would tell it, too
         traceback.print_exc()
     finally:

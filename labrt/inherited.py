@@ -13,7 +13,7 @@ import os
 import resource
 from pathlib import Path
 
-from labrt import cgroup_layout, paths, syscalls
+from labrt import cgroup_layout, paths, rlimits, syscalls
 
 _FILES = ("limits", "cgroup", "oom_score_adj", "personality", "coredump_filter", "attr/current")
 _STATUS = (
@@ -34,9 +34,8 @@ def differences(pid: int) -> list[str]:
 
 
 def _take_on_limits(pid: int) -> None:
-    for name, number in vars(resource).items():
-        if name.startswith("RLIMIT_"):
-            resource.setrlimit(number, resource.prlimit(pid, number))
+    for number in rlimits.NUMBERS.values():
+        resource.setrlimit(number, resource.prlimit(pid, number))
 
 
 def _take_on_cgroups(pid: int) -> None:

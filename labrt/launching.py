@@ -252,11 +252,8 @@ def close_shared() -> None:
 
 
 def start_fork_server() -> None:
-    """Start this user's fork server (forkserver.py), in the place of one that runs.
-
-    Raises:
-        LabError: it doesn't come up.
-    """
+    """Start this user's fork server (forkserver.py), in the place of one that runs. It isn't waited
+    for: who asks it before it has read its modules is answered then."""
     end_fork_server()
     with _listen(str(fork_server_address())) as listener:
         _spawn_to_stay("commands", listener, "labrt.forkserver")
