@@ -60,8 +60,10 @@ def chosen(wishes: Options, state_dir: Path, images: Sequence[str] = ()) -> tupl
     for target in targets:
         if targets.count(target) > 1:
             raise _refusal(target, "two mounts have this target", "choose one")
-    own = (_volume(target, state_dir) for target in images)
-    found += [mount for mount in own if mount.destination not in targets]
+    # Never read as --volume is: an image that names "/etc:/x" would have the host's /etc.
+    own = (_folder_of_the_labs(target, "", target, (), state_dir) for target in images)
+    asked = {mount.destination: mount for mount in own}
+    found += [mount for target, mount in asked.items() if target not in targets]
     return tuple(sorted(found, key=lambda mount: mount.destination.count("/")))
 
 

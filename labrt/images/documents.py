@@ -51,6 +51,10 @@ class Document:
     def object(self, key: str) -> Document:
         return Document(f"{key} of {self.what}", self._checked(key, self.value.get(key), dict))
 
+    def names(self, key: str) -> list[str]:
+        """Return an object's keys."""
+        return [self._text(key, each) for each in self.object(key).value]
+
     def objects(self, key: str) -> list[Document]:
         """Return a list of objects."""
         return [Document(f"{key} of {self.what}", each) for each in self._list(key)]

@@ -119,8 +119,9 @@ class Image:
         """Docker's addition to the configuration; times are in ns there, 0 for the default."""
         told = self.config["config"].get("Healthcheck") or {}
         kind, *words = told.get("Test") or ["NONE"]
-        args = {"CMD": tuple(words), "CMD-SHELL": ("/bin/sh", "-c", *words)}.get(kind, ())
-        times = {name: told.get(key, 0) / 1e9 for name, key in _TIMES.items()}
+        before = {"CMD": (), "CMD-SHELL": ("/bin/sh", "-c")}.get(kind)
+        args = (*before, *words) if words and before is not None else ()
+        times = {name: (told.get(key) or 0) / 1e9 for name, key in _TIMES.items()}
         asked = {name: value for name, value in times.items() if value}
         return HealthCheck(args, **asked, retries=told.get("Retries") or HealthCheck().retries)
 
@@ -362,8 +363,10 @@ def _settings(config: Document) -> dict[str, Any]:
         settings.text(key)
     for key in filter(settings.has, ("Cmd", "Entrypoint", "Env")):
         settings.texts(key)
-    for key in filter(settings.has, ("ExposedPorts", "Volumes", "Labels")):
+    for key in filter(settings.has, ("ExposedPorts", "Labels")):
         settings.object(key)
+    if settings.has("Volumes"):
+        settings.names("Volumes")
     if settings.has("Healthcheck"):
         _check_health(settings.object("Healthcheck"))
     return settings.value

@@ -82,6 +82,42 @@ def test_a_failure_within_the_start_period_does_not_count() -> None:
         assert handle.status.health == "starting"
 
 
+def with_settings(image: Image, **settings: Any) -> Image:
+    return replace(image, config={**image.config, "config": settings})
+
+
+def test_an_images_volume_is_a_folder_of_the_containers_whatever_it_is_called(image: Image) -> None:
+    hostile = with_settings(image, Volumes={"/etc:/host": {}, "/data/": {}, "/data": {}})
+    mounts = [mount for mount in declared(hostile).mounts if mount.type in ("bind", "volume")]
+    assert {(m.type, m.destination) for m in mounts} == {
+        ("volume", "/etc:/host"),
+        ("volume", "/data"),
+    }
+    assert len(mounts) == 2
+    assert all("/containers/lab-" in mount.source for mount in mounts)
+    with pytest.raises(LabError, match="isn't absolute"):
+        declared(with_settings(image, Volumes={"data": {}}))
+    config = {"rootfs": {"diff_ids": []}, "config": {"Volumes": {"/a\0b": {}}}}
+    with pytest.raises(LabError, match="a damaged or hostile image"):
+        store.configuration(documents.read(json.dumps(config).encode(), "it"), 0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"Test": None},
+        {"Test": []},
+        {"Test": ["CMD"]},
+        {"Test": ["CMD-SHELL"]},
+        {"Test": ["X", "y"]},
+    ],
+)
+def test_a_health_check_that_names_no_command_is_none(image: Image, told: dict[str, Any]) -> None:
+    told = {**told, "Interval": None, "Timeout": 0, "Retries": None}
+    assert with_settings(image, Healthcheck=told).health == HealthCheck()
+
+
 @pytest.mark.parametrize(
     "told",
     [{"Test": "true"}, {"Test": [1]}, {"Interval": "1s"}, {"Interval": -1}, {"Retries": 1.5}, []],
