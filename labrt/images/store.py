@@ -40,6 +40,7 @@ LAYER_ZSTD = f"{LAYER_TAR}+zstd"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _SHORTEST = len("sha256:") + 4  # of a digest's beginning, to find an image by it
 _TIMES = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
+_SHORTEST_TIME = 1_000_000  # ns, as Docker has it
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -375,8 +376,12 @@ def _settings(config: Document) -> dict[str, Any]:
 def _check_health(told: Document) -> None:
     if told.has("Test"):
         told.texts("Test")
-    for key in filter(told.has, (*_TIMES.values(), "Retries")):
-        told.number(key)
+    if told.has("Retries"):
+        told.number("Retries")
+    for key in filter(told.has, _TIMES.values()):
+        if 0 < told.number(key) < _SHORTEST_TIME:  # the launcher would do nothing else
+            answer = f"{key} is shorter than a millisecond"
+            raise LabError(f"read {told.what}", answer, "a damaged or hostile image")
 
 
 def _document(digest: str, what: str) -> Document:

@@ -120,7 +120,15 @@ def test_a_health_check_that_names_no_command_is_none(image: Image, told: dict[s
 
 @pytest.mark.parametrize(
     "told",
-    [{"Test": "true"}, {"Test": [1]}, {"Interval": "1s"}, {"Interval": -1}, {"Retries": 1.5}, []],
+    [
+        {"Test": "true"},
+        {"Test": [1]},
+        {"Interval": "1s"},
+        {"Interval": -1},
+        {"Interval": 1},
+        {"Retries": 1.5},
+        [],
+    ],
 )
 def test_a_hostile_image_is_told(told: Any) -> None:
     config = {"rootfs": {"diff_ids": []}, "config": {"Healthcheck": told}}
