@@ -1,8 +1,9 @@
 """Accounts: the container's own /etc/passwd and /etc/group (passwd(5), group(5)).
 
-Container side, after pivot_root(2), as Docker reads them. The files are the image's, so hostile:
-they are read only if they are regular, no further than a bound, and what makes no sense in them is
-passed over. Names mean nothing outside: the kernel knows numbers.
+As Docker reads them: container side, after pivot_root(2); or, where they are the image's layers'
+for certain, before the clone. The files are the image's, so hostile: they are read only if they are
+regular, no further than a bound, and what makes no sense in them is passed over. Names mean nothing
+outside: the kernel knows numbers.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
+from labrt import syscalls
 from labrt.errors import LabError
+from labrt.spec import Spec
 
 MAX_BYTES = 1 << 20  # of each file
 MAX_ID = (1 << 32) - 2  # the last number, -1, means "unchanged" (setresuid(2))
@@ -40,7 +44,7 @@ def check(name: str, tried: str) -> None:
         raise LabError(tried, f"ids go from 0 to {MAX_ID}")
 
 
-def find(asked: str, text: Callable[[str], str] = lambda path: _text(path)) -> Account:
+def find(asked: str, text: Callable[[str], str] = lambda path: read(path)) -> Account:
     """Look up USER[:GROUP], each by name or number; "" is uid 0.
 
     A number needs no entry. With no GROUP, the user's groups are those that list them.
@@ -67,7 +71,7 @@ def _is(entry: list[str], name: str) -> bool:
     return int(entry[2]) == int(name) if name.isdecimal() else entry[0] == name
 
 
-def group(name: str, text: Callable[[str], str] = lambda path: _text(path)) -> int:
+def group(name: str, text: Callable[[str], str] = lambda path: read(path)) -> int:
     """Return the gid of a group given by name or number.
 
     Raises:
@@ -101,12 +105,73 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= MAX_ID
 
 
-def _text(path: str) -> str:
+# Not to wait for a FIFO's writer, not to take a terminal: a file may be anything.
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def read(path: str) -> str:
+    """Return a file's text; "" where it is none, or not there."""
     try:
-        # Not to wait for a FIFO's writer, not to take a terminal: it may be anything.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        return _read(os.open(path, _READING))
     except OSError:
-        return ""  # as if it were not there
+        return ""
+
+
+def beforehand(spec: Spec) -> Callable[[str], str] | None:
+    """Return what reads the two files of a container that isn't there yet; None where they can't be
+    known: its own changes, a mount or a hook may lie over the image's."""
+    over = {*spec.masked_paths, *(mount.destination for mount in spec.mounts)}
+    if over & {"/", "/etc", "/etc/passwd", "/etc/group"} or any(vars(spec.hooks).values()):
+        return None
+    try:
+        found = {f"/etc/{file}": _beforehand(spec, file) for file in ("passwd", "group")}
+    except OSError:
+        return None
+    return found.__getitem__
+
+
+def _beforehand(spec: Spec, file: str) -> str:
+    if not spec.root.layers:
+        return _read_below(spec.root.path, file, syscalls.RESOLVE_IN_ROOT) or ""
+    if os.path.lexists(f"{spec.state_dir}/upper/etc"):
+        raise FileExistsError
+    return _read_in_layers(spec.root.layers, file)
+
+
+@lru_cache
+def _read_in_layers(layers: tuple[str, ...], file: str) -> str:
+    """Return a file's text as it is in the topmost layer that has one; layers never change.
+
+    Raises:
+        OSError: what it is can't be told by one layer alone.
+    """
+    for layer in reversed(layers):
+        text = _read_below(layer, file, syscalls.RESOLVE_NO_SYMLINKS)
+        if text is not None:
+            return text
+        if os.path.isdir(f"{layer}/etc") and os.listxattr(f"{layer}/etc"):
+            raise FileExistsError  # overlayfs's marks: it may hide those below
+    return ""
+
+
+def _read_below(root: str, file: str, resolve: int) -> str | None:
+    """Read a file of another root than ours, where nothing but a regular file may be opened; return
+    None where it isn't there."""
+    top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = syscalls.openat2(f"etc/{file}", os.O_PATH, resolve, top)
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(top)
+    try:
+        regular = stat.S_ISREG(os.fstat(found).st_mode)
+        return _read(os.open(f"/proc/self/fd/{found}", _READING)) if regular else ""
+    finally:
+        os.close(found)
+
+
+def _read(fd: int) -> str:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import mount_options, paths, syscalls
-from labrt.mount_points import mount_point
+from labrt.calls import AT_EMPTY_PATH, Call, Operand, call, descriptor, refuse
+from labrt.mount_points import POINT, is_literal, mount_point, strict_point
 from labrt.mounts import MountFilesystem, change
 from labrt.spec import Mount
 from labrt.step import Context, Side, Step
@@ -159,6 +160,22 @@ class MountSource(Step):
         mount = self.mount
         return f"mount {mount.source} on {mount.destination}: {','.join(mount.options)}"
 
+    def calls(self, context: Context) -> list[Call] | None:
+        place, opened = self.mount.destination, context.sources.get(self.mount.destination, [])
+        if self.fill or len(opened) != 1 or not is_literal(context.spec, place):
+            return None
+        source = descriptor(opened[0])
+        folder = stat.S_ISDIR(os.fstat(opened[0]).st_mode)
+        return [
+            strict_point(place, folder),
+            *([] if folder else _REFUSE_FOLDER),
+            *_changing(source, self.options.alone(), 0),
+            *_changing(source, self.options.below, syscalls.AT_RECURSIVE),
+            call("move_mount", source, "", POINT, "", syscalls.MOVE_MOUNT_BY_DESCRIPTORS),
+            call("close", source),
+            call("close", POINT),
+        ]
+
     def do(self, context: Context) -> None:
         source = context.sources[self.mount.destination].pop(0)  # two may have one place
         folder = stat.S_ISDIR(os.fstat(source).st_mode)
@@ -181,6 +198,19 @@ class MountSource(Step):
         if error.errno == errno.EROFS:
             return "the place isn't there, and can't be made on a read-only mount", "make it before"
         return "", ""
+
+
+_REFUSE_FOLDER = (
+    call("openat", POINT, ".", os.O_PATH | os.O_DIRECTORY, 0, unless={errno.ENOTDIR: 1}),
+    refuse(errno.ENOTDIR),
+)
+
+
+def _changing(mount: Operand, change: mount_options.Change, below: int) -> list[Call]:
+    if change == (0, 0):
+        return []
+    attr = syscalls.mount_attr(change.attributes, cleared=change.cleared)
+    return [call("mount_setattr", mount, "", AT_EMPTY_PATH | below, attr, len(attr))]
 
 
 class MountCopyingTmpfs(MountFilesystem):

@@ -11,17 +11,17 @@ Lesson: notebook 16.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.calls import Call, call
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import Capabilities
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 
 # In the order of linux/capability.h: the place is the number.
 _ALL = """
@@ -127,11 +127,12 @@ class DropBoundingSet(Step):
     def describe(self) -> str:
         return f"drop all but {', '.join(self.sets.bounding) or 'none'}"
 
-    def do(self, context: Context) -> None:
-        for number in self.dropped:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
-        if _survives(self.sets):  # setresuid(2), and so must the permitted ones
-            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        drop = [call("prctl", syscalls.PR_CAPBSET_DROP, number, 0, 0, 0) for number in self.dropped]
+        # What survives setresuid(2) must be permitted meanwhile.
+        keep = [call("prctl", syscalls.PR_SET_KEEPCAPS, 1, 0, 0, 0)]
+        return [*drop, *(keep if _survives(self.sets) else [])]
 
 
 def _survives(sets: Capabilities) -> bool:
@@ -153,15 +154,16 @@ class SetCapabilities(Step):
     def describe(self) -> str:
         return f"keep {', '.join(self.sets.permitted) or 'none'}, where the user is root"
 
-    def do(self, context: Context) -> None:
-        sets = self.sets
+    def calls(self, context: Context) -> list[Call]:
+        sets, raised = self.sets, syscalls.PR_CAP_AMBIENT_RAISE
         # A user other than root has lost them in setresuid(2) and can't have them back.
-        keeps = os.geteuid() == 0 or _survives(sets)
+        keeps = context.account.uid == 0 or _survives(sets)
         effective, permitted, inheritable = self.masks
-        syscalls.capset(effective * keeps, permitted * keeps, inheritable)
-        for name in sets.ambient:
-            raised = syscalls.PR_CAP_AMBIENT_RAISE
-            syscalls.prctl(syscalls.PR_CAP_AMBIENT, raised, NUMBERS[name])
+        ambient = [NUMBERS[name] for name in sets.ambient]
+        return [
+            call("capset", *syscalls.cap_sets(effective * keeps, permitted * keeps, inheritable)),
+            *(call("prctl", syscalls.PR_CAP_AMBIENT, raised, number, 0, 0) for number in ambient),
+        ]
 
 
 class SetNoNewPrivileges(Step):
@@ -172,5 +174,6 @@ class SetNoNewPrivileges(Step):
     def describe(self) -> str:
         return "prctl(PR_SET_NO_NEW_PRIVS, 1)"
 
-    def do(self, context: Context) -> None:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("prctl", syscalls.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)]

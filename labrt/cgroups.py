@@ -21,6 +21,7 @@ from typing import ClassVar
 
 from labrt import cgroup_folders as folders
 from labrt import cgroup_v1, paths
+from labrt.calls import Call, write
 from labrt.cgroup_layout import (
     CONTROLLERS,
     TOP,
@@ -482,6 +483,5 @@ class JoinV1Cgroup(Step):
     def describe(self) -> str:
         return f"echo 0 > {', '.join(self.files)}"
 
-    def do(self, context: Context) -> None:
-        for file in self.files:
-            paths.write(file, "0")
+    def calls(self, context: Context) -> list[Call]:
+        return [each for file in self.files for each in write(file, b"0")]

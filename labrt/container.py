@@ -20,7 +20,7 @@ from labrt import events, paths, state
 from labrt.cgroups import Cgroup
 from labrt.child import Child
 from labrt.errors import LabError
-from labrt.perform import Hook, do_all, perform, undo
+from labrt.perform import Hook, do_all, no_hook, perform, undo
 from labrt.recipe import entering, recipe
 from labrt.spec import Process, Spec
 from labrt.state import Status
@@ -109,7 +109,7 @@ def create(spec: Spec) -> None:
     events.record(spec, "create")
 
 
-def start(spec: Spec, stdio: Stdio = (0, 1, 2), hook: Hook = lambda step: None) -> Running:
+def start(spec: Spec, stdio: Stdio = (0, 1, 2), hook: Hook = no_hook) -> Running:
     """Make and start a container.
 
     Args:
@@ -237,9 +237,7 @@ def is_paused(spec: Spec) -> bool:
     return bool(spec.cgroup) and Cgroup(spec.cgroup).frozen()
 
 
-def _start(
-    steps: list[Step], context: Context, hook: Hook = lambda step: None, done: int = 0
-) -> Running:
+def _start(steps: list[Step], context: Context, hook: Hook = no_hook, done: int = 0) -> Running:
     times = perform(steps, context, hook, done)
     events.record(context.spec, "start")  # now that the child doesn't wait for it
     return Running([], context, times, _master(context))  # its undos follow from its spec

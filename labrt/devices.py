@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.calls import AT_FDCWD, AT_SYMLINK_NOFOLLOW, Call, call, is_device, kept, look, path_of
 from labrt.errors import LabError
-from labrt.mount_points import mount_point, open_folder
+from labrt.mount_points import KERNELS, POINT, is_below, mount_point, open_folder, strict_point
 from labrt.spec import Device
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 from labrt.syscalls import MS_BIND
 
 # https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices
@@ -57,10 +58,14 @@ class BindDevice(Step):
     def describe(self) -> str:
         return f"bind the host's /dev/{self.node} on /dev/{self.node}"
 
-    def do(self, context: Context) -> None:
-        target = f"/dev/{self.node}"
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        syscalls.mount(f"/proc/self/fd/{context.host_root}{target}", target, None, MS_BIND)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        target, kind = f"/dev/{self.node}", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        return [
+            call("openat", AT_FDCWD, target, kind, 0o666, result="file"),
+            call("close", kept("file")),
+            call("mount", path_of(kept("host_root"), target), target, None, MS_BIND, None),
+        ]
 
 
 class LinkDevices(Step):
@@ -74,9 +79,10 @@ class LinkDevices(Step):
     def describe(self) -> str:
         return ", ".join(f"/dev/{name} -> {target}" for name, target in self.links.items())
 
-    def do(self, context: Context) -> None:
-        for name, target in self.links.items():
-            os.symlink(target, f"/dev/{name}")
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        links = self.links.items()
+        return [call("symlinkat", target, AT_FDCWD, f"/dev/{name}") for name, target in links]
 
 
 class CompleteDevices(Step):
@@ -90,19 +96,17 @@ class CompleteDevices(Step):
         links = ", ".join(f"/dev/{name} -> {target}" for name, target in LINKS.items())
         return f"{links}; those that are there stay"
 
-    def do(self, context: Context) -> None:
-        folder = open_folder("/dev")
-        for name, target in LINKS.items():
-            try:
-                if name == "ptmx":  # that of the image would be another's devpts'
-                    os.unlink(name, dir_fd=folder)
-            except FileNotFoundError:
-                pass
-            try:
-                os.symlink(target, name, dir_fd=folder)
-            except FileExistsError:
-                pass
-        os.close(folder)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        there, missing = {errno.EEXIST: 0}, {errno.ENOENT: 0}
+        links = LINKS.items()
+        return [
+            strict_point("/dev"),
+            # That of the image would be another's devpts'.
+            call("unlinkat", POINT, "ptmx", 0, unless=missing),
+            *(call("symlinkat", target, POINT, name, unless=there) for name, target in links),
+            call("close", POINT),
+        ]
 
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -123,7 +127,27 @@ class CreateDevice(Step):
             f"{device.mode:04o}, of {device.uid}:{device.gid}; what is there already must be it"
         )
 
+    @constant
+    def calls(self, context: Context) -> list[Call] | None:
+        device, (folder, name) = self.device, os.path.split(self.device.path)
+        if not is_below(folder, KERNELS):
+            return None
+        number = os.makedev(device.major, device.minor) if device.type != "p" else 0
+        kind, own_mode = _KINDS[device.type] | device.mode, device.mode
+        same, as_it_is = _is_same(device), AT_SYMLINK_NOFOLLOW
+        return [
+            strict_point(folder),
+            call("mknodat", POINT, name, kind, number, unless={errno.EEXIST: 2}),
+            call("fchmodat", POINT, name, own_mode),  # whatever the umask
+            call(*("fchownat", POINT, name, device.uid, device.gid, as_it_is), then=len(same) + 1),
+            look(POINT, name, as_it_is),
+            *same,
+            call("close", POINT),
+        ]
+
     def do(self, context: Context) -> None:
+        if self.calls(context) is not None:
+            return super().do(context)
         device = self.device
         folder, name = open_folder(os.path.dirname(device.path)), _name(device)
         number = os.makedev(device.major, device.minor) if device.type != "p" else 0
@@ -155,7 +179,25 @@ class BindHostDevice(Step):
     def describe(self) -> str:
         return f"bind the host's {self.device.path} on {self.device.path}"
 
+    @constant
+    def calls(self, context: Context) -> list[Call] | None:
+        path, hosts = self.device.path, kept("host_root")
+        if not is_below(path, KERNELS):
+            return None
+        tree = syscalls.OPEN_TREE_CLONE | os.O_CLOEXEC
+        return [
+            look(hosts, path.lstrip("/")),
+            *_is_same(self.device),
+            call("open_tree", hosts, path.lstrip("/"), tree, result="file"),
+            strict_point(path, folder=False),
+            call("move_mount", _NODE, "", POINT, "", syscalls.MOVE_MOUNT_BY_DESCRIPTORS),
+            call("close", _NODE),
+            call("close", POINT),
+        ]
+
     def do(self, context: Context) -> None:
+        if self.calls(context) is not None:
+            return super().do(context)
         path = self.device.path
         found = os.stat(path.lstrip("/"), dir_fd=context.host_root)
         _check_same(self.device, found)
@@ -175,15 +217,27 @@ def _name(device: Device) -> str:
     return os.path.basename(device.path)
 
 
+_NODE = kept("file")
+
+
+def _is_same(device: Device) -> tuple[Call, ...]:
+    number = (device.major, device.minor) if device.type != "p" else None
+    return is_device(_KINDS[device.type], number, _differs(device))
+
+
 def _check_same(device: Device, found: os.stat_result) -> None:
     same_kind = stat.S_IFMT(found.st_mode) == _KINDS[device.type]
     same_number = device.type == "p" or found.st_rdev == os.makedev(device.major, device.minor)
     if not (same_kind and same_number):
-        raise LabError(
-            f"make the device {device.path}",
-            f"there is something else than {device.type} {device.major}:{device.minor}",
-            remedy="remove it from the root file system",
-        )
+        raise _differs(device)
+
+
+def _differs(device: Device) -> LabError:
+    return LabError(
+        f"make the device {device.path}",
+        f"there is something else than {device.type} {device.major}:{device.minor}",
+        remedy="remove it from the root file system",
+    )
 
 
 def in_user_namespace() -> bool:

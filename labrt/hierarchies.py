@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import cgroup_folders, paths
+from labrt.calls import Call, write
 from labrt.cgroup_layout import Hierarchy, base, hierarchies, layout
 from labrt.errors import LabError, errno_text
 from labrt.step import Context, Step
@@ -125,6 +126,5 @@ class JoinHierarchies(Step):
     def describe(self) -> str:
         return f"echo 0 > {', '.join(self.files)}"
 
-    def do(self, context: Context) -> None:
-        for file in self.files:
-            paths.write(file, "0")
+    def calls(self, context: Context) -> list[Call]:
+        return [each for file in self.files for each in write(file, b"0")]

@@ -30,22 +30,11 @@ import sys
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.calls import Call, call
 from labrt.errors import LabError
+from labrt.sealed import sealed_copy
 from labrt.spec import IdMapping, Spec
-from labrt.step import Context, Step
-
-_ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-
-
-def sealed_copy() -> int:
-    """Return a descriptor of this interpreter's sealed copy, to execute by /proc/self/fd/N."""
-    fd = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(sys.executable, "rb") as program:
-        size = os.fstat(program.fileno()).st_size
-        while size > 0:
-            size -= os.sendfile(fd, program.fileno(), None, size)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _ALL_SEALS)
-    return fd
+from labrt.step import Context, Step, constant
 
 
 def needs_seal() -> bool:
@@ -123,6 +112,10 @@ class ShieldProcess(Step):
     def describe(self) -> str:
         return "prctl(PR_SET_DUMPABLE, 0); no more imports"
 
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("prctl", syscalls.PR_SET_DUMPABLE, 0)]
+
     def do(self, context: Context) -> None:
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        super().do(context)
         sys.meta_path.clear()

@@ -10,9 +10,11 @@ import errno
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.calls import END, Call, call, kept
 from labrt.step import Context, Step
 
 # keyctl_setperm(3)
+_NEW = 0x3F130000  # what a keyring has that was made by joining it
 _OTHERS_SEARCH = 0x00000008
 _USER_SEARCH = 0x00080000
 
@@ -39,16 +41,14 @@ class JoinSessionKeyring(Step):
     def describe(self) -> str:
         return f"keyctl(KEYCTL_JOIN_SESSION_KEYRING, {self.keyring})"
 
-    def do(self, context: Context) -> None:
-        try:
-            keyring = syscalls.join_session_keyring(self.keyring)
-        except OSError as error:
-            if error.errno == errno.ENOSYS:
-                return  # a kernel without keys
-            raise
-        if self.right:
-            *_, rights, _name = syscalls.describe_key(keyring).split(";", 4)
-            syscalls.set_key_rights(keyring, int(rights, 16) | self.right)
+    def calls(self, context: Context) -> list[Call]:
+        kernel_without_keys = {errno.ENOSYS: END}
+        join, give = syscalls.KEYCTL_JOIN_SESSION_KEYRING, syscalls.KEYCTL_SETPERM
+        rights = _NEW | self.right
+        return [
+            call("keyctl", join, self.keyring, result="keyring", unless=kernel_without_keys),
+            *([call("keyctl", give, kept("keyring"), rights)] if self.right else []),
+        ]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EDQUOT:

@@ -23,6 +23,7 @@ from labrt import interpreter, paths, state
 from labrt.child import readable
 from labrt.errors import LabError
 from labrt.launcher import fork_server_address, receive, send, shared_address, shared_lock
+from labrt.sealed import sealed_copy
 
 # No start and no undoing takes that long on a host that works; a run must not wait for ever.
 ANSWER_SECONDS = 60.0
@@ -50,7 +51,7 @@ def _spawn(
     """Start a launcher that serves `listener`; `how` as subprocess.Popen knows it."""
     root = str(Path(__file__).parent.parent)
     arguments = [module, kind, str(listener.fileno()), root, _packages()]
-    seal = interpreter.sealed_copy() if interpreter.needs_seal() else -1
+    seal = sealed_copy() if interpreter.needs_seal() else -1
     try:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _START, *arguments],

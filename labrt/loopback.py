@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from labrt import netdevice
-from labrt.step import Context, Step
+from labrt.calls import Call
+from labrt.step import Context, Step, constant
 
 
 class RaiseLoopback(Step):
@@ -20,5 +21,6 @@ class RaiseLoopback(Step):
     def describe(self) -> str:
         return "set IFF_UP on lo"
 
-    def do(self, context: Context) -> None:
-        netdevice.raise_interface("lo")
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return netdevice.raising("lo")

@@ -10,12 +10,14 @@ import errno
 import os
 
 from labrt import syscalls
+from labrt.calls import Call, kept, open_point
 from labrt.errors import LabError
+from labrt.spec import Spec
 from labrt.step import Context
 
 # Where the kernel's own file systems are. Nothing is mounted there by way of a link: with a /proc
 # that is something else, masks and security labels go astray (CVE-2019-16884, CVE-2023-28642).
-_KERNELS = ("/proc", "/sys", "/dev")
+KERNELS = ("/proc", "/sys", "/dev")
 
 
 def is_below(path: str, folders: tuple[str, ...]) -> bool:
@@ -37,7 +39,7 @@ def mount_point(context: Context, path: str, folder: bool = True) -> int:
     Raises:
         LabError: a link is in the way. OSError: the kernel's answer.
     """
-    kernels = is_below(path, _KERNELS)
+    kernels = is_below(path, KERNELS)
     try:
         target = _opened(
             path,
@@ -52,9 +54,46 @@ def mount_point(context: Context, path: str, folder: bool = True) -> int:
         raise _astray(path, "that must not be followed") from None
     if not kernels:
         where = os.readlink(str(target), dir_fd=context.own_fds)
-        if where == "/" or is_below(where, _KERNELS):
+        if where == "/" or is_below(where, KERNELS):
             raise _astray(path, f"to {where}")
     return target
+
+
+def is_literal(spec: Spec, path: str) -> bool:
+    """Whether the mount point `path` of a container that isn't there yet will be where the path
+    says, with no link on the way. Host side; nothing follows a link that comes there meanwhile."""
+    if is_below(path, KERNELS):
+        return True
+    above = (mount.destination for mount in spec.mounts if mount.destination != path)
+    if path == "/" or any(is_below(path, (each,)) for each in above):
+        return False
+    changes = () if spec.root.path else (f"{spec.state_dir}/upper",)
+    return not any(
+        _may_lead(root, path) for root in (spec.root.path, *spec.root.layers, *changes) if root
+    )
+
+
+def _may_lead(root: str, path: str) -> bool:
+    """Whether there is a link in what another root than ours has of a path, or it can't be told."""
+    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        how = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_IN_ROOT
+        os.close(syscalls.openat2(path, os.O_PATH, how, folder))
+    except OSError as error:
+        return error.errno != errno.ENOENT
+    finally:
+        os.close(folder)
+    return False
+
+
+POINT = kept("point")
+
+
+def strict_point(path: str, folder: bool = True) -> Call:
+    """Return the call that opens a mount point as `POINT`, made where it is missing. It follows no
+    link, so the place is what its path says."""
+    refused = _astray(path, "that must not be followed")
+    return open_point(path, folder, {errno.ELOOP: refused, errno.EEXIST: refused})
 
 
 def open_folder(path: str) -> int:
@@ -64,7 +103,7 @@ def open_folder(path: str) -> int:
     Raises:
         LabError: a link is in the way. OSError: the kernel's answer.
     """
-    strict = is_below(path, _KERNELS)
+    strict = is_below(path, KERNELS)
     resolve = syscalls.RESOLVE_NO_SYMLINKS if strict else syscalls.RESOLVE_NO_MAGICLINKS
     try:
         return _opened(path, True, resolve)

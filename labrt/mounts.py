@@ -13,14 +13,35 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import ClassVar
 
 from labrt import limits, mount_options, syscalls
+from labrt.calls import (
+    ANY,
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    END,
+    Call,
+    call,
+    descriptor,
+    is_device,
+    kept,
+    look,
+    path_of,
+)
 from labrt.errors import LabError
-from labrt.mount_points import mount_point, open_folder
+from labrt.mount_points import (
+    KERNELS,
+    POINT,
+    is_below,
+    mount_point,
+    open_folder,
+    strict_point,
+)
 from labrt.options import Options
 from labrt.spec import Mount
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 from labrt.syscalls import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC
 
 PAGE = 4096  # bytes that mount(2) takes of options, with a NUL: some 48 layers by name, 220 by fd
@@ -44,6 +65,13 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_KEEP_WAY_BACK = (
+    call("openat", AT_FDCWD, "/", _FOLDER, 0, result="host_root"),
+    call("openat", AT_FDCWD, "/proc/self/fd", _FOLDER, 0, result="own_fds"),
+)
+
+
 class MakeMountsPrivate(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount_namespaces(7)"
@@ -52,8 +80,9 @@ class MakeMountsPrivate(Step):
     def describe(self) -> str:
         return "mount(/, MS_REC|MS_PRIVATE)"
 
-    def do(self, context: Context) -> None:
-        syscalls.mount(None, "/", None, MS_REC | MS_PRIVATE)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)]
 
 
 class EnterStateDir(Step):
@@ -68,8 +97,8 @@ class EnterStateDir(Step):
     def describe(self) -> str:
         return f"chdir {self.folder}, while the child still has the host's id"
 
-    def do(self, context: Context) -> None:
-        os.chdir(self.folder)
+    def calls(self, context: Context) -> list[Call]:
+        return [call("chdir", self.folder)]
 
 
 class MountOverlay(Step):
@@ -90,8 +119,15 @@ class MountOverlay(Step):
     def describe(self) -> str:
         return f"mount overlay on merged: {self.options}"
 
+    def calls(self, context: Context) -> list[Call] | None:
+        if len(self.options) >= PAGE:
+            return None
+        return [call("mount", "overlay", "merged", "overlay", MS_NODEV, self.options)]
+
     def do(self, context: Context) -> None:
-        options = self.options if len(self.options) < PAGE else _by_descriptors(self.options)
+        if len(self.options) < PAGE:
+            return super().do(context)
+        options = _by_descriptors(self.options)
         syscalls.mount("overlay", "merged", "overlay", MS_NODEV, options)
 
     def likely(self, error: OSError) -> tuple[str, str]:
@@ -127,12 +163,13 @@ class MountRoot(Step):
     def describe(self) -> str:
         return f"mount {self.path}, opened before, on itself"
 
-    def do(self, context: Context) -> None:
-        context.root = context.sources["/"].pop()
-        place = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        syscalls.move_mount(context.root, place)
-        os.close(place)
-        os.fchdir(context.root)
+    def calls(self, context: Context) -> list[Call] | None:
+        if not (opened := context.sources.get("/")):
+            return None  # a user's child opens it itself
+        root = descriptor(opened[-1])
+        place = call("openat", AT_FDCWD, ".", _FOLDER, 0, result="point")
+        mounted = call("move_mount", root, "", POINT, "", syscalls.MOVE_MOUNT_BY_DESCRIPTORS)
+        return [place, mounted, call("close", POINT), call("fchdir", root)]
 
 
 class EnterRoot(Step):
@@ -144,12 +181,9 @@ class EnterRoot(Step):
     def describe(self) -> str:
         return "chroot(.), with the way back kept open"
 
-    def do(self, context: Context) -> None:
-        folder = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        context.host_root = os.open("/", folder)
-        context.own_fds = os.open("/proc/self/fd", folder)
-        os.chroot(".")
-        os.chdir("/")
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [*_KEEP_WAY_BACK, call("chroot", "."), call("chdir", "/")]
 
 
 class LeaveRoot(Step):
@@ -161,12 +195,13 @@ class LeaveRoot(Step):
     def describe(self) -> str:
         return "chroot back to the host's tree; chdir to the container's"
 
-    def do(self, context: Context) -> None:
-        os.fchdir(context.host_root)
-        os.chroot(".")
-        os.fchdir(context.root)
-        for fd in (context.host_root, context.own_fds, context.root):
-            os.close(fd)
+    def calls(self, context: Context) -> list[Call] | None:
+        if not (opened := context.sources.get("/")):
+            return None
+        way_back, root = kept("host_root"), descriptor(opened[-1])
+        done_with = way_back, kept("own_fds"), root
+        go_back = call("fchdir", way_back), call("chroot", "."), call("fchdir", root)
+        return [*go_back, *(call("close", each) for each in done_with)]
 
 
 class ChangeRoot(Step):
@@ -209,13 +244,10 @@ class PivotRoot(Step):
     def describe(self) -> str:
         return f"chdir {self.folder}; pivot_root(., .)"
 
-    def do(self, context: Context) -> None:
-        folder = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        context.host_root = os.open("/", folder)
-        context.own_fds = os.open("/proc/self/fd", folder)
-        os.chdir(self.folder)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
         # The old root ends up mounted on top of the new one; see NOTES in pivot_root(2).
-        syscalls.pivot_root(".", ".")
+        return [*_KEEP_WAY_BACK, call("chdir", self.folder), call("pivot_root", ".", ".")]
 
 
 class DetachOldRoot(Step):
@@ -227,12 +259,11 @@ class DetachOldRoot(Step):
     def describe(self) -> str:
         return "umount2(., MNT_DETACH); chdir /"
 
-    def do(self, context: Context) -> None:
-        os.fchdir(context.host_root)
-        os.close(context.host_root)
-        context.host_root = -1
-        syscalls.umount2(".", MNT_DETACH)
-        os.chdir("/")
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        way_back = kept("host_root")
+        leave = call("fchdir", way_back), call("close", way_back)
+        return [*leave, call("umount2", ".", MNT_DETACH), call("chdir", "/")]
 
 
 def kernel_filesystems(wishes: Options, cgroup2: bool) -> tuple[Mount, ...]:
@@ -301,7 +332,24 @@ class MountFilesystem(Step):
         mount = self.mount
         return f"mount -t {mount.type} -o {','.join(mount.options)} on {mount.destination}"
 
+    @constant
+    def calls(self, context: Context) -> list[Call] | None:
+        mount, options = self.mount, self.options
+        takes_mode = mount.type == "tmpfs" and "mode=" not in options.data
+        changed = options.below != (0, 0) or options.propagation
+        if takes_mode or changed or not is_below(mount.destination, KERNELS):
+            return None
+        return [
+            strict_point(mount.destination),
+            call("fchdir", POINT),
+            call("close", POINT),
+            call("mount", mount.source, ".", mount.type, options.flags, options.data or None),
+            call("chdir", "/"),
+        ]
+
     def do(self, context: Context) -> None:
+        if self.calls(context) is not None:
+            return super().do(context)
         mount, options = self.mount, self.options
         existed = os.path.isdir(mount.destination)
         target = mount_point(context, mount.destination)
@@ -349,6 +397,32 @@ class MakeLink(Step):
         os.close(parent)
 
 
+_NULL = kept("null")
+
+
+class OpenNull(Step):
+    side: ClassVar = "container"
+    man: ClassVar = "null(4)"
+    reason: ClassVar = "what files are hidden under: the device and nothing else (CVE-2025-31133)"
+    vital: ClassVar = "there would be nothing to hide files under; skip MaskPath"
+
+    def describe(self) -> str:
+        return "open /dev/null (O_PATH | O_NOFOLLOW); go on if it is the device 1:3"
+
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        # A volume on /dev may hold a link there, and what it leads to would be bound, writable.
+        kind = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        other = LabError(
+            "hide files under /dev/null", "it is something else", "a volume is on /dev"
+        )
+        return [
+            call("openat", AT_FDCWD, "/dev/null", kind, 0, result="null"),
+            look(_NULL, "", AT_EMPTY_PATH),
+            *is_device(stat.S_IFCHR, (1, 3), other),
+        ]
+
+
 class MaskPath(Step):
     side: ClassVar = "container"
     man: ClassVar = "mount(2)"
@@ -360,24 +434,19 @@ class MaskPath(Step):
     def describe(self) -> str:
         return f"hide {self.path} under /dev/null or an empty read-only tmpfs"
 
-    def do(self, context: Context) -> None:
-        if not os.access(self.path, os.F_OK):
-            return  # this kernel has no such file
-        if os.path.isdir(self.path):
-            syscalls.mount("tmpfs", self.path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
-        else:
-            null = _null()
-            syscalls.mount(f"/proc/self/fd/{null}", self.path, None, MS_BIND)
-            os.close(null)
-
-
-def _null() -> int:
-    """Open /dev/null, the device and nothing else: a volume on /dev may hold a link there, and what
-    it leads to would be bound, writable, instead of hidden (CVE-2025-31133)."""
-    null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if os.fstat(null).st_rdev != os.makedev(1, 3):
-        raise LabError("hide files under /dev/null", "it is something else", "a volume is on /dev")
-    return null
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        empty = MS_RDONLY | MS_NOSUID | MS_NODEV
+        return [
+            # This kernel may have no such file.
+            call("faccessat", AT_FDCWD, self.path, os.F_OK, unless={ANY: END}),
+            call(
+                *("mount", path_of(_NULL), self.path, None, MS_BIND, None),
+                then=END,
+                unless={errno.ENOTDIR: 0},
+            ),
+            call("mount", "tmpfs", self.path, "tmpfs", empty, "size=0"),
+        ]
 
 
 class MakeReadOnly(Step):
@@ -391,12 +460,12 @@ class MakeReadOnly(Step):
     def describe(self) -> str:
         return f"bind {self.path} on itself, read-only"
 
-    def do(self, context: Context) -> None:
-        try:
-            syscalls.mount(self.path, self.path, None, MS_BIND | MS_REC)
-        except FileNotFoundError:
-            return  # this kernel has no such file
-        _set(self.path, MS_RDONLY)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        bind, path = MS_BIND | MS_REC, self.path
+        # This kernel may have no such file.
+        bound = call("mount", path, path, None, bind, None, unless={errno.ENOENT: END})
+        return [bound, _set(path, MS_RDONLY)]
 
 
 class MakeRootReadOnly(Step):
@@ -407,8 +476,9 @@ class MakeRootReadOnly(Step):
     def describe(self) -> str:
         return "mount_setattr(/, MOUNT_ATTR_RDONLY)"
 
-    def do(self, context: Context) -> None:
-        _set("/", MS_RDONLY, recursive=False)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [_set("/", MS_RDONLY, recursive=False)]
 
 
 class MakeMountReadOnly(Step):
@@ -422,8 +492,9 @@ class MakeMountReadOnly(Step):
     def describe(self) -> str:
         return f"mount_setattr({self.path}, MOUNT_ATTR_RDONLY)"
 
-    def do(self, context: Context) -> None:
-        _set(self.path, MS_RDONLY, recursive=False)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [_set(self.path, MS_RDONLY, recursive=False)]
 
 
 class SetRootPropagation(Step):
@@ -437,9 +508,11 @@ class SetRootPropagation(Step):
     def describe(self) -> str:
         return f"mount_setattr(/, {self.propagation})"
 
-    def do(self, context: Context) -> None:
+    @constant
+    def calls(self, context: Context) -> list[Call]:
         kind = self.propagation.removeprefix("r")
-        _set("/", propagation=mount_options.PROPAGATIONS[kind], recursive=kind != self.propagation)
+        bits, below = mount_options.PROPAGATIONS[kind], kind != self.propagation
+        return [_set("/", propagation=bits, recursive=below)]
 
 
 def change(
@@ -454,9 +527,9 @@ def change(
         syscalls.mount_setattr(mount, 0, kind, recursive)
 
 
-def _set(path: str, attributes: int = 0, propagation: int = 0, recursive: bool = True) -> None:
+def _set(path: str, attributes: int = 0, propagation: int = 0, recursive: bool = True) -> Call:
     """mount_setattr(2) by path. It adds and takes away nothing, which matters: flags that came with
     a mount from the host's mount namespace are locked, and a remount must repeat them."""
-    mount = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    syscalls.mount_setattr(mount, attributes, propagation, recursive)
-    os.close(mount)
+    attr = syscalls.mount_attr(attributes, propagation)
+    below = syscalls.AT_RECURSIVE if recursive else 0
+    return call("mount_setattr", AT_FDCWD, path, below, attr, len(attr))

@@ -10,15 +10,16 @@ Lesson: notebook 06.
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import networks, syscalls
+from labrt.calls import AT_FDCWD, AT_SYMLINK_NOFOLLOW, Call, call, is_regular, kept, look, path_of
 from labrt.errors import LabError
 from labrt.spec import Spec
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 
 FILES = ("hosts", "hostname", "resolv.conf")
 HOST_RESOLV_CONF = "/etc/resolv.conf"
@@ -110,8 +111,10 @@ class OpenStateDir(Step):
     def describe(self) -> str:
         return "open the container's folder (O_PATH), while the child has the host's id"
 
-    def do(self, context: Context) -> None:
-        context.state_dir = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        kind = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        return [call("openat", AT_FDCWD, ".", kind, 0, result="state_dir")]
 
 
 class BindNameFiles(Step):
@@ -122,29 +125,29 @@ class BindNameFiles(Step):
     def describe(self) -> str:
         return ", ".join(f"bind {name} on /etc/{name}" for name in FILES)
 
-    def do(self, context: Context) -> None:
-        _make_etc()
-        for name in FILES:
-            _make_plain(f"/etc/{name}")
-            source = f"/proc/self/fd/{context.state_dir}/{name}"
-            syscalls.mount(source, f"/etc/{name}", None, syscalls.MS_BIND)
-        os.close(context.state_dir)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        no_folder = LabError("write into /etc", "the image has no folder there")
+        kind, folder = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, os.O_DIRECTORY
+        refusals = dict.fromkeys((errno.ENOTDIR, errno.ELOOP), no_folder)
+        return [
+            call("mkdirat", AT_FDCWD, "/etc", 0o755, unless={errno.EEXIST: 0}),
+            call("openat", AT_FDCWD, "/etc", kind | folder, 0, result="file", refusals=refusals),
+            call("close", kept("file")),
+            *(each for name in FILES for each in _binding(name)),
+            call("close", kept("state_dir")),
+        ]
 
 
-def _make_etc() -> None:
-    try:
-        os.mkdir("/etc", 0o755)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat("/etc").st_mode):
-            raise LabError("write into /etc", "the image has no folder there") from None
-
-
-def _make_plain(path: str) -> None:
-    """Make sure that `path` is a plain file, never a link (hostile image)."""
-    try:
-        if stat.S_ISREG(os.lstat(path).st_mode):
-            return
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+def _binding(name: str) -> tuple[Call, ...]:
+    """Return the calls that bind one on a plain file, never on a link (hostile image)."""
+    path = f"/etc/{name}"
+    kind = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    return (
+        look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, unless={errno.ENOENT: 2}),
+        is_regular(then=3),
+        call("unlinkat", AT_FDCWD, path, 0),
+        call("openat", AT_FDCWD, path, kind, 0o644, result="file"),
+        call("close", kept("file")),
+        call("mount", path_of(kept("state_dir"), f"/{name}"), path, None, syscalls.MS_BIND, None),
+    )

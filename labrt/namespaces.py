@@ -16,11 +16,15 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from labrt import nsfs, syscalls, time_namespace
+from labrt.calls import Call, call
 from labrt.spec import Namespace, NamespaceType
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
+
+if TYPE_CHECKING:
+    from labrt.cloning import Cloner
 
 # Those that clone3(2) makes; a time namespace would be entered before its offsets are written.
 AT_BIRTH: tuple[NamespaceType, ...] = ("user", "mount", "pid", "network", "ipc", "uts")
@@ -52,6 +56,15 @@ def _rank(fd: int) -> int:
         return 1
     ours = nsfs.owner_of(fd) == nsfs.inode("/proc/self/ns/user")
     return 0 if ours else 2
+
+
+_cloner: Cloner | None = None
+
+
+def clone_by(cloner: Cloner) -> None:
+    """From now on have `cloner` clone for this process, where all that a child does is calls."""
+    global _cloner
+    _cloner = cloner
 
 
 class Clone(Step):
@@ -91,16 +104,26 @@ class Clone(Step):
         if self.cgroup is not None:
             cgroup = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            clone = self._clone_by_helper if self.joined or self.new_time else self._clone
-            context.pid, context.pidfd = clone(cgroup)
+            context.pid, context.pidfd = self._cloned(context, cgroup)
             context.cloned = time.monotonic_ns()
         finally:
             if cgroup >= 0:
                 os.close(cgroup)
 
+    def _cloned(self, context: Context, cgroup: int) -> tuple[int, int]:
+        if self.joined or self.new_time:
+            return self._clone_by_helper(cgroup)
+        program = context.program
+        preserved = context.spec.process.preserved_fds  # only a fork hands them on as they are
+        if program and not preserved and _cloner and _cloner.takes(program):
+            return _cloner.clone(self._flags(), cgroup, context.report, program)
+        return self._clone(cgroup)
+
+    def _flags(self) -> int:
+        return sum(nsfs.CLONE_FLAGS[name] for name in self.new)
+
     def _clone(self, cgroup: int, flags: int = 0) -> tuple[int, int]:
-        flags |= sum(nsfs.CLONE_FLAGS[name] for name in self.new)
-        return syscalls.clone3(flags, None if cgroup < 0 else cgroup)
+        return syscalls.clone3(self._flags() | flags, None if cgroup < 0 else cgroup)
 
     def _clone_by_helper(self, cgroup: int) -> tuple[int, int]:
         """Have a helper process join, for who has joined a user namespace can't leave it; and only
@@ -225,8 +248,9 @@ class UnshareCgroupNamespace(Step):
     def describe(self) -> str:
         return "unshare(CLONE_NEWCGROUP), now that the child is in its cgroup"
 
-    def do(self, context: Context) -> None:
-        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("unshare", syscalls.CLONE_NEWCGROUP)]
 
 
 class SetDomainname(Step):
@@ -240,8 +264,9 @@ class SetDomainname(Step):
     def describe(self) -> str:
         return f"setdomainname({self.domain!r})"
 
-    def do(self, context: Context) -> None:
-        syscalls.setdomainname(self.domain)
+    def calls(self, context: Context) -> list[Call]:
+        name = self.domain.encode()
+        return [call("setdomainname", name, len(name))]
 
 
 class SetHostname(Step):
@@ -255,8 +280,9 @@ class SetHostname(Step):
     def describe(self) -> str:
         return f"sethostname({self.hostname!r})"
 
-    def do(self, context: Context) -> None:
-        syscalls.sethostname(self.hostname)
+    def calls(self, context: Context) -> list[Call]:
+        name = self.hostname.encode()
+        return [call("sethostname", name, len(name))]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EPERM:

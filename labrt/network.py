@@ -17,7 +17,8 @@ import re
 import socket
 from typing import ClassVar
 
-from labrt import bridge, netdevice, netlink, networks, nftables
+from labrt import bridge, netdevice, networks, nftables
+from labrt.calls import Call
 from labrt.errors import LabError
 from labrt.nftables import EVERY_ADDRESS, Claim
 from labrt.options import Options
@@ -161,11 +162,9 @@ class ConfigureInterface(Step):
     def describe(self) -> str:
         return "give eth0 its address, set IFF_UP, and route all else to the bridge"
 
-    def do(self, context: Context) -> None:
+    def calls(self, context: Context) -> list[Call]:
         address, _, prefix = context.address.partition("/")
-        netlink.add_address("eth0", address, int(prefix))
-        netdevice.raise_interface("eth0")
-        netlink.add_default_route(context.gateway)
+        return netdevice.configuring("eth0", address, int(prefix), context.gateway)
 
 
 def chosen(wishes: Options, name: str) -> Network | None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
+from labrt import calls
 from labrt.errors import LabError, errno_text
 from labrt.namespaces import Clone
 from labrt.step import MET, Context, Side, Step
@@ -58,13 +59,11 @@ class StepFailed(LabError):
 Hook = Callable[[Step], None]
 
 
-def _no_hook(step: Step) -> None:
+def no_hook(step: Step) -> None:
     pass
 
 
-def perform(
-    steps: list[Step], context: Context, hook: Hook = _no_hook, done: int = 0
-) -> array[int]:
+def perform(steps: list[Step], context: Context, hook: Hook = no_hook, done: int = 0) -> array[int]:
     """Do the steps up to the execve(2) of the container's program.
 
     Args:
@@ -87,6 +86,8 @@ def perform(
         for step in steps[done:at]:
             times.extend(_do(step, context, hook))
         with _Pipe() as go, _Pipe() as report:
+            context.go, context.report = go.reader, report.writer
+            context.program = _program(inside, context) if hook is no_hook else None
             times.extend(_do(steps[at], context, hook))
             if context.pid == 0:
                 _run_inside(inside, context, hook, go, report)
@@ -97,6 +98,25 @@ def perform(
         undo(steps, context)
         raise
     return times
+
+
+def _program(inside: list[Step], context: Context) -> calls.Program | None:
+    """Return what the child does as a program; None where a step takes more than calls.
+
+    Raises:
+        StepFailed: a step can't be done.
+    """
+    parts = []
+    for step in inside:
+        try:
+            performed = step.calls(context)
+        except (OSError, LabError) as error:
+            raise StepFailed(step, error) from error
+        if performed is None:
+            return None
+        parts.append(performed if isinstance(performed, calls.Calls) else calls.Calls(performed))
+    parting = next((index for index, step in enumerate(inside) if step.parting), len(inside) - 1)
+    return calls.Program(parts, parting)
 
 
 def trace(steps: Sequence[Step], times: Sequence[int]) -> list[Timed]:
@@ -119,21 +139,23 @@ def _finish(
         times = array("q")
         for step in finishing:
             if step.meets:
-                _meet(inside, go, report)
+                _meet(inside, go, report, context.program)
             times.extend(_do(step, context, hook))
         go.write(b"go")
         go.close_writer()
     except StepFailed:
         go.close_writer()
-        _raise_failure(inside, report.read_all())  # the child's own failure may be the cause
+        _raise_failure(
+            inside, report.read_all(), context.program
+        )  # the child's own failure may be the cause
         if _was_killed(context):  # nothing could be done to it any more
             raise _killed() from None
         raise
     ahead = round(context.spec.time_offsets.get("monotonic", 0) * 10**9)
-    return times + _outcome(inside, report.read_all(), ahead)
+    return times + _outcome(inside, report.read_all(), ahead, context.program)
 
 
-def _meet(inside: list[Step], go: _Pipe, report: _Pipe) -> None:
+def _meet(inside: list[Step], go: _Pipe, report: _Pipe, program: calls.Program | None) -> None:
     """Host side: let the child go on, up to where it waits again.
 
     Raises:
@@ -142,7 +164,7 @@ def _meet(inside: list[Step], go: _Pipe, report: _Pipe) -> None:
     go.write(b"go")
     told = report.read(len(MET))
     if told != MET:
-        _outcome(inside, told + report.read_all(), 0)
+        _outcome(inside, told + report.read_all(), 0, program)
 
 
 def do_all(steps: list[Step], context: Context) -> None:
@@ -153,7 +175,7 @@ def do_all(steps: list[Step], context: Context) -> None:
     """
     try:
         for step in steps:
-            _do(step, context, _no_hook)
+            _do(step, context, no_hook)
     except BaseException:
         undo(steps, context)
         raise
@@ -206,7 +228,8 @@ def _run_inside(
     try:
         go.close_writer()
         report.close_reader()
-        context.go, context.report = go.reader, report.writer
+        if context.program:
+            context.program.perform(report.writer)
         times = array("q")
         parting = next((step for step in steps if step.parting), steps[-1])
         for step in steps:
@@ -229,7 +252,9 @@ def _run_inside(
         os._exit(1)  # nothing may escape into the host's code
 
 
-def _outcome(steps: list[Step], report: bytes, ahead: int) -> array[int]:
+def _outcome(
+    steps: list[Step], report: bytes, ahead: int, program: calls.Program | None
+) -> array[int]:
     """Host side: read what the child reported; its silence means it was killed.
 
     Args:
@@ -238,7 +263,7 @@ def _outcome(steps: list[Step], report: bytes, ahead: int) -> array[int]:
     Raises:
         StepFailed, LabError: as `perform`.
     """
-    _raise_failure(steps, report)
+    _raise_failure(steps, report, program)
     if not report:
         raise _killed()
     times = array("q", report.removeprefix(EXEC))
@@ -265,10 +290,10 @@ def _killed() -> LabError:
 def raise_late(steps: list[Step], report: bytes) -> None:
     """Raise the failure that a container reported after its creator had left, if it did."""
     at = next(index for index, step in enumerate(steps) if isinstance(step, Clone))
-    _raise_failure([step for step in steps[at:] if step.side == "container"], report)
+    _raise_failure([step for step in steps[at:] if step.side == "container"], report, None)
 
 
-def _raise_failure(steps: list[Step], report: bytes) -> None:
+def _raise_failure(steps: list[Step], report: bytes, program: calls.Program | None) -> None:
     """Raise the failure that the child reported, if it did: of a step, or of execve(2) at last."""
     _, failed, told = report.partition(FAILED)
     if not failed:
@@ -277,6 +302,8 @@ def _raise_failure(steps: list[Step], report: bytes) -> None:
     step = steps[message["failed"]]
     if "told" in message:
         raise StepFailed(step, LabError(*message["told"]))
+    if program:
+        raise StepFailed(step, program.failure(*message.values()))
     raise StepFailed(step, OSError(message["errno"], os.strerror(message["errno"])))
 
 

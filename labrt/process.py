@@ -8,14 +8,30 @@ import os
 import re
 import signal
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
 from labrt import paths, syscalls
+from labrt.calls import (
+    ANY,
+    AT_FDCWD,
+    END,
+    Call,
+    Operand,
+    call,
+    descriptor,
+    expect,
+    kept,
+    leave_unless,
+    pointers,
+    refuse,
+    scratch,
+)
 from labrt.errors import LabError, errno_text
 from labrt.options import Options
 from labrt.spec import Process, Spec
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 
 
 class NewSession(Step):
@@ -27,8 +43,9 @@ class NewSession(Step):
     def describe(self) -> str:
         return "setsid()"
 
-    def do(self, context: Context) -> None:
-        os.setsid()
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("setsid")]
 
 
 class WaitForHost(Step):
@@ -40,9 +57,10 @@ class WaitForHost(Step):
     def describe(self) -> str:
         return "read the pipe from the host until it says go"
 
-    def do(self, context: Context) -> None:
-        if os.read(context.go, 2) != b"go":
-            os._exit(1)  # the host gave up or died; it undoes, or the next clean-up does
+    def calls(self, context: Context) -> list[Call]:
+        said = call("read", descriptor(context.go), scratch(), 2)
+        # Or the host gave up or died; it undoes, or the next clean-up does.
+        return [said, *leave_unless(scratch(), b"go")]
 
 
 class PrepareStart(Step):
@@ -87,11 +105,18 @@ class FindProgram(Step):
     def describe(self) -> str:
         return f"look for {self.process.args[0]} in the container's PATH"
 
-    def do(self, context: Context) -> None:
-        program = find_program(self.process.args[0], search_path(self.process))
-        if not os.access(program, os.X_OK) or os.path.isdir(program):
-            os.stat(program)  # raises where it isn't there at all
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    def calls(self, context: Context) -> list[Call]:
+        kind = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        places = _places(self.process)
+        return [
+            *_at_each(
+                places,
+                os.X_OK,
+                lambda place: call("openat", AT_FDCWD, place, kind, 0, unless={errno.ENOTDIR: END}),
+            ),
+            *_at_each(places, os.F_OK, lambda place: refuse(errno.EACCES)),
+            refuse(errno.ENOENT),
+        ]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         return Exec(self.process).likely(error)
@@ -106,6 +131,22 @@ class WaitForStart(Step):
 
     def describe(self) -> str:
         return "read the FIFO until somebody writes a byte"
+
+    def calls(self, context: Context) -> list[Call] | None:
+        if context.listener >= 0:
+            return None
+        first, everything = 3 + context.spec.process.preserved_fds, 0xFFFFFFFF
+        copy, out_of_the_way = fcntl.F_DUPFD_CLOEXEC, first + 2
+        start, failure, closed = kept("file"), kept("report"), os.O_CLOEXEC
+        return [
+            call("fcntl", descriptor(context.start), copy, out_of_the_way, result="file"),
+            call("fcntl", descriptor(context.failure), copy, out_of_the_way, result="report"),
+            call("dup3", start, first, closed, result="file"),
+            call("dup3", failure, first + 1, closed, result="report"),
+            # Nothing that the host has opened is held meanwhile.
+            call("close_range", out_of_the_way, everything, 0),
+            call("read", start, scratch(), 1),
+        ]
 
     def do(self, context: Context) -> None:
         # Nothing that the host has opened is held meanwhile.
@@ -125,8 +166,9 @@ class DieWithParent(Step):
     def describe(self) -> str:
         return "prctl(PR_SET_PDEATHSIG, SIGKILL)"
 
-    def do(self, context: Context) -> None:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("prctl", syscalls.PR_SET_PDEATHSIG, int(signal.SIGKILL))]
 
 
 class ConnectStdio(Step):
@@ -141,20 +183,29 @@ class ConnectStdio(Step):
     def describe(self) -> str:
         return f"dup2 onto 0, 1 and 2; every one from {self.first_closed} on is closed on exec"
 
-    def do(self, context: Context) -> None:
+    def calls(self, context: Context) -> list[Call]:
         if any(stat.S_ISDIR(os.fstat(fd).st_mode) for fd in context.stdio):
             raise LabError(
                 "pass on standard input, output and error",
                 "one of them is a folder, and /proc/self/fd/0/.. would lead on to the host's files",
                 remedy="mount the folder with --volume",
             )
-        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.first_closed) for fd in context.stdio]
-        for target, fd in enumerate(moved):
-            os.dup2(fd, target)
-        syscalls.close_range(self.first_closed, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
+        copy, first = fcntl.F_DUPFD_CLOEXEC, self.first_closed
+        return [
+            *(
+                call("fcntl", descriptor(fd), copy, first, result=stream)
+                for stream, fd in zip(_STREAMS, context.stdio, strict=True)
+            ),
+            *(call("dup3", kept(stream), target, 0) for target, stream in enumerate(_STREAMS)),
+            call("close_range", first, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC),
+        ]
 
 
-_IGNORED = [int(number) for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)]
+_STREAMS = ("stdin", "stdout", "stderr")
+# By Python; by the launcher; and by glibc's posix_spawn(3), which leaves its own two so.
+_IGNORED = (int(signal.SIGPIPE), int(signal.SIGXFSZ), int(signal.SIGINT), 32, 33)
+_DEFAULT_ACTION = bytes(64)  # struct sigaction with SIG_DFL, no flags, no mask
+_SIGSET = 8  # bytes of the kernel's sigset_t
 
 
 class ResetSignals(Step):
@@ -163,11 +214,13 @@ class ResetSignals(Step):
     reason: ClassVar = "ignored signals would be inherited across execve"
 
     def describe(self) -> str:
-        return "SIG_DFL for what Python or the launcher ignores; handlers end with execve anyway"
+        return (
+            "SIG_DFL for what Python, libc or the launcher ignore; handlers end with execve anyway"
+        )
 
-    def do(self, context: Context) -> None:
-        for number in _IGNORED:
-            syscalls.signal_default(number)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("rt_sigaction", number, _DEFAULT_ACTION, None, _SIGSET) for number in _IGNORED]
 
 
 class ChangeDirectory(Step):
@@ -181,28 +234,32 @@ class ChangeDirectory(Step):
     def describe(self) -> str:
         return f"chdir {self.cwd}"
 
-    def do(self, context: Context) -> None:
-        try:
-            os.chdir(self.cwd)
-        except FileNotFoundError:
-            os.makedirs(self.cwd)
-            os.chdir(self.cwd)
-        if not _is_inside():
-            raise LabError(
-                f"start in {self.cwd}",
-                "it is not in the container",
-                "a link through /proc/self/fd leads out of it (CVE-2024-21626)",
-                "name a folder of the image",
-            )
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        outside = LabError(
+            f"start in {self.cwd}",
+            "it is not in the container",
+            "a link through /proc/self/fd leads out of it (CVE-2024-21626)",
+            "name a folder of the image",
+        )
+        folders = [folder for folder in _with_parents(self.cwd) if folder != "/"]
+        return [
+            call("chdir", self.cwd, then=len(folders) + 1, unless={errno.ENOENT: 0}),
+            *(
+                call("mkdirat", AT_FDCWD, folder, 0o777, unless={errno.EEXIST: 0})
+                for folder in folders
+            ),
+            call("chdir", self.cwd),
+            # The kernel says "(unreachable)/…" of a folder that isn't below the root (getcwd(2)).
+            call("getcwd", scratch(), 4096, refusals={errno.ENOENT: outside}),
+            expect(scratch(), b"/", outside),
+        ]
 
 
-def _is_inside() -> bool:
-    """Whether the working directory is below the root (getcwd(2)): libc answers ENOENT, or the
-    kernel's "(unreachable)", where it isn't."""
-    try:
-        return os.getcwd().startswith("/")
-    except FileNotFoundError:
-        return False
+def _with_parents(path: str) -> list[str]:
+    """Return an absolute path's folders from the uppermost on, and the path itself."""
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 class SetUmask(Step):
@@ -216,8 +273,9 @@ class SetUmask(Step):
     def describe(self) -> str:
         return f"umask({self.umask:04o})"
 
-    def do(self, context: Context) -> None:
-        os.umask(self.umask)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("umask", self.umask)]
 
 
 class SetPersonality(Step):
@@ -231,8 +289,9 @@ class SetPersonality(Step):
     def describe(self) -> str:
         return f"personality(PER_{self.domain})"
 
-    def do(self, context: Context) -> None:
-        syscalls.personality(PERSONALITIES[self.domain])
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        return [call("personality", PERSONALITIES[self.domain])]
 
 
 PERSONALITIES = {"LINUX": 0, "LINUX32": 8}  # sys/personality.h
@@ -274,12 +333,23 @@ class Exec(Step):
     def describe(self) -> str:
         return f"execve {' '.join(self.process.args)}"
 
-    def do(self, context: Context) -> None:
-        environment = _variables(self.process)
-        if not environment.get("HOME"):
-            environment["HOME"] = context.home
-        program = find_program(self.process.args[0], search_path(self.process))
-        os.execve(program, self.process.args, environment)
+    def calls(self, context: Context) -> list[Call]:
+        variables = _variables(self.process)
+        if not variables.get("HOME"):
+            variables["HOME"] = context.account.home
+        arguments = _strings(self.process.args)
+        environment = _strings(f"{name}={value}" for name, value in variables.items())
+        places = _places(self.process)
+        elsewhere = dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EACCES), 0)
+        return [
+            *_at_each(
+                places,
+                os.X_OK,
+                lambda place: call("execve", place, arguments, environment, unless=elsewhere),
+            ),
+            *_at_each(places, os.F_OK, lambda place: call("execve", place, arguments, environment)),
+            refuse(errno.ENOENT),
+        ]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         program = self.process.args[0]
@@ -296,30 +366,24 @@ def _variables(process: Process) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in process.env)
 
 
-def search_path(process: Process) -> str:
-    """Return where a process's program is looked for: its own PATH (execvp(3))."""
-    return _variables(process).get("PATH", os.defpath)
-
-
-def find_program(name: str, path: str) -> str:
-    """Return where a program is, as execvp(3) would find it; asking is cheaper than trying.
-
-    Returns:
-        The first executable file below `path`'s folders; else one that is there at all; else
-        `name`. execve(2) then tells what is wrong with it.
-
-    Raises:
-        FileNotFoundError: the name is empty, to which Python has another answer than execve(2).
-    """
-    if not name:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+def _places(process: Process) -> list[str]:
+    """Return where a program may be, in order, as execvp(3) looks for it."""
+    name = process.args[0]
     if "/" in name:
-        return name
-    places = [f"{folder or '.'}/{name}" for folder in path.split(":")]
-    for place in places:
-        if os.access(place, os.X_OK) and os.path.isfile(place):
-            return place
-    return next(filter(os.path.exists, places), name)
+        return [name]
+    path = _variables(process).get("PATH", os.defpath)
+    return [f"{folder or '.'}/{name}" for folder in path.split(":")] if name else []
+
+
+def _at_each(places: list[str], mode: int, what: Callable[[str], Call]) -> list[Call]:
+    """Return calls for each place that may be accessed so; to ask is cheaper than to try."""
+    found = ((call("faccessat", AT_FDCWD, place, mode, unless={ANY: 1}), place) for place in places)
+    return [each for asked, place in found for each in (asked, what(place))]
+
+
+def _strings(texts: Iterable[str]) -> Operand:
+    """Return what execve(2) takes: pointers to texts, then none."""
+    return pointers((*(os.fsencode(text) + b"\0" for text in texts), None))
 
 
 def environment(wishes: Options) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ host may do to the child; then the child does its own, up to execve(2).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from labrt import cgroups, devices, hierarchies, hooks, mount_options, mounts
@@ -65,6 +67,12 @@ from labrt.sysctl import SetSysctl
 from labrt.users import BecomeContainerRoot, SwitchUser, WriteIdMap
 
 _FIRST = ("/proc", "/sys", "/dev")  # as long as the host's are in sight
+
+
+@lru_cache(maxsize=1024)
+def _same(step: Callable[..., Step], *arguments: Hashable) -> Step:
+    """Return a step that is the same in many containers: it is made once, and so are its calls."""
+    return step(*arguments)
 
 
 def recipe(spec: Spec) -> list[Step]:
@@ -132,31 +140,32 @@ def _whole(spec: Spec) -> list[Step]:
         *_given_by_host(spec.process),
         *_hooks_of_host(spec),
         # From here on, in the child; side by side with the host until WaitForHost.
-        NewSession(),
+        _same(NewSession),
         *_join_v1(spec),
-        *([UnshareCgroupNamespace()] if spec.new("cgroup") else []),
+        *([_same(UnshareCgroupNamespace)] if spec.new("cgroup") else []),
         *_sources(spec, "container"),
         *_shared_memory(spec),
         *_join_cgroup_namespace(spec.joined("cgroup")),
         *_opened_attributes(spec.process),
         *_supervisor(spec),
-        *([mounts.MakeMountsPrivate()] if spec.new("mount") else []),
+        *([_same(mounts.MakeMountsPrivate)] if spec.new("mount") else []),
         *([] if spec.root.path else _enter_folder(spec)),
         *_named(spec, "OpenStateDir"),
         WaitForHost(),
         *(_enter_folder(spec) if spec.root.path else []),
-        ShieldProcess(),
+        _same(ShieldProcess),
         *(SetSysctl(name, value) for name, value in spec.sysctl.items()),
-        BecomeContainerRoot(spec.gid_mappings),
+        _same(BecomeContainerRoot, spec.gid_mappings),
         *_keyring(spec, right_to_find(spec.new("user"))),
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         *([SetDomainname(spec.domainname)] if spec.domainname else []),
         *_files(spec),
-        *(mounts.MaskPath(path) for path in spec.masked_paths),
-        *(mounts.MakeReadOnly(path) for path in spec.readonly_paths),
-        *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
+        *([_same(mounts.OpenNull)] if spec.masked_paths else []),
+        *(_same(mounts.MaskPath, path) for path in spec.masked_paths),
+        *(_same(mounts.MakeReadOnly, path) for path in spec.readonly_paths),
+        *([_same(mounts.MakeRootReadOnly)] if spec.root.readonly else []),
         *_root_propagation(spec),
-        *([RaiseLoopback()] if spec.new("network") else []),
+        *([_same(RaiseLoopback)] if spec.new("network") else []),
         *_configuration(spec),
         *_become_program(spec),
     ]
@@ -195,11 +204,11 @@ def _files(spec: Spec) -> list[Step]:
 def _files_of_image(spec: Spec) -> list[Step]:
     return [
         _mount_root(spec),
-        mounts.PivotRoot(),
+        _same(mounts.PivotRoot),
         *(_mount(mount) for mount in spec.mounts if mount.destination in _FIRST),
         *_named(spec, "BindNameFiles"),
         *_devices(spec),
-        mounts.DetachOldRoot(),
+        _same(mounts.DetachOldRoot),
         *(_mount(mount) for mount in spec.mounts if mount.destination not in _FIRST),
     ]
 
@@ -209,14 +218,14 @@ def _files_of_bundle(spec: Spec) -> list[Step]:
     its hooks want it so."""
     return [
         _mount_root(spec),
-        mounts.EnterRoot(),
+        _same(mounts.EnterRoot),
         *map(_mount, map(_writable, spec.mounts)),
         *_devices_of_bundle(spec),
         *(mounts.MakeMountReadOnly("/dev") for each in spec.mounts if each != _writable(each)),
         mounts.LeaveRoot(),
         *_hooks_before_pivot(spec),
-        mounts.PivotRoot("."),
-        mounts.DetachOldRoot(),
+        _same(mounts.PivotRoot, "."),
+        _same(mounts.DetachOldRoot),
     ]
 
 
@@ -263,7 +272,7 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *_terminal(process, "PrepareTerminal"),
         Clone(_namespaces_of(spec, pid), _birth_cgroup(spec)),
         *_given_by_host(process),
-        NewSession(),
+        _same(NewSession),
         *([SetAffinity(process.first_cpus)] if process.first_cpus else []),
         *_join_v1(spec),
         *([SetAffinity(process.cpus)] if process.cpus else []),
@@ -271,8 +280,8 @@ def entering(spec: Spec, pid: int) -> list[Step]:
         *_opened_attributes(process),
         *_supervisor(spec),
         WaitForHost(),
-        ShieldProcess(),
-        BecomeContainerRoot(spec.gid_mappings),
+        _same(ShieldProcess),
+        _same(BecomeContainerRoot, spec.gid_mappings),
         *_keyring(spec),
         _join_files(spec, pid),
         *_become_program(spec),
@@ -294,9 +303,9 @@ def visiting_running(spec: Spec, pid: int, work: Step) -> list[Step]:
     return [
         Clone(user, None),
         WaitForHost(),
-        ShieldProcess(),
-        BecomeContainerRoot(spec.gid_mappings),
-        DieWithParent(),
+        _same(ShieldProcess),
+        _same(BecomeContainerRoot, spec.gid_mappings),
+        _same(DieWithParent),
         _join_files(spec, pid),
         work,
     ]
@@ -314,12 +323,12 @@ def visiting_stopped(spec: Spec, work: Step) -> list[Step]:
         mounts.MakeMountsPrivate(),
         *_enter_folder(spec),
         WaitForHost(),
-        ShieldProcess(),
-        BecomeContainerRoot(spec.gid_mappings),
-        DieWithParent(),
+        _same(ShieldProcess),
+        _same(BecomeContainerRoot, spec.gid_mappings),
+        _same(DieWithParent),
         _mount_root(spec),
         mounts.PivotRoot("." if spec.root.path else "merged"),
-        mounts.DetachOldRoot(),
+        _same(mounts.DetachOldRoot),
         *(MountSource(mount) for mount in spec.mounts if mount.type in ("bind", "volume")),
         *([mounts.MakeRootReadOnly()] if spec.root.readonly else []),
         work,
@@ -334,9 +343,9 @@ def visiting_changes(spec: Spec, work: Step) -> list[Step]:
         *(_identity(spec) if spec.new("user") else []),
         mounts.EnterStateDir(spec.state_dir),
         WaitForHost(),
-        ShieldProcess(),
-        BecomeContainerRoot(spec.gid_mappings),
-        DieWithParent(),
+        _same(ShieldProcess),
+        _same(BecomeContainerRoot, spec.gid_mappings),
+        _same(DieWithParent),
         work,
     ]
 
@@ -345,15 +354,15 @@ def _become_program(spec: Spec) -> list[Step]:
     """The last steps of a start and of an entry are the same: give up rights, then execve(2)."""
     process, rlimits = spec.process, spec.process.rlimits
     return [
-        SetUmask(process.umask),
-        ChangeDirectory(process.cwd),
+        _same(SetUmask, process.umask),
+        _same(ChangeDirectory, process.cwd),
         *(_filter(spec) if not process.no_new_privileges else []),
-        *([DropBoundingSet(sets)] if (sets := process.capabilities) else []),
+        *([_same(DropBoundingSet, sets)] if (sets := process.capabilities) else []),
         SwitchUser(process, spec.gid_mappings),
         *([SetCapabilities(sets)] if sets else []),
-        *([SetNoNewPrivileges()] if process.no_new_privileges else []),
-        *([] if spec.life.detached else [DieWithParent()]),
-        ResetSignals(),
+        *([_same(SetNoNewPrivileges)] if process.no_new_privileges else []),
+        *([] if spec.life.detached else [_same(DieWithParent)]),
+        _same(ResetSignals),
         *_terminal(process, "OpenTerminal", process.terminal_size),
         ConnectStdio(process),
         *([SetMemoryPolicy(spec.memory_policy)] if spec.memory_policy else []),
@@ -466,13 +475,13 @@ def _mount(mount: Mount) -> Step:
         return mounts.MakeLink(mount)
     if mount_options.COPYUP in mount.options:
         return MountCopyingTmpfs(mount)
-    return mounts.MountFilesystem(mount)
+    return _same(mounts.MountFilesystem, mount)
 
 
 def _devices(spec: Spec) -> list[Step]:
     if any(mount.destination == "/dev" and mount.type == "bind" for mount in spec.mounts):
         return []  # somebody else's /dev is theirs
-    return [*map(BindDevice, NODES), LinkDevices(spec.process.terminal)]
+    return [*(_same(BindDevice, node) for node in NODES), _same(LinkDevices, spec.process.terminal)]
 
 
 def _devices_of_bundle(spec: Spec) -> list[Step]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import resource
+import struct
 from typing import ClassVar
 
 from labrt import syscalls
+from labrt.calls import Call, call
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import Rlimit
@@ -114,6 +116,14 @@ class SetRlimits(Step):
     def describe(self) -> str:
         return ", ".join(f"{limit.type} {limit.soft}:{limit.hard}" for limit in self.rlimits)
 
-    def do(self, context: Context) -> None:
-        for limit in self.rlimits:
-            resource.setrlimit(_number(limit), (limit.soft, limit.hard))
+    def calls(self, context: Context) -> list[Call]:
+        ours = 0
+        return [
+            call("prlimit64", ours, _number(each), _packed(each), None) for each in self.rlimits
+        ]
+
+
+def _packed(limit: Rlimit) -> bytes:
+    """Return a struct rlimit64."""
+    infinity = (1 << 64) - 1
+    return struct.pack("=QQ", limit.soft & infinity, limit.hard & infinity)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from labrt import paths, syscalls
+from labrt.calls import Call, call, pointers
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import Spec
@@ -315,9 +316,10 @@ class LoadSeccomp(Step):
     def describe(self) -> str:
         return "seccomp(SECCOMP_SET_MODE_FILTER, the compiled profile)"
 
-    def do(self, context: Context) -> None:
+    def calls(self, context: Context) -> list[Call]:
         flags, program = context.filter
-        syscalls.seccomp(program, flags)
+        sock_fprog = pointers((program,), struct.pack("=H6x", len(program) // 8))
+        return [call("seccomp", syscalls.SECCOMP_SET_MODE_FILTER, flags, sock_fprog)]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno == errno.EINVAL:

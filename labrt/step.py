@@ -7,9 +7,13 @@ the child that becomes the container's first process.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
+from labrt import calls
+from labrt.accounts import Account
+from labrt.calls import Call
 from labrt.spec import Spec
 
 if TYPE_CHECKING:
@@ -29,8 +33,8 @@ class Context:
         pidfd: a file descriptor for that process (pidfd_open(2)), -1 before `Clone`.
         cloned: when clone3(2) had returned in the host, CLOCK_MONOTONIC ns.
         lock: the open lock file that tells others this container has a living owner, or -1.
-        go: in the child, the pipe through which the host says that it has done its part, or -1.
-        report: in the child, the pipe that it reports by, or -1.
+        go: the child's end of the pipe through which the host says that it has done its part.
+        report: the child's end of the pipe that it reports by, or -1.
         start: the FIFO that a container waits on until it is started, or -1.
         failure: where it tells, once it was started, why its program could not begin; or -1.
         terminal: in the child, its terminal, once `BindConsole` has opened it, or -1.
@@ -43,7 +47,8 @@ class Context:
         root: in the child, a bundle's root file system once it is mounted, up to `LeaveRoot`.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
-        home: in the child, its user's home folder, from `SwitchUser` on.
+        account: whom the program runs as, from `SwitchUser` on.
+        program: what the child does, where it is nothing but calls.
         filter: flags and program for seccomp(2), from `CompileSeccomp` on.
         address: its address and prefix in its network, "10.201.0.2/20", from `JoinNetwork` on.
         gateway: the bridge's address there.
@@ -70,12 +75,30 @@ class Context:
     root: int = -1
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
-    home: str = "/"
+    account: Account = Account(0, 0, (), "/")
+    program: calls.Program | None = None
     filter: tuple[int, bytes] = (0, b"")
     address: str = ""
     gateway: str = ""
     state_dir: int = -1
     placeholder: Popen[bytes] | None = None
+
+
+S = TypeVar("S", bound="Step")
+
+
+def constant(
+    calls_of: Callable[[S, Context], Sequence[Call] | None],
+) -> Callable[[S, Context], Sequence[Call] | None]:
+    """Mark `Step.calls` as always the same for a step, so that they are worked out once."""
+
+    def once(step: S, context: Context) -> Sequence[Call] | None:
+        if not hasattr(step, "_constant_calls"):
+            found = calls_of(step, context)
+            step._constant_calls = None if found is None else calls.Calls(found)
+        return step._constant_calls
+
+    return once
 
 
 class Step:
@@ -110,13 +133,25 @@ class Step:
         """Say what `do` will do, with its arguments, in one line."""
         raise NotImplementedError
 
+    _constant_calls: calls.Calls | None
+
+    def calls(self, context: Context) -> Sequence[Call] | None:
+        """Return the system calls that `do` is, on either side; None where it takes more. What they
+        return by the name of one of the context's attributes is kept there."""
+        return None
+
     def do(self, context: Context) -> None:
-        """Change the machine.
+        """Change the machine: by default, perform the calls.
 
         Raises:
             OSError or LabError: the kernel's answer; `perform` adds step and remedy.
         """
-        raise NotImplementedError
+        performed = self.calls(context)
+        assert performed is not None, f"{self.name} does nothing"
+        calls.perform(performed)
+        for each in performed:
+            if each.result and hasattr(context, each.result):
+                setattr(context, each.result, calls.result(each.result))
 
     def undo(self, context: Context) -> None:
         """Put the machine back. Most container-side steps need nothing: the kernel undoes them

@@ -53,9 +53,16 @@ MNT_DETACH = 2
 # mount_setattr(2); the others of its attributes have the values of mount(2)'s flags
 MOUNT_ATTR_IDMAP = 0x00100000
 
+# open_tree(2)
+OPEN_TREE_CLONE = 1
+
+# move_mount(2): MOVE_MOUNT_F_EMPTY_PATH and MOVE_MOUNT_T_EMPTY_PATH
+MOVE_MOUNT_BY_DESCRIPTORS = 0x04 | 0x40
+
 # openat2(2)
 RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
+RESOLVE_IN_ROOT = 16
 
 # prctl(2)
 PR_SET_PDEATHSIG = 1
@@ -67,6 +74,10 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
+
+# statx(2): where struct statx has a file's mode, and the device that it is
+STX_MODE = 28
+STX_RDEV = 128
 
 # seccomp(2)
 SECCOMP_SET_MODE_FILTER = 1
@@ -86,10 +97,7 @@ _SYS_openat2 = 437
 _SYS_mount_setattr = 442
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
-_AT_RECURSIVE = 0x8000
-_OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 0x04
-_MOVE_MOUNT_T_EMPTY_PATH = 0x40
+AT_RECURSIVE = 0x8000
 _SIGCHLD = 17
 
 
@@ -108,11 +116,10 @@ _SYS_ioprio_get = _number(252, 283, 274, 31)
 _SYS_set_mempolicy = _number(238, 270, 261, 237)
 _SYS_keyctl = _number(250, 280, 271, 219)
 # keyctl(2)
+KEYCTL_JOIN_SESSION_KEYRING = 1
+KEYCTL_SETPERM = 5
 _KEYCTL_GET_KEYRING_ID = 0
 _KEY_SPEC_SESSION_KEYRING = -3
-_KEYCTL_JOIN_SESSION_KEYRING = 1
-_KEYCTL_SETPERM = 5
-_KEYCTL_DESCRIBE = 6
 
 
 class _CloneArgs(ctypes.Structure):
@@ -238,11 +245,15 @@ def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]
     _checked(_libc.pivot_root(_bytes(new_root), _bytes(put_old)))
 
 
-def openat2(path: str, flags: int, resolve: int) -> int:
-    """openat2(2); return a descriptor, close-on-exec."""
+def openat2(path: str, flags: int, resolve: int, folder: int = _AT_FDCWD) -> int:
+    """openat2(2); return a descriptor, close-on-exec.
+
+    Args:
+        folder: a descriptor of the folder that a relative path is in; default: our own.
+    """
     how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
     size = ctypes.sizeof(how)
-    arguments = (_AT_FDCWD, _bytes(path), ctypes.byref(how), ctypes.c_size_t(size))
+    arguments = (folder, _bytes(path), ctypes.byref(how), ctypes.c_size_t(size))
     return _checked(_libc.syscall(_SYS_openat2, *arguments), path)
 
 
@@ -253,8 +264,18 @@ def open_tree(path: str, recursive: bool = True, folder: int = _AT_FDCWD) -> int
     Args:
         folder: a descriptor of the folder that a relative path is in; default: our own.
     """
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     return _checked(_libc.syscall(_SYS_open_tree, folder, _bytes(path), flags), path)
+
+
+def mount_attr(attributes: int, propagation: int = 0, cleared: int = 0) -> bytes:
+    """Return a struct mount_attr (mount_setattr(2))."""
+    return bytes(_MountAttr(attr_set=attributes, attr_clr=cleared, propagation=propagation))
+
+
+def open_how(flags: int, resolve: int) -> bytes:
+    """Return a struct open_how (openat2(2))."""
+    return bytes(_OpenHow(flags=flags, resolve=resolve))
 
 
 def mount_setattr(
@@ -277,7 +298,7 @@ def mount_setattr(
     attr = _MountAttr(
         attr_set=attributes, attr_clr=cleared, propagation=propagation, userns_fd=userns
     )
-    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    flags = _AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attr))
     arguments = (mount, b"", flags, ctypes.byref(attr), size)
     _checked(_libc.syscall(_SYS_mount_setattr, *arguments))
@@ -285,8 +306,7 @@ def mount_setattr(
 
 def move_mount(mount: int, target: int) -> None:
     """move_mount(2): mount what `open_tree` returned on the file or folder of a descriptor."""
-    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
-    _checked(_libc.syscall(_SYS_move_mount, mount, b"", target, b"", flags))
+    _checked(_libc.syscall(_SYS_move_mount, mount, b"", target, b"", MOVE_MOUNT_BY_DESCRIPTORS))
 
 
 def sethostname(name: str) -> None:
@@ -422,8 +442,8 @@ def set_name(name: str) -> None:
     prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
-def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """capset(2) for the calling thread; each set is a bit mask by capability number."""
+def cap_sets(effective: int, permitted: int, inheritable: int) -> tuple[bytes, bytes]:
+    """Return what capset(2) takes: header and data; each set is a bit mask by capability number."""
     header = _CapHeader(version=_CAPABILITY_VERSION_3, pid=0)
     low, high = (
         _CapData(
@@ -433,8 +453,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         )
         for shift in (0, 32)
     )
-    data = _CapSets(low, high)
-    _checked(_libc.capset(ctypes.byref(header), data))
+    return bytes(header), bytes(_CapSets(low, high))
 
 
 def capget() -> tuple[int, int, int]:
@@ -466,16 +485,12 @@ def close_range(first: int, last: int, flags: int = 0) -> None:
     _checked(_libc.close_range(first, last, flags))
 
 
+UDP = (2, 2 | os.O_CLOEXEC, 0)  # AF_INET, SOCK_DGRAM: Python's own module takes 2 ms to import
+
+
 def udp_socket() -> int:
-    """socket(2) for AF_INET, SOCK_DGRAM; return a descriptor, close-on-exec. (Python's own module
-    takes 2 ms to import.)"""
-    return _checked(_libc.socket(2, 2 | os.O_CLOEXEC, 0))
-
-
-def join_session_keyring(name: str) -> int:
-    """KEYCTL_JOIN_SESSION_KEYRING(2const): join the one of this name, made where there is none;
-    return its serial number."""
-    return _checked(_libc.syscall(_SYS_keyctl, _KEYCTL_JOIN_SESSION_KEYRING, name.encode()))
+    """socket(2) of this kind; return a descriptor, close-on-exec."""
+    return _checked(_libc.socket(*UDP))
 
 
 def session_keyring() -> int:
@@ -483,16 +498,3 @@ def session_keyring() -> int:
     of the user's, which stands in for it; -1 where there is neither."""
     number: int = _libc.syscall(_SYS_keyctl, _KEYCTL_GET_KEYRING_ID, _KEY_SPEC_SESSION_KEYRING, 0)
     return number
-
-
-def describe_key(key: int) -> str:
-    """KEYCTL_DESCRIBE(2const): "type;uid;gid;rights;description"."""
-    text = ctypes.create_string_buffer(1024)
-    size = ctypes.c_size_t(ctypes.sizeof(text))
-    _checked(_libc.syscall(_SYS_keyctl, _KEYCTL_DESCRIBE, key, text, size))
-    return text.value.decode()
-
-
-def set_key_rights(key: int, rights: int) -> None:
-    """KEYCTL_SETPERM(2const)."""
-    _checked(_libc.syscall(_SYS_keyctl, _KEYCTL_SETPERM, key, ctypes.c_uint(rights)))

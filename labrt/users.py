@@ -15,15 +15,18 @@ import errno
 import os
 import pwd
 import re
+import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from labrt import accounts, paths
+from labrt import accounts, calls, paths
+from labrt.calls import Call, call
 from labrt.errors import LabError
 from labrt.options import Options
 from labrt.spec import IdMapping, Namespace, Process
-from labrt.step import Context, Step
+from labrt.step import Context, Step, constant
 
 # Root's containers use one range of host ids that nothing else does: it lies above what
 # systemd-nspawn takes and below 2^31 (https://systemd.io/UIDS-GIDS/).
@@ -175,11 +178,10 @@ class BecomeContainerRoot(Step):
         groups = "setgroups([]), " if self.may_set_groups else ""
         return f"{groups}setresgid(0), setresuid(0) in the new user namespace"
 
-    def do(self, context: Context) -> None:
-        if self.may_set_groups:
-            os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+    @constant
+    def calls(self, context: Context) -> list[Call]:
+        groups = [call("setgroups", 0, None)] if self.may_set_groups else []
+        return [*groups, call("setresgid", 0, 0, 0), call("setresuid", 0, 0, 0)]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         return APPARMOR
@@ -212,22 +214,31 @@ class SwitchUser(Step):
             f"by the image's /etc/passwd and /etc/group{more}"
         )
 
+    def calls(self, context: Context) -> list[Call] | None:
+        """None where the two files can't be known before the container is there."""
+        text = accounts.beforehand(context.spec)
+        return None if text is None else self._become(context, text)
+
     def do(self, context: Context) -> None:
-        user = accounts.find(self.user)
+        calls.perform(self._become(context, accounts.read))
+
+    def _become(self, context: Context, text: Callable[[str], str]) -> list[Call]:
+        context.account = user = accounts.find(self.user, text)
         own = [] if self.only_more else [user.gid, *user.groups]
-        groups = [*own, *map(accounts.group, self.more)]
-        context.home = user.home
-        if self.may_set_groups:
-            os.setgroups(sorted(set(groups)))
-        elif self.more:
+        groups = sorted({*own, *(accounts.group(name, text) for name in self.more)})
+        if self.more and not self.may_set_groups:
             raise LabError(
                 f"join the groups {', '.join(self.more)}",
                 "only one group id is mapped into the container",
                 "rootless",
                 self.lacking,
             )
-        os.setresgid(user.gid, user.gid, user.gid)
-        os.setresuid(user.uid, user.uid, user.uid)
+        ids = struct.pack(f"={len(groups)}I", *groups)
+        return [
+            *([call("setgroups", len(groups), ids)] if self.may_set_groups else []),
+            call("setresgid", user.gid, user.gid, user.gid),
+            call("setresuid", user.uid, user.uid, user.uid),
+        ]
 
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno != errno.EINVAL:

@@ -20,15 +20,17 @@ import select
 import signal
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labrt import cgroups, container, interpreter, paths, removal, state, syscalls
+from labrt import cgroups, container, interpreter, namespaces, paths, removal, state, syscalls
 from labrt.bundle import declaring
 from labrt.bundle.reading import Value
+from labrt.calls import Call, call, descriptor, refuse, scratch
+from labrt.cloning import Cloner
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import base, store
@@ -70,15 +72,14 @@ def _bundle(image: store.Image, chosen: dict[str, Any]) -> Spec:
     folder = paths.home() / "bundle"
     if not folder.exists():
         fill_root(folder / "rootfs")
-    spec = declaring.declare(f"lab-{os.urandom(4).hex()}", folder, Value("", _config()))
+    told = Value("", _config(chosen["hooks"]))
+    spec = declaring.declare(f"lab-{os.urandom(4).hex()}", folder, told)
     life = replace(spec.life, detached=False, remove=True, waits=chosen["waits"])
     return replace(spec, life=life)
 
 
-def _config() -> dict[str, Any]:
-    hook = [{"path": "/bin/true"}]
-    stages = ("prestart", "createRuntime", "createContainer", "startContainer", "poststop")
-    told = config({"hooks": {stage: hook for stage in stages}}, run="true")
+def _config(hooks: Sequence[str]) -> dict[str, Any]:
+    told = config({"hooks": {stage: [{"path": "/bin/true"}] for stage in hooks}}, run="true")
     told["process"] |= {"scheduler": {"policy": "SCHED_BATCH"}, "oomScoreAdj": 900}
     told["linux"] |= {"devices": [{"path": "/dev/pipe", "type": "p"}]}
     if os.geteuid() != 0:
@@ -95,12 +96,13 @@ def _one(host_id: int) -> dict[str, int]:
 
 
 class Mode(NamedTuple):
-    """A way to begin: what is declared, which steps it takes, how it is called."""
+    """A way to begin: what is declared, which steps it takes, how it is called, who clones."""
 
     options: dict[str, Any]
     steps: Callable[[Spec, int], list[Step]]
     begin: Callable[[Spec], object]
     declare: Callable[[store.Image, dict[str, Any]], Spec] = _image
+    cloner: bool = False
 
 
 def _start(spec: Spec) -> None:
@@ -142,8 +144,14 @@ def _not_kept(spec: Spec, pid: int) -> list[Step]:
 
 
 GOES = {"rm": True}  # nothing of it is to stay when it ends
+# Without what takes more than calls in the child (labrt/calls.py).
+VOLUMES = ("/etc:/host:ro",) if os.geteuid() == 0 else ()
+CALLS = {**GOES, "tty": False, "init": False, "volume": VOLUMES, "tmpfs": ()}
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststop")
 MODES = {
     "start": Mode(GOES, _whole, _start),
+    "calls": Mode(CALLS, _whole, _start),
+    "cloner": Mode(CALLS, _whole, _start, cloner=True),
     "privileged": Mode({**GOES, "privileged": True}, _whole, _start),
     "create": Mode({"detach": True}, _kept, container.create),
     "start_created": Mode({"detach": True}, _not_kept, _start_created),
@@ -158,24 +166,38 @@ MODES = {
         _whole,
         _start,
     ),
-    "bundle": Mode({"waits": False}, _whole, _start, _bundle),
-    "bundle_create": Mode({"waits": True}, _whole, _create, _bundle),
+    "bundle": Mode({"waits": False, "hooks": HOOKS}, _whole, _start, _bundle),
+    "bundle_create": Mode({"waits": True, "hooks": HOOKS}, _whole, _create, _bundle),
+    "bundle_calls": Mode({"waits": True, "hooks": ()}, _whole, _create, _bundle),
 }
 
 
-def at(index: int, steps: list[Step], fault: Callable[[Step], None]) -> list[Step]:
+class Fault(NamedTuple):
+    """What happens at a step: as code, and as calls."""
+
+    code: Callable[[Step], None]
+    calls: list[Call]
+
+
+def at(index: int, steps: list[Step], fault: Fault) -> list[Step]:
     """Return the steps, one of which begins with a fault."""
-    step, real = steps[index], steps[index].do
+    step, real, calls = steps[index], steps[index].do, steps[index].calls
 
     def do(context: Context) -> None:
-        fault(step)
+        fault.code(step)
+        step.calls = calls  # type: ignore[method-assign]  # once is enough
         real(context)
 
+    def faulty_calls(context: Context) -> list[Call] | None:
+        performed = calls(context)
+        return None if performed is None else [*fault.calls, *performed]
+
     step.do = do  # type: ignore[method-assign]
+    step.calls = faulty_calls  # type: ignore[method-assign]
     return steps
 
 
-def fault_of(way: str, killer: tuple[int, int]) -> Callable[[Step], None]:
+def fault_of(way: str, killer: tuple[int, int]) -> Fault:
     """Return what happens at the step: `killer` is a pipe to the driver and one from it."""
 
     def fail(step: Step) -> None:
@@ -183,20 +205,33 @@ def fault_of(way: str, killer: tuple[int, int]) -> Callable[[Step], None]:
 
     def die(step: Step) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(137)  # the first process of a pid namespace can't kill itself
 
     def orphan(step: Step) -> None:
         os.write(killer[0], b"k")
         os.read(killer[1], 1)
 
-    return {"fail": fail, "die": die, "orphan": orphan}[way]
+    return {
+        "fail": Fault(fail, [refuse(5)]),
+        "die": Fault(die, [call("leave")]),
+        "orphan": Fault(
+            orphan,
+            [
+                call("write", descriptor(killer[0]), b"k", 1),
+                call("read", descriptor(killer[1]), scratch(), 1),
+            ],
+        ),
+    }[way]
 
 
-def attempt(mode: Mode, spec: Spec, index: int, fault: Callable[[Step], None]) -> str | None:
+def attempt(mode: Mode, spec: Spec, index: int, fault: Fault) -> str | None:
     """In the launcher: begin, and return what it raised."""
 
     def faulty(spec: Spec) -> list[Step]:
         return at(where(recipe(spec), mode, spec, index), recipe(spec), fault)
 
+    if mode.cloner:
+        namespaces.clone_by(Cloner())
     container.recipe = faulty
     container.entering = lambda spec, pid: at(index, entering(spec, pid), fault)
     try:

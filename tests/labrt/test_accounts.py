@@ -25,8 +25,8 @@ GROUP = "root:x:0:\nstaff:x:50:web,daemon\nadm:x:4:root,web\n"
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The lookup's files; in a container they are in /etc."""
-    read = accounts._text
-    monkeypatch.setattr(accounts, "_text", lambda path: read(str(tmp_path / Path(path).name)))
+    read = accounts.read
+    monkeypatch.setattr(accounts, "read", lambda path: read(str(tmp_path / Path(path).name)))
     (tmp_path / "passwd").write_text(PASSWD)
     (tmp_path / "group").write_text(GROUP)
     return tmp_path

@@ -449,7 +449,7 @@ def test_without_any_v2_hierarchy_v1s_freezer_and_cpuacct_serve() -> None:
 @needs_cgroups
 def test_a_limit_too_low_for_the_start_itself_is_told(nothing_left: None) -> None:
     with pytest.raises(LabError, match="memory") as caught:
-        labrt.output("busybox", ["true"], memory="256k")
+        labrt.output("busybox", ["true"], memory="32k")
     assert "\n" not in str(caught.value)
 
 

@@ -300,12 +300,12 @@ def test_a_folder_of_somebody_else_is_one_line(single: User, tmp_path: Path, nam
 
 START = """
 import os, sys
-from labrt import container, interpreter
+from labrt import container, interpreter, sealed
 from labrt.declare import declare
 from labrt.images import store
 assert interpreter.needs_seal()
 if sys.argv[1:] == ["sealed"]:
-    fd = interpreter.sealed_copy()
+    fd = sealed.sealed_copy()
     os.set_inheritable(fd, True)
     os.execv(f"/proc/self/fd/{fd}", [sys.executable, "-c", os.environ["START"]])
 # This Python has none of the lab's packages, and libseccomp's binding is one.

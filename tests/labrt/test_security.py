@@ -186,18 +186,14 @@ def test_the_hosts_interpreter_cannot_be_overwritten(overwriting: Path, program:
 
 def test_it_cannot_start_in_a_folder_outside_its_root() -> None:
     """CVE-2024-21626: some descriptor of the runtime's leads to a folder of the host."""
-    host = os.open("/", os.O_RDONLY)
     refused = []
-    try:
-        for fd in range(12):
-            try:
-                workdir = f"/proc/self/fd/{fd}"
-                said = run_with([], ["sh", "-c", "pwd -P; ls ../../.."], host, workdir=workdir)
-                assert "lab" in said.split(), "where it starts is in the image"
-            except LabError as error:
-                refused.append(str(error))
-    finally:
-        os.close(host)
+    for fd in range(12):
+        try:
+            workdir = f"/proc/self/fd/{fd}"
+            said = run_with([], ["sh", "-c", "pwd -P; ls ../../.."], workdir=workdir)
+            assert "lab" in said.split(), "where it starts is in the image"
+        except LabError as error:
+            refused.append(str(error))
     assert any("CVE-2024-21626" in told for told in refused), refused
 
 
