@@ -39,6 +39,7 @@ from labrt.child import Child
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
+from labrt.perform import program
 from labrt.recipe import recipe
 from labrt.seccomp import CompileSeccomp
 from labrt.step import Context
@@ -228,14 +229,16 @@ def _read_modules() -> None:
 
 def _work_out() -> None:
     """Work out now what each command would anew, and is the same for all: how its words are read,
-    what cgroups the host has, the filter's program."""
+    what cgroups the host has, the filter's program, the calls of steps that are always the same."""
     for command in cli.names():
         cli.parser(command)
     for image in store.names()[:1]:
         spec = declare(store.resolve(image), ["true"])
-        for step in recipe(spec):
+        context = Context(spec)
+        for step in (steps := recipe(spec)):
             if isinstance(step, CompileSeccomp):
-                step.do(Context(spec))
+                step.do(context)
+        program([step for step in steps if step.side == "container"], context)
 
 
 def main(kind: str) -> None:

@@ -87,7 +87,7 @@ def perform(steps: list[Step], context: Context, hook: Hook = no_hook, done: int
             times.extend(_do(step, context, hook))
         with _Pipe() as go, _Pipe() as report:
             context.go, context.report = go.reader, report.writer
-            context.program = _program(inside, context) if hook is no_hook else None
+            context.program = program(inside, context) if hook is no_hook else None
             times.extend(_do(steps[at], context, hook))
             if context.pid == 0:
                 _run_inside(inside, context, hook, go, report)
@@ -100,7 +100,7 @@ def perform(steps: list[Step], context: Context, hook: Hook = no_hook, done: int
     return times
 
 
-def _program(inside: list[Step], context: Context) -> calls.Program | None:
+def program(inside: list[Step], context: Context) -> calls.Program | None:
     """Return what the child does as a program; None where a step takes more than calls.
 
     Raises:

@@ -487,14 +487,18 @@ def _devices(spec: Spec) -> list[Step]:
 def _devices_of_bundle(spec: Spec) -> list[Step]:
     if any(mount.destination == "/dev" and mount.type == "bind" for mount in spec.mounts):
         return []
-    make = devices.BindHostDevice if _has_user_namespace(spec) else devices.CreateDevice
     process = spec.process
     uid = int(process.user.partition(":")[0] or 0)
     return [
-        *(devices.CreateDevice(each) if each.type == "p" else make(each) for each in _nodes(spec)),
-        devices.CompleteDevices(),
+        *(_same(_maker(each, spec), each) for each in _nodes(spec)),
+        _same(devices.CompleteDevices),
         *_terminal(process, "BindConsole", uid),
     ]
+
+
+def _maker(device: Device, spec: Spec) -> Callable[..., Step]:
+    bound = device.type != "p" and _has_user_namespace(spec)
+    return devices.BindHostDevice if bound else devices.CreateDevice
 
 
 def _nodes(spec: Spec) -> list[Device]:

@@ -18,9 +18,8 @@ _libc.mount.argtypes = [*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p]
 _libc.close_range.argtypes = [ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 _libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
 _libc.signal.restype = ctypes.c_void_p
-_libc.personality.argtypes = [ctypes.c_ulong]
 _SIG_ERR = ctypes.c_void_p(-1).value
-for _name in ("capset", "pivot_root", "sethostname", "syscall", "umount2", "unshare"):
+for _name in ("syscall", "umount2", "unshare"):
     getattr(_libc, _name)  # looked up now, once: otherwise every child would, anew
 
 # clone(2), unshare(2), setns(2)
@@ -240,11 +239,6 @@ def umount2(target: str | os.PathLike[str], flags: int = 0) -> None:
     _checked(_libc.umount2(_bytes(target), flags))
 
 
-def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]) -> None:
-    """pivot_root(2)."""
-    _checked(_libc.pivot_root(_bytes(new_root), _bytes(put_old)))
-
-
 def openat2(path: str, flags: int, resolve: int, folder: int = _AT_FDCWD) -> int:
     """openat2(2); return a descriptor, close-on-exec.
 
@@ -271,11 +265,6 @@ def open_tree(path: str, recursive: bool = True, folder: int = _AT_FDCWD) -> int
 def mount_attr(attributes: int, propagation: int = 0, cleared: int = 0) -> bytes:
     """Return a struct mount_attr (mount_setattr(2))."""
     return bytes(_MountAttr(attr_set=attributes, attr_clr=cleared, propagation=propagation))
-
-
-def open_how(flags: int, resolve: int) -> bytes:
-    """Return a struct open_how (openat2(2))."""
-    return bytes(_OpenHow(flags=flags, resolve=resolve))
 
 
 def mount_setattr(
@@ -307,23 +296,6 @@ def mount_setattr(
 def move_mount(mount: int, target: int) -> None:
     """move_mount(2): mount what `open_tree` returned on the file or folder of a descriptor."""
     _checked(_libc.syscall(_SYS_move_mount, mount, b"", target, b"", MOVE_MOUNT_BY_DESCRIPTORS))
-
-
-def sethostname(name: str) -> None:
-    """sethostname(2)."""
-    encoded = name.encode()
-    _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))))
-
-
-def setdomainname(name: str) -> None:
-    """setdomainname(2)."""
-    encoded = name.encode()
-    _checked(_libc.setdomainname(encoded, ctypes.c_size_t(len(encoded))))
-
-
-def personality(persona: int) -> None:
-    """personality(2)."""
-    _checked(_libc.personality(persona))
 
 
 def ioprio_set(pid: int, priority: int) -> None:
