@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from labrt import mount_options, paths, syscalls
-from labrt.calls import AT_EMPTY_PATH, Call, Operand, call, descriptor, refuse
+from labrt.calls import Call, call, descriptor, refuse
 from labrt.mount_points import POINT, is_literal, mount_point, strict_point
-from labrt.mounts import MountFilesystem, change
+from labrt.mounts import MountFilesystem, change, changing
 from labrt.spec import Mount
 from labrt.step import Context, Side, Step
 
@@ -169,8 +169,8 @@ class MountSource(Step):
         return [
             strict_point(place, folder),
             *([] if folder else _REFUSE_FOLDER),
-            *_changing(source, self.options.alone(), 0),
-            *_changing(source, self.options.below, syscalls.AT_RECURSIVE),
+            *changing(source, self.options.alone(), recursive=False),
+            *changing(source, self.options.below),
             call("move_mount", source, "", POINT, "", syscalls.MOVE_MOUNT_BY_DESCRIPTORS),
             call("close", source),
             call("close", POINT),
@@ -206,19 +206,15 @@ _REFUSE_FOLDER = (
 )
 
 
-def _changing(mount: Operand, change: mount_options.Change, below: int) -> list[Call]:
-    if change == (0, 0):
-        return []
-    attr = syscalls.mount_attr(change.attributes, cleared=change.cleared)
-    return [call("mount_setattr", mount, "", AT_EMPTY_PATH | below, attr, len(attr))]
-
-
 class MountCopyingTmpfs(MountFilesystem):
     """A tmpfs that begins with what the image has at its place ("tmpcopyup")."""
 
     def __init__(self, mount: Mount) -> None:
         super().__init__(mount)
         self.fill = _filling()
+
+    def calls(self, context: Context) -> None:
+        """To copy takes more."""
 
     def do(self, context: Context) -> None:
         image = mount_point(context, self.mount.destination)

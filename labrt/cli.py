@@ -71,6 +71,11 @@ def needs_own_process(words: Sequence[str]) -> bool:
     return words[:1] in (["clean"], ["forkserver"])
 
 
+def leaves_process(words: Sequence[str]) -> bool:
+    """Whether the caller must be the one who clones; what is left here is the shared launcher's."""
+    return False
+
+
 class _Help(argparse.HelpFormatter):
     """Of a fixed width: argparse makes one for each option, and each would ask the terminal's."""
 

@@ -1,8 +1,10 @@
-"""Cloning: the way to a launcher's cloner (cloner.c), which makes containers' first processes.
+"""Cloning: the way to who makes containers' first processes in this process's stead (clone.c).
 
-Host side. clone3(2) of a Python process copies the page tables of all its memory, and execve(2) in
-the child takes them down again: a millisecond that a container spends on being nobody yet. The
-cloner is so small that it costs a tenth of that.
+Host side. A launcher has a process for it, its cloner (cloner.c): clone3(2) of a Python process
+copies the page tables of all its memory, and execve(2) in the child takes them down again, a
+millisecond that a container spends on being nobody yet. The cloner is so small that it costs a
+tenth of that. And who does a command in another's stead (forkserver.py) asks that other, whose
+descendant the container is to be.
 """
 
 from __future__ import annotations
@@ -16,25 +18,68 @@ from pathlib import Path
 from labrt.calls import Program
 from labrt.errors import LabError
 from labrt.sealed import sealed_copy
+from labrt.syscalls import CLONE_PARENT
 
 PROGRAM = Path(__file__).parent.parent / ".venv" / "lib" / "labrt-cloner"
 
-# struct request and struct answer of cloner.c
+# struct request and struct answer of clone.c
 _REQUEST = struct.Struct("=QiiIxxxx")
 _ANSWER = struct.Struct("=ii")
-_WAY = 3
 _MOST_DESCRIPTORS, _MESSAGE = 64, 1 << 17
 
 
 class Cloner:
+    """Who clones for this process, at the other end of a socket."""
+
+    flags = 0  # of clone3(2), beside those of the namespaces
+
+    def way(self) -> socket.socket:
+        """Return the socket."""
+        raise NotImplementedError
+
+    def clone(
+        self, flags: int, cgroup: int, report: int, program: Program | None
+    ) -> tuple[int, int] | None:
+        """Have it clone a child that performs the program.
+
+        Args:
+            flags: of clone3(2).
+            cgroup: descriptor of the v2 cgroup folder that the child is born in, or -1.
+            report: descriptor by which the child is to report.
+            program: None where what the child does is none.
+
+        Returns:
+            Its pid and pidfd; None where it can't be done so, but by this process itself.
+
+        Raises:
+            OSError: the kernel's answer to clone3(2). LabError: who clones was killed.
+        """
+        if program is None or not _fits(program):
+            return None
+        born = [cgroup] if cgroup >= 0 else []
+        fds = array.array("i", dict.fromkeys([report, *program.descriptors, *born]))
+        head = _REQUEST.pack(flags | self.flags, report, cgroup, len(fds))
+        padding = bytes(fds.itemsize * (len(fds) % 2))
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
+        way = self.way()
+        try:
+            way.sendmsg([head, fds, padding, program.code], rights)
+            return _answer(way)
+        except (BrokenPipeError, ConnectionResetError):
+            raise _killed() from None
+
+
+class OwnCloner(Cloner):
     """A process of this one's, started when first needed, and again where it was killed. It ends
-    with this process, for its socket does."""
+    with this process, for its socket does; and what it makes is this process's child."""
+
+    flags = CLONE_PARENT
 
     def __init__(self) -> None:
         self.pid = 0
         self._way: socket.socket | None = None
 
-    def _connection(self) -> socket.socket:
+    def way(self) -> socket.socket:
         if self._way and os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             return self._way
         self._way, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -49,40 +94,42 @@ class Cloner:
             theirs.close()
         return self._way
 
-    def takes(self, program: Program) -> bool:
-        """Whether a program isn't too large for one message."""
-        few = len(program.descriptors) + 2 <= _MOST_DESCRIPTORS
-        return few and len(program.code) < _MESSAGE - 1024
 
-    def clone(self, flags: int, cgroup: int, report: int, program: Program) -> tuple[int, int]:
-        """Have it clone a child of this process's, which performs the program.
+class CallersCloner(Cloner):
+    """The process in whose stead a command is done (served.c)."""
 
-        Args:
-            flags: of clone3(2).
-            cgroup: descriptor of the v2 cgroup folder that the child is born in, or -1.
-            report: descriptor by which the child is to report.
+    def __init__(self, way: int) -> None:
+        self._way = socket.socket(fileno=way)
 
-        Returns:
-            Its pid and pidfd.
+    def way(self) -> socket.socket:
+        return self._way
+
+    def clone(
+        self, flags: int, cgroup: int, report: int, program: Program | None
+    ) -> tuple[int, int] | None:
+        """As `Cloner.clone`, but nobody else may.
 
         Raises:
-            OSError: the kernel's answer to clone3(2). LabError: the cloner was killed.
+            MustBeItself: it can't be done by asking; the caller knows.
         """
-        born = [cgroup] if cgroup >= 0 else []
-        fds = array.array("i", dict.fromkeys([report, *program.descriptors, *born]))
-        head = _REQUEST.pack(flags, report, cgroup, len(fds))
-        padding = bytes(fds.itemsize * (len(fds) % 2))
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
-        way = self._connection()
-        try:
-            way.sendmsg([head, fds, padding, program.code], rights)
-            return _answer(way)
-        except (BrokenPipeError, ConnectionResetError):
-            raise _killed() from None
+        if made := super().clone(flags, cgroup, report, program):
+            return made
+        self._way.send(b"no")
+        raise MustBeItself
+
+
+class MustBeItself(Exception):
+    """A command that its caller must do itself."""
+
+
+def _fits(program: Program) -> bool:
+    """Whether it isn't too large for one message."""
+    few = len(program.descriptors) + 2 <= _MOST_DESCRIPTORS
+    return few and len(program.code) < _MESSAGE - 1024
 
 
 def _spawn(program: int, way: socket.socket) -> int:
-    given = [(os.POSIX_SPAWN_DUP2, way.fileno(), _WAY)]
+    given = [(os.POSIX_SPAWN_DUP2, way.fileno(), 3)]
     return os.posix_spawn(f"/proc/self/fd/{program}", ["labrt-cloner"], {}, file_actions=given)
 
 

@@ -36,13 +36,21 @@ static const char START[] =
     "sys.path.append(root + '/" PACKAGES "')\n"
     "from labrt.oci.lean import start; start()";
 
+/* Whether this is the sealed copy; then `file` is not where it was copied from. */
+static int find_self(char file[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", file, PATH_MAX - 1);
+    file[length < 0 ? 0 : length] = 0;
+    return strncmp(file, "/memfd:", strlen("/memfd:")) == 0;
+}
+
 /* Write the lab's folder into `root` and this program's name into `name`; return 0 where it isn't in
- * the lab. */
-static int find_root(char root[PATH_MAX], char name[PATH_MAX])
+ * the lab. `called`: the sealed copy's path is told by what it is called. */
+static int find_root(char root[PATH_MAX], char name[PATH_MAX], const char *called)
 {
     char module[PATH_MAX + 32];
-    ssize_t length = readlink("/proc/self/exe", root, PATH_MAX - 1);
-    root[length < 0 ? 0 : length] = 0;
+    if (find_self(root))
+        snprintf(root, PATH_MAX, "%s", called);
     strcpy(name, strrchr(root, '/') ? strrchr(root, '/') + 1 : "");
     for (int up = 0; up < 3; up++) {
         char *last = strrchr(root, '/');
@@ -85,21 +93,21 @@ static int in_overlay(const char *root)
 }
 
 /* Return a descriptor of a copy in memory that nobody can write, -1 where there is none. */
-static int in_memory(void)
+static int in_memory(const char *file)
 {
     const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
     struct stat found;
-    int copy = memfd_create("python", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int python = open(PYTHON, O_RDONLY | O_CLOEXEC);
-    if (copy < 0 || python < 0 || fstat(python, &found) < 0)
+    int copy = memfd_create(strrchr(file, '/') + 1, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int program = open(file, O_RDONLY | O_CLOEXEC);
+    if (copy < 0 || program < 0 || fstat(program, &found) < 0)
         return -1;
     for (off_t left = found.st_size; left > 0;) {
-        ssize_t copied = sendfile(copy, python, NULL, left);
+        ssize_t copied = sendfile(copy, program, NULL, left);
         if (copied <= 0)
             return -1;
         left -= copied;
     }
-    close(python);
+    close(program);
     return fcntl(copy, F_ADD_SEALS, seals) < 0 ? -1 : copy;
 }
 
@@ -130,7 +138,7 @@ static int be_labrt_oci(const char *root, int count, char **words)
     if (access(PYTHON, W_OK) == 0 && starts_processes(count, words)) {
         int python = in_overlay(root);
         if (python < 0)
-            python = in_memory();
+            python = in_memory(PYTHON);
         if (python < 0) {
             fprintf(stderr, "labrt-oci: protect %s from the container: %s\n", PYTHON, strerror(errno));
             return 1;
@@ -141,6 +149,22 @@ static int be_labrt_oci(const char *root, int count, char **words)
     }
     fprintf(stderr, "labrt-oci: execute %s: %s. Remedy: ./lab setup\n", PYTHON, strerror(errno));
     return 1;
+}
+
+/* Whether this process may become a container's first (served.c): its root can't write this file. Begin
+ * anew from a sealed copy where it could. */
+static int is_sealed(const char *root, int count, char **words)
+{
+    static char file[PATH_MAX];
+    extern char **environ;
+    if (find_self(file) || access(file, W_OK) != 0)
+        return 1;
+    int copy = is_served(root) && starts_processes(count, words) ? in_memory(file) : -1;
+    if (copy >= 0) {
+        words[0] = file;
+        execveat(copy, "", words, environ, AT_EMPTY_PATH);
+    }
+    return 0;
 }
 
 /* A standard stream that is closed would be the next descriptor that is opened, whatever for. */
@@ -158,13 +182,14 @@ int main(int count, char **words)
 {
     char root[PATH_MAX], name[PATH_MAX];
     open_streams();
-    if (!find_root(root, name)) {
+    if (!find_root(root, name, words[0])) {
         fprintf(stderr, "%s: find the lab: this program isn't in its .venv/bin. Remedy: ./lab setup\n",
                 name);
         return 1;
     }
-    int status = served(root);
+    int is_oci = strcmp(name, "labrt-oci") == 0;
+    int status = served(root, is_oci && is_sealed(root, count, words));
     if (status >= 0)
         return status;
-    return strcmp(name, "labrt") ? be_labrt_oci(root, count, words) : be_labrt(root, count, words);
+    return is_oci ? be_labrt_oci(root, count, words) : be_labrt(root, count, words);
 }

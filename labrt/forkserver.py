@@ -9,7 +9,8 @@ their own: with it a command is quicker, never another.
 
 It is a launcher (`launcher.py`) that knows one request:
 
-    → {"command": session keyring} + 3 descriptors    its words are read from /proc
+    → {"command": session keyring} + 3 descriptors    its words are read from /proc;
+                                                      a fourth is a way to have it clone
     ← {"started": {"pid"}} or {"error": […]}
     → {"signal": N} (any number of times)
     ← {"exited": code, …}
@@ -20,6 +21,7 @@ Man pages: fork(2), proc(5), unix(7) on SO_PEERCRED.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import os
 import signal
@@ -34,8 +36,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import labrt.oci.__main__ as oci
-from labrt import cli, inherited, launcher, paths, syscalls
+from labrt import cli, inherited, launcher, namespaces, paths, syscalls
 from labrt.child import Child
+from labrt.cloning import CallersCloner, MustBeItself
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import store
@@ -74,8 +77,10 @@ class Caller:
     def __init__(self, pid: int) -> None:
         folder = Path(f"/proc/{pid}")
         self.pid = pid
-        self.program = Path(os.readlink(folder / "exe"))
-        self.words = _texts(folder / "cmdline")[1:]
+        program, *self.words = _texts(folder / "cmdline")
+        executed = os.readlink(folder / "exe")
+        # The sealed copy that clones (entry.c) has no place of its own.
+        self.program = Path(program if executed.startswith("/memfd:") else executed)
         self.environment = dict(
             text.split("=", 1) for text in _texts(folder / "environ") if "=" in text
         )
@@ -104,8 +109,11 @@ class Caller:
         if unlike:
             raise LabError("do it in its stead", f"of its own it has {', '.join(unlike)}")
 
-    def face(self) -> ModuleType:
+    def face(self, clones: bool) -> ModuleType:
         """Return the module whose `main` it would call.
+
+        Args:
+            clones: whether it will clone when asked (cloning.py).
 
         Raises:
             LabError: it is none of the lab's programs, or must do this command itself.
@@ -113,7 +121,8 @@ class Caller:
         face = FACES.get(self.program.name)
         if face is None or self.program.parent != PROGRAMS:
             raise LabError(f"do the work of {self.program}", "it is no program of this lab")
-        if face.needs_own_process(self.words):
+        left = face.leaves_process(self.words) and not clones
+        if left or face.needs_own_process(self.words):
             raise LabError(f"do {self.words[0]} in its stead", "it must do that itself")
         return face
 
@@ -136,14 +145,14 @@ class Served(launcher.Served):
     def _command(self, message: dict[str, Any], fds: list[int]) -> None:
         try:
             caller = Caller(_peer(self.connection))
-            face = caller.face()
+            face = caller.face(clones=len(fds) > 3)
             _refuse_if_changed()  # after what is refused sooner
             caller.refuse_unlike(message["command"])
         except OSError as error:
             raise LabError("look at the caller", os.strerror(error.errno or 0)) from None
         pid = os.fork()
         if pid == 0:
-            _stand_in(caller, face.main, fds)
+            _stand_in(caller, face, fds)
         self.watch(Command(pid), {"pid": pid})
 
 
@@ -157,16 +166,18 @@ def _peer(connection: socket.socket) -> int:
     return int(pid)
 
 
-def _stand_in(
-    caller: Caller, main: Callable[[Sequence[str]], int], stdio: Sequence[int]
-) -> NoReturn:
+def _stand_in(caller: Caller, face: ModuleType, fds: Sequence[int]) -> NoReturn:
     """In the child: be the caller, do its command, end."""
     status = 1
     try:
-        _become(caller, stdio)
-        status = main(caller.words)
+        _become(caller, fds)
+        if face.leaves_process(caller.words):
+            namespaces.clone_by(CallersCloner(_CLONING))
+        status = face.main(caller.words)
         if sys.stdout is not None:  # nobody reads on (cli.py)
             sys.stdout.flush()
+    except MustBeItself:
+        pass  # it knows
     except BaseException:  # a fault in the lab itself; Python would tell it, too
         traceback.print_exc()
     finally:
@@ -174,7 +185,10 @@ def _stand_in(
         os._exit(status)
 
 
-def _become(caller: Caller, stdio: Sequence[int]) -> None:
+_CLONING = 3  # in the child, the way to have the caller clone
+
+
+def _become(caller: Caller, fds: Sequence[int]) -> None:
     _take_signals(caller)
     for take_on in caller.takes_on:
         take_on(caller.pid)
@@ -185,9 +199,9 @@ def _become(caller: Caller, stdio: Sequence[int]) -> None:
     os.umask(caller.umask)
     os.environ.clear()
     os.environ.update(caller.environment)
-    for number, fd in enumerate(stdio):
-        os.dup2(fd, number)
-    os.closerange(3, 2**31 - 1)  # the server's own: connections, other commands
+    for number, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 4) for fd in fds]):
+        os.dup2(fd, number, inheritable=number < _CLONING)
+    os.closerange(len(fds), 2**31 - 1)  # the server's own: connections, other commands
     line_by_line = 1 if os.isatty(1) else -1
     sys.stdin = open(0, errors="surrogateescape")  # noqa: SIM115 (they stay open)
     sys.stdout = open(1, "w", line_by_line, errors="surrogateescape")  # noqa: SIM115

@@ -38,7 +38,7 @@ from typing import Any
 
 from labrt import cgroups, container, detached, namespaces, paths, removal, state, syscalls
 from labrt.child import Child, readable
-from labrt.cloning import Cloner
+from labrt.cloning import OwnCloner
 from labrt.container import Started
 from labrt.detached import Detached
 from labrt.errors import LabError
@@ -329,7 +329,7 @@ def main(kind: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the user's process's business
     syscalls.set_name("labrt-launcher")  # a sealed Python would be called after its descriptor
     removal.remove_dead()
-    namespaces.clone_by(Cloner())
+    namespaces.clone_by(OwnCloner())
     gc.freeze()  # what is loaded by now stays: the collector need not touch, and so copy, its pages
     gc.set_threshold(20_000)  # nor look for garbage in the midst of each start
     with socket.socket(fileno=3) as listener:

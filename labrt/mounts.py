@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import ClassVar
 
 from labrt import limits, mount_options, syscalls
@@ -23,6 +24,7 @@ from labrt.calls import (
     AT_FDCWD,
     END,
     Call,
+    Operand,
     call,
     descriptor,
     is_device,
@@ -336,8 +338,7 @@ class MountFilesystem(Step):
     def calls(self, context: Context) -> list[Call] | None:
         mount, options = self.mount, self.options
         takes_mode = mount.type == "tmpfs" and "mode=" not in options.data
-        changed = options.below != (0, 0) or options.propagation
-        if takes_mode or changed or not is_below(mount.destination, KERNELS):
+        if takes_mode or not is_below(mount.destination, KERNELS):
             return None
         return [
             strict_point(mount.destination),
@@ -345,6 +346,7 @@ class MountFilesystem(Step):
             call("close", POINT),
             call("mount", mount.source, ".", mount.type, options.flags, options.data or None),
             call("chdir", "/"),
+            *_changing(mount.destination, options),
         ]
 
     def do(self, context: Context) -> None:
@@ -376,6 +378,12 @@ class MountFilesystem(Step):
                 "run on the host itself, or make the outer container privileged",
             )
         return "", ""
+
+
+def _changing(place: str, options: mount_options.Parsed) -> list[Call]:
+    """Return the calls that change a mount and those below it as its options say."""
+    changes = list(changing(POINT, options.below, options.propagation))
+    return [strict_point(place), *changes, call("close", POINT)] if changes else []
 
 
 class MakeLink(Step):
@@ -513,6 +521,23 @@ class SetRootPropagation(Step):
         kind = self.propagation.removeprefix("r")
         bits, below = mount_options.PROPAGATIONS[kind], kind != self.propagation
         return [_set("/", propagation=bits, recursive=below)]
+
+
+def changing(
+    mount: Operand,
+    below: mount_options.Change,
+    propagation: tuple[tuple[int, bool], ...] = (),
+    recursive: bool = True,
+) -> Iterator[Call]:
+    """Yield the calls that do what `change` does."""
+    flags = AT_EMPTY_PATH | (syscalls.AT_RECURSIVE if recursive else 0)
+    if below != (0, 0):
+        attr = syscalls.mount_attr(below.attributes, cleared=below.cleared)
+        yield call("mount_setattr", mount, "", flags, attr, len(attr))
+    for kind, whole in propagation:
+        attr = syscalls.mount_attr(0, kind)
+        flags = AT_EMPTY_PATH | (syscalls.AT_RECURSIVE if whole else 0)
+        yield call("mount_setattr", mount, "", flags, attr, len(attr))
 
 
 def change(

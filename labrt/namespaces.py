@@ -62,7 +62,7 @@ _cloner: Cloner | None = None
 
 
 def clone_by(cloner: Cloner) -> None:
-    """From now on have `cloner` clone for this process, where all that a child does is calls."""
+    """From now on have `cloner` clone for this process, where it can."""
     global _cloner
     _cloner = cloner
 
@@ -111,12 +111,13 @@ class Clone(Step):
                 os.close(cgroup)
 
     def _cloned(self, context: Context, cgroup: int) -> tuple[int, int]:
+        # Only a fork hands descriptors on with the numbers that they have, or joins by a helper.
+        forked = self.joined or self.new_time or context.spec.process.preserved_fds
+        program = None if forked else context.program
+        if _cloner and (made := _cloner.clone(self._flags(), cgroup, context.report, program)):
+            return made
         if self.joined or self.new_time:
             return self._clone_by_helper(cgroup)
-        program = context.program
-        preserved = context.spec.process.preserved_fds  # only a fork hands them on as they are
-        if program and not preserved and _cloner and _cloner.takes(program):
-            return _cloner.clone(self._flags(), cgroup, context.report, program)
         return self._clone(cgroup)
 
     def _flags(self) -> int:

@@ -274,7 +274,10 @@ def _outcome(
 
 def _was_killed(context: Context) -> bool:
     """Whether the child, which has let go of its pipes, ended by a signal. It isn't reaped."""
-    ended = os.waitid(os.P_PIDFD, context.pidfd, os.WEXITED | os.WNOWAIT)
+    try:
+        ended = os.waitid(os.P_PIDFD, context.pidfd, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        return False  # the child of who has cloned it for us, and we can't know
     return ended is not None and ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
 
 

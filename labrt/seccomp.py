@@ -316,7 +316,7 @@ class LoadSeccomp(Step):
     def describe(self) -> str:
         return "seccomp(SECCOMP_SET_MODE_FILTER, the compiled profile)"
 
-    def calls(self, context: Context) -> list[Call]:
+    def calls(self, context: Context) -> list[Call] | None:
         flags, program = context.filter
         sock_fprog = pointers((program,), struct.pack("=H6x", len(program) // 8))
         return [call("seccomp", syscalls.SECCOMP_SET_MODE_FILTER, flags, sock_fprog)]

@@ -1,14 +1,17 @@
 /*
  * Has the lab's fork server (labrt/forkserver.py) do this command, where one runs.
  *
- * It reads from /proc what this process was called with; all it is sent are the standard streams
- * and, since nobody else can ask for it, the session keyring. While it works, signals that come
- * here are passed on.
+ * It reads from /proc what this process was called with; all it is sent are the standard streams, a
+ * way to have this process clone (clone.c), for an engine's monitor awaits the end of what its
+ * runtime makes as that of a descendant, and, since nobody else can ask for it, the session keyring.
+ * While it works, signals that come here are passed on.
  *
  * Man pages: unix(7), signalfd(2), KEYCTL_GET_KEYRING_ID(2const).
  */
 #define _GNU_SOURCE
 #include "served.h"
+
+#include "clone.h"
 
 #include <limits.h>
 #include <linux/keyctl.h>
@@ -50,6 +53,13 @@ static int find_address(const char *root, char *path, size_t size)
            (size_t)snprintf(path, size, "%s/forkserver-%lu", folder, lab.st_ino) < size;
 }
 
+int is_served(const char *root)
+{
+    struct sockaddr_un address;
+    return find_address(root, address.sun_path, sizeof address.sun_path) &&
+           access(address.sun_path, F_OK) == 0;
+}
+
 /* Return a connection to this user's server, -1 where there is none: a folder in /tmp may be
  * somebody else's. */
 static int connect_to_server(const char *root)
@@ -68,20 +78,22 @@ static int connect_to_server(const char *root)
     return -1;
 }
 
-static int ask(int way)
+/* `cloning`: -1 where this process doesn't clone. */
+static int ask(int way, int cloning)
 {
-    char text[64], control[CMSG_SPACE(3 * sizeof(int))] = {0};
+    char text[64], control[CMSG_SPACE(4 * sizeof(int))] = {0};
     long keyring = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
-    int streams[] = {0, 1, 2};
+    int given[] = {0, 1, 2, cloning};
+    size_t size = sizeof given - (cloning < 0 ? sizeof cloning : 0);
     struct iovec part = {text, snprintf(text, sizeof text, "{\"command\": %ld}", keyring)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    message.msg_controllen = CMSG_SPACE(size);
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof streams);
-    memcpy(CMSG_DATA(header), streams, sizeof streams);
+    header->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(header), given, size);
     return sendmsg(way, &message, MSG_NOSIGNAL) > 0;
 }
 
@@ -108,50 +120,66 @@ static ssize_t receive(int way, char message[MESSAGE])
     return length < 0 ? 0 : length;
 }
 
-/* Pass on signals until the command has ended; return its exit status. */
-static int attend(int way, int signals)
+static void take_signal(int way, int signals)
+{
+    struct signalfd_siginfo came;
+    if (read(signals, &came, sizeof came) != sizeof came)
+        return;
+    if (came.ssi_signo == SIGTSTP)
+        stop_together(way);
+    else
+        pass_on(way, came.ssi_signo);
+}
+
+/* Pass on signals and clone until the command has ended; return its exit status, -1 where this
+ * process must do it itself. */
+static int attend(int way, int signals, int cloning)
 {
     static const char ENDED[] = "{\"exited\": ";
     char message[MESSAGE];
-    struct pollfd either[] = {{way, POLLIN, 0}, {signals, POLLIN, 0}};
+    int cloned = CLONED;
+    struct pollfd any[] = {{way, POLLIN, 0}, {signals, POLLIN, 0}, {cloning, POLLIN, 0}};
     for (;;) {
-        struct signalfd_siginfo came;
-        poll(either, 2, -1);
-        if (either[1].revents && read(signals, &came, sizeof came) == sizeof came) {
-            if (came.ssi_signo == SIGTSTP)
-                stop_together(way);
-            else
-                pass_on(way, came.ssi_signo);
-        }
-        if (!either[0].revents)
+        poll(any, 3, -1);
+        if (any[1].revents)
+            take_signal(way, signals);
+        if (any[2].revents && (cloned = clone_once(cloning)) != CLONED)
+            any[2].fd = -1; /* which poll(2) passes over */
+        if (!any[0].revents)
             continue;
         if (receive(way, message) == 0) {
             fprintf(stderr, "labrt: the fork server has ended. Remedy: call it again\n");
             return LOST;
         }
         if (strncmp(message, ENDED, sizeof ENDED - 1) == 0)
-            return atoi(message + sizeof ENDED - 1);
+            return cloned == DO_IT_YOURSELF ? -1 : atoi(message + sizeof ENDED - 1);
     }
 }
 
-int served(const char *root)
+int served(const char *root, int clones)
 {
     static const int PASSED_ON[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
                                     SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP};
     static const char STARTED[] = "{\"started\"";
     char message[MESSAGE];
     sigset_t set;
-    int way = connect_to_server(root);
+    int cloning[2] = {-1, -1}, way = connect_to_server(root);
     if (way < 0)
         return -1;
-    if (!ask(way) || receive(way, message) == 0 || strncmp(message, STARTED, sizeof STARTED - 1)) {
+    if (clones && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning) < 0)
+        return -1;
+    if (!ask(way, cloning[1]) || receive(way, message) == 0 ||
+        strncmp(message, STARTED, sizeof STARTED - 1)) {
         close(way);
         return -1;
     }
+    close(cloning[1]);
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof PASSED_ON / sizeof *PASSED_ON; i++)
         sigaddset(&set, PASSED_ON[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     int signals = signalfd(-1, &set, SFD_CLOEXEC);
-    return attend(way, signals);
+    int status = attend(way, signals, cloning[0]);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    return status;
 }

@@ -20,10 +20,10 @@ oci_make() {
     python=$(readlink -f "$root/.venv/bin/python")
     packages=$("$root/.venv/bin/python" -c \
         'import os, sys, sysconfig; print(os.path.relpath(sysconfig.get_path("purelib"), sys.prefix))')
-    gcc -O2 -Wall -Wextra -Werror -o "$new" "$root"/labrt/{entry,served}.c \
+    gcc -O2 -Wall -Wextra -Werror -o "$new" "$root"/labrt/{entry,served,clone,calls}.c \
         -DPYTHON="\"$python\"" -DFOLDER="\"${python%/*}\"" -DFILE_NAME="\"${python##*/}\"" \
         -DPACKAGES="\".venv/$packages\""
-    gcc -O2 -no-pie -Wall -Wextra -Werror -o "$new-cloner" "$root"/labrt/{cloner,calls}.c
+    gcc -O2 -no-pie -Wall -Wextra -Werror -o "$new-cloner" "$root"/labrt/{cloner,clone,calls}.c
     gcc -O2 -Wall -Wextra -Werror -shared -fPIC -o "$new-calls.so" "$root"/labrt/calls.c
     mv "$new-cloner" "$root/.venv/lib/labrt-cloner"
     mv "$new-calls.so" "$root/.venv/lib/labrt-calls.so"

@@ -71,14 +71,24 @@ def _run(given: SimpleNamespace, name: str, *rest: str) -> int:
 
 
 def needs_own_process(words: Sequence[str]) -> bool:
-    """Whether the fork server can't do a verb: a monitor (conmon, a shim) awaits the end of what it
-    starts as a child of its own, or it passes on descriptors."""
-    try:
-        name, *rest = parse("labrt-oci", words, OPTIONS, "[WORDS…]").words or [""]
-    except LabError:
-        return False  # it will be told
+    """Whether the fork server can't do a verb: it passes on descriptors, or a monitor (conmon, a
+    shim) awaits the end of what it starts as a descendant's, and it isn't `leaves_process`."""
+    name, *rest = _named(words)
     passing = ("-d", "--detach", "--preserve-fds")
-    return name in ("create", "exec") or any(word.startswith(passing) for word in rest)
+    return name == "exec" or any(word.startswith(passing) for word in rest)
+
+
+def leaves_process(words: Sequence[str]) -> bool:
+    """Whether the caller must be the one who clones, so that its monitor awaits what it leaves."""
+    return _named(words)[0] == "create"
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """Return the verb and what follows it; no verb where that will be told."""
+    try:
+        return parse("labrt-oci", words, OPTIONS, "[WORDS…]").words or [""]
+    except LabError:
+        return [""]
 
 
 def default_root() -> str:

@@ -30,7 +30,7 @@ from labrt import cgroups, container, interpreter, namespaces, paths, removal, s
 from labrt.bundle import declaring
 from labrt.bundle.reading import Value
 from labrt.calls import Call, call, descriptor, refuse, scratch
-from labrt.cloning import Cloner
+from labrt.cloning import OwnCloner
 from labrt.declare import declare
 from labrt.errors import LabError
 from labrt.images import base, store
@@ -231,7 +231,7 @@ def attempt(mode: Mode, spec: Spec, index: int, fault: Fault) -> str | None:
         return at(where(recipe(spec), mode, spec, index), recipe(spec), fault)
 
     if mode.cloner:
-        namespaces.clone_by(Cloner())
+        namespaces.clone_by(OwnCloner())
     container.recipe = faulty
     container.entering = lambda spec, pid: at(index, entering(spec, pid), fault)
     try:

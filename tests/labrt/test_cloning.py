@@ -35,7 +35,7 @@ ls -ld / /dev /dev/* /proc/keys /etc/* | sed 's/ [A-Z][a-z][a-z] .* / /'
 START = """
 import sys
 from labrt import container, namespaces
-from labrt.cloning import Cloner
+from labrt.cloning import OwnCloner
 from labrt.declare import declare
 from labrt.images import store
 from labrt.options import given
@@ -43,7 +43,7 @@ from labrt.perform import no_hook
 
 way, network, script = sys.argv[1:]
 if way == "cloner":
-    namespaces.clone_by(Cloner())
+    namespaces.clone_by(OwnCloner())
 hook = (lambda step: None) if way == "python" else no_hook
 options = {"network": network, "hostname": "same", "cap_add": ("SYS_NICE",), "rm": True}
 options["ulimit"] = ("nofile=99",)
