@@ -221,13 +221,15 @@ class Launcher:
         """Serve until the lifeline closes, SIGTERM comes or, if shared, nothing is left to do; then
         end every container."""
         self.loop.watch(self.listener.fileno(), self._accept)
-        self.loop.watch(_sigterm_pipe(), self.loop.stop)
-        if lifeline >= 0:
-            self.loop.watch(lifeline, self.loop.stop)
+        ends = [_sigterm_pipe(), *([lifeline] if lifeline >= 0 else [])]
+        for end in ends:
+            self.loop.watch(end, self.loop.stop)
         if self.shared:
             self._take_over()
         self.end_when_idle()
         self.loop.run()
+        for end in ends:  # they can be read from now on
+            self.loop.unwatch(end)
         self._end_all()
 
     def _take_over(self) -> None:

@@ -3,6 +3,7 @@ modules, and nobody can tell but by the clock. (What the commands do by it: test
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import resource
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -49,6 +51,11 @@ def process() -> psutil.Process:
     return found
 
 
+def commands(server: psutil.Process) -> list[psutil.Process]:
+    """Return its children that do a command; one more is ready for the next."""
+    return [child for child in server.children() if child.name() != "labrt-stand-in"]
+
+
 def _is_ours(process: psutil.Process) -> bool:
     try:
         is_one = process.name() == "labrt-forks"
@@ -77,7 +84,7 @@ def held() -> Iterator[subprocess.Popen[str]]:
 def test_a_fork_does_it_and_the_program_only_waits(
     server: psutil.Process, held: subprocess.Popen[str]
 ) -> None:
-    (fork,) = server.children()
+    (fork,) = commands(server)
     assert fork.name() == "labrt"
     assert len(fork.children()) == 1, "the container is its child"
     assert psutil.Process(held.pid).children() == []
@@ -134,7 +141,7 @@ def test_who_is_elsewhere_is_not_served(kind: str, server: psutil.Process) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "up\n"
-        assert server.children() == []
+        assert commands(server) == []
         for each in psutil.Process(running.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # it ends with the one before
                 each.terminate()
@@ -160,7 +167,7 @@ def test_killed_it_takes_its_fork_along(
     held.kill()
     assert held.stdout is not None
     assert held.stdout.read() == "", "the container has ended"
-    until(lambda: server.children() == [])
+    until(lambda: commands(server) == [])
 
 
 def test_control_z_stops_both_and_both_go_on(server: psutil.Process) -> None:
@@ -168,7 +175,7 @@ def test_control_z_stops_both_and_both_go_on(server: psutil.Process) -> None:
     if pid == 0:
         os.execv(LABRT, [LABRT, "run", "busybox", "sh", "-c", HOLD])
     assert b"up" in os.read(master, 100)
-    (fork,) = server.children()
+    (fork,) = commands(server)
     os.kill(pid, signal.SIGTSTP)
     until(lambda: {fork.status(), psutil.Process(pid).status()} == {"stopped"})
     os.kill(pid, signal.SIGCONT)
@@ -190,7 +197,7 @@ def test_ended_it_ends_what_it_does_and_the_next_command_goes_on_without(
 def test_killed_it_leaves_nothing_that_runs(
     server: psutil.Process, held: subprocess.Popen[str]
 ) -> None:
-    (fork,) = server.children()
+    (fork,) = commands(server)
     server.kill()
     assert held.wait(30) == 125
     until(lambda: not fork.is_running() or fork.status() == "zombie")
@@ -198,13 +205,13 @@ def test_killed_it_leaves_nothing_that_runs(
 
 
 def test_after_a_change_of_the_labs_files_it_does_nothing_more(server: psutil.Process) -> None:
-    os.utime(launcher.fork_server_address(), (0, 0))  # as if it had begun before they were written
+    os.utime(launcher.__file__)
     with subprocess.Popen(
         [LABRT, "run", "busybox", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "up\n"
-        assert server.children() == []
+        assert commands(server) == []
         running.terminate()
 
 
@@ -241,6 +248,31 @@ def test_a_full_disk_is_told_in_one_line(served: bool) -> None:
     assert "ENOSPC" in done.stderr
 
 
+@pytest.mark.parametrize("status", [137, 254, 255])
+def test_every_exit_status_is_the_programs(status: int) -> None:
+    assert labrt("run", "busybox", "sh", "-c", f"echo once; exit {status}").returncode == status
+
+
+def test_a_stand_in_that_was_killed_is_replaced(server: psutil.Process) -> None:
+    (ready,) = server.children()
+    ready.kill()
+    assert labrt("run", "busybox", "echo", "on").stdout == "on\n"
+    until(lambda: [child.name() for child in server.children()] == ["labrt-stand-in"])
+    assert server.children() != [ready]
+
+
+def test_a_stand_in_ends_with_its_server(server: psutil.Process) -> None:
+    (ready,) = server.children()
+    server.kill()
+    until(lambda: not ready.is_running() or ready.status() == "zombie")
+
+
+def test_commands_that_come_at_once_are_all_done() -> None:
+    words = [[LABRT, "run", "busybox", "echo", str(number)] for number in range(12)]
+    running = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True) for each in words]
+    assert [each.communicate(timeout=60)[0] for each in running] == [f"{n}\n" for n in range(12)]
+
+
 class TestRuntime:
     """labrt-oci: what engines wait for as their own child must come of their own."""
 
@@ -250,7 +282,7 @@ class TestRuntime:
         with subprocess.Popen([*command, bundles.name], stdout=subprocess.PIPE) as running:
             assert running.stdout is not None
             assert running.stdout.readline() == b"up\n"
-            assert [fork.name() for fork in server.children()] == ["labrt-oci"]
+            assert [fork.name() for fork in commands(server)] == ["labrt-oci"]
             assert bundles("kill", bundles.name, "KILL").returncode == 0
             assert running.wait(30) == 137
 
@@ -262,7 +294,41 @@ class TestRuntime:
         words = ("-b", str(bundles.folder), "--pid-file", str(file), bundles.name)
         assert bundles("create", *words, **PATIENT).returncode == 0
         container = psutil.Process(int(file.read_text()))
-        assert bundles("start", bundles.name).returncode == 0
         assert server not in container.parents()
+        assert os.readlink(f"/proc/{container.pid}/exe") == "/memfd:labrt-oci (deleted)"
+        assert bundles("start", bundles.name).returncode == 0
         assert bundles("delete", "--force", bundles.name).returncode == 0
-        assert server.children() == []
+        assert commands(server) == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"hooks": {"startContainer": [{"path": "/bin/true"}]}},
+            {"linux": {"timeOffsets": {"monotonic": {"secs": 7}}}},
+        ],
+    )
+    def test_what_takes_more_than_calls_the_program_creates_itself(
+        self, bundles: Bundles, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        bundles.write(change, run="sleep 60")
+        if "linux" in change:
+            told = json.loads((bundles.folder / "config.json").read_text())
+            told["linux"]["namespaces"].append({"type": "time"})
+            (bundles.folder / "config.json").write_text(json.dumps(told))
+        file = tmp_path / "pid"
+        words = ("-b", str(bundles.folder), "--pid-file", str(file), bundles.name)
+        done = bundles("create", *words, **PATIENT)
+        assert (done.returncode, done.stderr or "") == (0, "")
+        assert "python" in os.readlink(f"/proc/{file.read_text()}/exe")
+        assert bundles("start", bundles.name).returncode == 0
+        assert bundles("delete", "--force", bundles.name).returncode == 0
+
+    def test_what_cannot_be_created_is_told_once_and_leaves_nothing(
+        self, bundles: Bundles, server: psutil.Process
+    ) -> None:
+        bundles.write({"process": {"cwd": "/bin/sh"}}, run="true")
+        done = bundles("create", "-b", str(bundles.folder), bundles.name)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1 and "ChangeDirectory" in done.stderr
+        assert json.loads(bundles("list", "--format", "json").stdout or "null") in (None, [])
+        assert commands(server) == []
