@@ -14,6 +14,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from labrt.errors import LabError, errno_text
@@ -23,7 +24,11 @@ def home() -> Path:
     """Return LAB_HOME as an absolute path. The folder may not exist yet."""
     if named := os.environ.get("LAB_HOME"):
         return Path(named).absolute()
-    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return _below(os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"))
+
+
+@cache  # a start asks a dozen times, and a path is slow to make
+def _below(data: str) -> Path:
     return Path(data) / "vm-container-lab"
 
 
@@ -109,6 +114,19 @@ def read(file: str | os.PathLike[str]) -> str:
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)
+
+
+def read_bytes(file: str | os.PathLike[str]) -> bytes:
+    """Read a whole file likewise, of any length.
+
+    Raises:
+        OSError: the kernel's answer.
+    """
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
     finally:
         os.close(fd)
 

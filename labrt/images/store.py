@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -142,7 +143,7 @@ def blob_path(digest: str) -> Path:
         LabError: not a sha256 digest (it may come from a hostile manifest).
     """
     check_digest(digest)
-    return folder() / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    return Path(f"{folder()}/blobs/sha256/{digest.removeprefix('sha256:')}")
 
 
 def check_digest(digest: str) -> None:
@@ -152,7 +153,7 @@ def check_digest(digest: str) -> None:
         LabError: it isn't.
     """
     algorithm, _, value = digest.partition(":")
-    if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
+    if algorithm != "sha256" or len(value) != 64 or value.strip("0123456789abcdef"):
         raise LabError(f"find the blob {digest!r}", "not a sha256 digest", "a damaged manifest")
 
 
@@ -174,11 +175,15 @@ def get(digest: str) -> bytes:
         LabError: it is missing, or its bytes don't have that digest.
     """
     try:
-        data = blob_path(digest).read_bytes()
+        data = paths.read_bytes(blob_path(digest))
     except FileNotFoundError:
-        raise LabError(f"read the blob {digest}", "it isn't in the store") from None
+        raise _missing(digest) from None
     _check(digest, hashlib.sha256(data))
     return data
+
+
+def _missing(digest: str) -> LabError:
+    return LabError(f"read the blob {digest}", "it isn't in the store")
 
 
 class Incoming(io.RawIOBase):
@@ -254,7 +259,7 @@ class Verified(io.RawIOBase):
         try:
             self._file = open(blob_path(digest), "rb")  # noqa: SIM115 - closed by `close`
         except FileNotFoundError:
-            raise LabError(f"read the blob {digest}", "it isn't in the store") from None
+            raise _missing(digest) from None
         self._digest = digest
         self._hash = hashlib.sha256()
 
@@ -331,11 +336,27 @@ def load(name: str, digest: str) -> Image:
     Raises:
         LabError: one of its parts is missing or damaged.
     """
-    manifest = _document(digest, f"the manifest {digest}")
-    described = manifest.object("config")
-    config = _document(described.text("digest"), f"the configuration of {digest}")
-    layers = [Descriptor.from_json(each.value, each.what) for each in manifest.objects("layers")]
-    return Image(name, digest, configuration(config, len(layers)), tuple(layers))
+    config, layers = _manifest(digest, _file(digest, f"the manifest {digest}"))
+    what = f"the configuration of {digest}"
+    return Image(name, digest, _config(config, _file(config, what), what, len(layers)), layers)
+
+
+# What documents say is worked out once, for each start of a container asks. A blob says the same as
+# long as it is there unchanged, for its digest is its name.
+_kept = lru_cache(maxsize=64)
+
+
+@_kept
+def _manifest(digest: str, file: tuple[int, ...]) -> tuple[str, tuple[Descriptor, ...]]:
+    """Return the digest of the configuration that a manifest names, and its layers."""
+    manifest = documents.read(get(digest), f"the manifest {digest}")
+    layers = (Descriptor.from_json(each.value, each.what) for each in manifest.objects("layers"))
+    return manifest.object("config").text("digest"), tuple(layers)
+
+
+@_kept
+def _config(digest: str, file: tuple[int, ...], what: str, layers: int) -> dict[str, Any]:
+    return configuration(documents.read(get(digest), what), layers)
 
 
 def configuration(config: Document, layers: int) -> dict[str, Any]:
@@ -384,25 +405,36 @@ def _check_health(told: Document) -> None:
             raise LabError(f"read {told.what}", answer, "a damaged or hostile image")
 
 
-def _document(digest: str, what: str) -> Document:
-    """Read a blob that must be a document; it may be so large that it isn't even looked at."""
+def _file(digest: str, what: str) -> tuple[int, ...]:
+    """Return what tells a blob's file from any other and, changed, from itself. It must be a
+    document; it may be so large that it isn't even looked at."""
     try:
-        size = blob_path(digest).stat().st_size
+        found = os.stat(blob_path(digest))
     except FileNotFoundError:
-        size = 0  # `get` tells it
-    if size > documents.LARGEST:
-        raise LabError(f"read {what}", f"it has {size} bytes; images have {documents.LARGEST}")
+        raise _missing(digest) from None
+    if found.st_size > documents.LARGEST:
+        answer = f"it has {found.st_size} bytes; images have {documents.LARGEST}"
+        raise LabError(f"read {what}", answer)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _document(digest: str, what: str) -> Document:
+    _file(digest, what)
     return documents.read(get(digest), what)
 
 
-def _index() -> list[dict[str, Any]]:
-    """Return the descriptors in index.json, each with annotations."""
+def _index() -> bytes:
+    """Return index.json, or an empty one where there is none yet."""
     try:
-        index = documents.read((folder() / "index.json").read_bytes(), "index.json of the store")
+        return paths.read_bytes(f"{folder()}/index.json")
     except FileNotFoundError:
-        return []
+        return b'{"manifests": []}'
+
+
+def _descriptors(index: bytes) -> list[dict[str, Any]]:
+    """Return the descriptors in index.json, each with annotations."""
     found = []
-    for entry in index.objects("manifests"):
+    for entry in documents.read(index, "index.json of the store").objects("manifests"):
         check_digest(entry.text("digest"))
         annotations = entry.object("annotations").value if entry.has("annotations") else {}
         found.append({**entry.value, "annotations": annotations})
@@ -430,7 +462,12 @@ class Entry(NamedTuple):
 
 def entries() -> list[Entry]:
     """Return what index.json refers to."""
-    return [_entry(descriptor) for descriptor in _index()]
+    return list(_entries(_index()))
+
+
+@_kept
+def _entries(index: bytes) -> tuple[Entry, ...]:
+    return tuple(map(_entry, _descriptors(index)))
 
 
 def _entry(descriptor: dict[str, Any]) -> Entry:
@@ -557,7 +594,7 @@ def _entered_alone(locks: ExitStack) -> bool:
 
 
 def _without(gone: Sequence[Entry]) -> list[dict[str, Any]]:
-    return [descriptor for descriptor in _index() if _entry(descriptor) not in gone]
+    return [descriptor for descriptor in _descriptors(_index()) if _entry(descriptor) not in gone]
 
 
 def _write_index(descriptors: list[dict[str, Any]]) -> None:
