@@ -177,6 +177,7 @@ class Served:
         assert running is not None, "only a running one is watched"
         self.launcher.loop.unwatch(running.pidfd)
         self._tell({"exited": running.wait(), "oom_killed": running.oom_killed()})
+        os.sched_yield()  # who waits for it may be on this CPU: it goes first, to undo takes long
         try:
             running.finish()
             self._tell({"undone": None})
