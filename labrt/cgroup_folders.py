@@ -34,7 +34,8 @@ def make(
         FileExistsError: there is such a cgroup, and `exist_ok` is false.
     """
     try:
-        hand_down(folder.parent, controllers, vacate)
+        if controllers:
+            hand_down(folder.parent, controllers, vacate)
         os.mkdir(folder)
         os.chmod(folder, 0o755)  # whatever the umask: in v2 its container looks at it from inside
     except FileNotFoundError:
@@ -46,9 +47,9 @@ def make(
 
 
 def hand_down(folder: Path, controllers: Collection[str], vacate: bool = True) -> None:
-    """Let the cgroups below a folder have v2's `controllers` (none in v1, where all have)."""
+    """Let the cgroups below a folder of v2's have its `controllers`."""
     control = folder / "cgroup.subtree_control"
-    missing = set(controllers) - set(paths.read(control).split() if controllers else ())
+    missing = set(controllers) - set(paths.read(control).split())
     if missing:  # only what is offered here can be handed on
         missing &= set(paths.read(folder / "cgroup.controllers").split())
     if not missing:
@@ -80,7 +81,7 @@ def fill_cpuset(folder: Path) -> None:
     """v1 lets no process into a cpuset that names no CPU or no memory node: give it its parent's,
     and have the kernel give them to those made below (cgroup.clone_children)."""
     for file in ("cpuset.cpus", "cpuset.mems"):  # each: another process may be filling the parent
-        if not paths.read(folder / file).strip():
+        if not paths.read(f"{folder}/{file}").strip():
             fill_cpuset(folder.parent)
             paths.write(folder / file, paths.read(folder.parent / file))
             paths.write(folder / "cgroup.clone_children", "1")

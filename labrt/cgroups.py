@@ -157,14 +157,13 @@ class Cgroup:
         return cgroup
 
     def _make(self) -> None:
-        found = layout()
-        for base in found.folders:
-            # In a cgroup that isn't the lab's, the processes are others'.
-            ours = self.name.startswith(TOP)
-            handed = found.v2 if base == found.unified else ()
-            folders.make(base / self.name, handed, vacate=ours)
+        found, unified = layout(), self.birth_folder()
+        # In a cgroup that isn't the lab's, the processes are others'.
+        ours = self.name.startswith(TOP)
+        for folder in self._folders():
+            folders.make(folder, found.v2 if folder == unified else (), vacate=ours)
         if "cpuset" in found.v1:
-            folders.fill_cpuset(found.v1["cpuset"] / self.name)
+            folders.fill_cpuset(_places(self.name)["cpuset"])
 
     def files(self, file: str, value: str) -> dict[Path, str]:
         """Return what writing one line into the v2 `file` means on this host: path → text.
@@ -384,7 +383,9 @@ def _places(name: str) -> dict[str, Path]:
     """Return a cgroup's folder in the v2 hierarchy, as "unified", and for each controller."""
     found = layout()
     unified = {"unified": found.unified} if found.unified else {}
-    return {key: base / name for key, base in (unified | found.controllers).items()}
+    bases = {key: str(base) for key, base in (unified | found.controllers).items()}
+    made = {base: Path(f"{base}/{name}") for base in bases.values()}
+    return {key: made[base] for key, base in bases.items()}
 
 
 def all_cgroups() -> list[Cgroup]:

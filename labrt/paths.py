@@ -91,11 +91,17 @@ def make_passable(folder: Path) -> None:
 
     The folders above LAB_HOME stay as private as they are: nobody needs to walk through them.
     """
-    if not folder.exists():
-        if folder != home():
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        if folder == home():
+            os.makedirs(folder, exist_ok=True)
+        else:
             make_passable(folder.parent)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o711)
+            return make_passable(folder)
+    os.chmod(folder, 0o711)
 
 
 def make(folder: Path) -> None:
@@ -154,9 +160,12 @@ def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
     aside = f"{file.parent}/.new-{os.urandom(8).hex()}"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "wb") as stream:
-            stream.write(data)
+        try:
             os.fchmod(fd, mode)  # whatever the umask
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
         os.rename(aside, file)
     except BaseException:
         os.unlink(aside)
@@ -170,8 +179,11 @@ def lock(path: Path, how: int = fcntl.LOCK_EX) -> int:
     Raises:
         BlockingIOError: another has it, and `how` says not to wait.
     """
-    kind = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    fd = os.open(path, kind | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    safe = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | safe, 0o600)
+    except IsADirectoryError:
+        fd = os.open(path, os.O_RDONLY | safe)
     try:
         fcntl.flock(fd, how)
     except BaseException:
