@@ -11,7 +11,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +83,10 @@ def run(
         LabError: it could not be started; nothing is left behind.
     """
     called = time.monotonic_ns()
-    wishes = given(**options)
+    wishes = given(**{**options, "rm": True})
     if wishes.detach:
         raise LabError("detach a container that run() ends", remedy="labrt.create(…).start()")
-    spec = declare(store.resolve(image), args, replace(wishes, rm=True))
+    spec = declare(store.resolve(image), args, wishes)
     with open(os.devnull, "rb") as null:
         chosen = (
             null.fileno() if stdin is None else stdin,
@@ -106,8 +105,7 @@ def create(image: str, args: Sequence[str] = (), **options: Any) -> Handle:
     Raises:
         LabError: it could not be made; nothing is left behind.
     """
-    wishes = replace(given(**options), detach=True)
-    spec = declare(store.resolve(image), args, wishes)
+    spec = declare(store.resolve(image), args, given(**{**options, "detach": True}))
     container.create(spec)
     return Handle(Path(spec.state_dir))
 
