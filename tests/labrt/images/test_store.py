@@ -57,6 +57,27 @@ def test_a_tag_moves() -> None:
     assert store.resolve("it").digest == second
 
 
+def test_what_a_process_has_read_before_hides_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = put_image("it", Cmd=["one"]), put_image("that", Cmd=["two"])
+    assert store.resolve("it").command == ("one",)
+    code = f"from labrt.images import store; store.tag('it', {second!r})"
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, env={"LAB_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}, check=True)
+    assert store.resolve("it").command == ("two",)
+    store.blob_path(second).write_bytes(b"{}")
+    with pytest.raises(LabError, match="its bytes have the digest"):
+        store.resolve("it")
+    store.blob_path(second).unlink()
+    with pytest.raises(LabError, match="it isn't in the store"):
+        store.resolve("it")
+    assert store.load("it", first).command == ("one",)
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "other"))
+    with pytest.raises(LabError, match="no such image"):
+        store.resolve("that")
+
+
 def test_the_command_is_entrypoint_then_cmd() -> None:
     put_image("it", Entrypoint=["/entry"], Cmd=["argument"])
     assert store.resolve("it").command == ("/entry", "argument")
