@@ -33,10 +33,15 @@ class StandIn(Child):
     def __init__(self, rehearse: Callable[[], None]) -> None:
         """`rehearse`: what it does meanwhile."""
         self._way, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
-        if self.pid == 0:
-            _wait(theirs, rehearse)
-        theirs.close()
+        # Or who asks a child to end that has the server's answer to SIGTERM yet would not be heard.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _wait(theirs, rehearse)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            theirs.close()
         self._pidfd = os.pidfd_open(self.pid)
 
     @property
@@ -92,6 +97,7 @@ def _be_apart(way: socket.socket) -> None:
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_KEPT_BY_GLIBC}:
         signal.signal(number, _AS_PYTHON.get(number, signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
     os.dup2(way.fileno(), _WAY, inheritable=False)
     os.closerange(_WAY + 1, 2**31 - 1)

@@ -267,6 +267,13 @@ def test_a_stand_in_ends_with_its_server(server: psutil.Process) -> None:
     until(lambda: not ready.is_running() or ready.status() == "zombie")
 
 
+def test_it_ends_also_while_it_prepares_the_next_stand_in() -> None:
+    for _ in range(10):
+        labrt("forkserver")
+        assert labrt("help").returncode == 0  # after which it forks
+        assert labrt("forkserver", "--end", timeout=20).returncode == 0
+
+
 def test_commands_that_come_at_once_are_all_done() -> None:
     words = [[LABRT, "run", "busybox", "echo", str(number)] for number in range(12)]
     running = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True) for each in words]
