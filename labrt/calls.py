@@ -272,8 +272,15 @@ def _number(name: str) -> int:
 
 @cache
 def library() -> ctypes.PyDLL:
-    """Return calls.c as this process's library."""
-    loaded = ctypes.PyDLL(str(LIBRARY))
+    """Return calls.c as this process's library.
+
+    Raises:
+        LabError: it wasn't compiled.
+    """
+    try:
+        loaded = ctypes.PyDLL(str(LIBRARY))
+    except OSError as error:
+        raise LabError(f"load {LIBRARY}", str(error), remedy="./lab setup") from None
     loaded.call_number.restype = ctypes.c_long
     return loaded
 

@@ -160,8 +160,7 @@ def _whole(spec: Spec) -> list[Step]:
         *([SetHostname(spec.hostname)] if spec.hostname else []),
         *([SetDomainname(spec.domainname)] if spec.domainname else []),
         *_files(spec),
-        *([_same(mounts.OpenNull)] if spec.masked_paths else []),
-        *(_same(mounts.MaskPath, path) for path in spec.masked_paths),
+        *_masks(spec),
         *(_same(mounts.MakeReadOnly, path) for path in spec.readonly_paths),
         *([_same(mounts.MakeRootReadOnly)] if spec.root.readonly else []),
         *_root_propagation(spec),
@@ -460,6 +459,11 @@ def _mount_root(spec: Spec) -> Step:
     if spec.root.path:
         return mounts.MountRoot(spec.root.path)
     return mounts.MountOverlay(spec.root.layers, spec.state_dir, volatile=spec.life.remove)
+
+
+def _masks(spec: Spec) -> list[Step]:
+    masks = [_same(mounts.MaskPath, path) for path in spec.masked_paths]
+    return [_same(mounts.OpenNull), *masks] if _without_skipped(masks, spec) else masks
 
 
 def _shared_memory(spec: Spec) -> list[Step]:

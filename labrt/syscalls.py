@@ -242,6 +242,11 @@ def umount2(target: str | os.PathLike[str], flags: int = 0) -> None:
     _checked(_libc.umount2(_bytes(target), flags))
 
 
+def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]) -> None:
+    """pivot_root(2)."""
+    _checked(_libc.pivot_root(_bytes(new_root), _bytes(put_old)))
+
+
 def openat2(path: str, flags: int, resolve: int, folder: int = _AT_FDCWD) -> int:
     """openat2(2); return a descriptor, close-on-exec.
 

@@ -44,6 +44,9 @@ class Host:
         }
         for name in ("bench", "labrt", "vagrant"):
             shutil.copytree(ROOT / name, self.lab / name)
+        (self.lab / ".venv" / "lib").mkdir(parents=True)
+        for compiled in (ROOT / ".venv" / "lib").glob("labrt-*"):
+            shutil.copy(compiled, self.lab / ".venv" / "lib")
         self.top = f"labrt-{zlib.crc32(bytes(self.home)):08x}"
 
     def close(self) -> None:
