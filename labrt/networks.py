@@ -301,9 +301,10 @@ def _take_down(network: Network) -> None:
 
 
 def _erase(network: Network) -> None:
-    for file in ("hosts", ".hosts", ".network", "network"):
-        (folder() / network.name / file).unlink(missing_ok=True)
-    (folder() / network.name).rmdir()
+    place = folder() / network.name
+    for file in place.iterdir():  # also one that somebody was writing who was killed
+        file.unlink()
+    place.rmdir()
 
 
 def _write_leases(network: Network, living: list[Lease]) -> None:

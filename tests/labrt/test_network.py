@@ -687,3 +687,11 @@ def test_killed_at_any_moment_nothing_is_left_after_the_next_command() -> None:
         assert left()["interfaces"] == []
         assert nftables.table() not in tables()
         assert networks.names() == []
+
+
+@needs_bridge
+def test_a_half_written_table_does_not_keep_a_network() -> None:
+    networks.create("lessons")
+    (networks.folder() / "lessons" / ".new-0123456789abcdef").write_text("10.")
+    networks.remove("lessons")
+    assert networks.names() == []
