@@ -44,7 +44,7 @@ class Operand(NamedTuple):
     value: Any
 
 
-_VALUE, _DATA, _RESULT, _SCRATCH, _DESCRIPTOR, _PATH, _POINTERS = range(7)
+VALUE, DATA, RESULT, SCRATCH, DESCRIPTOR, PATH, POINTERS = range(7)
 
 # What calls may keep for later ones, in any step of a program; calls.c has room for sixteen.
 _NAMES = (
@@ -54,29 +54,34 @@ _NAMES = (
 _RESULTS = {name: number for number, name in enumerate(_NAMES)}
 
 
+def name_of(result: int) -> str:
+    """Return the name by which a result is kept."""
+    return _NAMES[result]
+
+
 def kept(name: str) -> Operand:
     """What an earlier call with this `result` has returned."""
-    return Operand(_RESULT, _RESULTS[name])
+    return Operand(RESULT, _RESULTS[name])
 
 
 def scratch(at: int = 0) -> Operand:
     """A place in memory that calls may write to: 8 KiB, nothing in it at first."""
-    return Operand(_SCRATCH, at)
+    return Operand(SCRATCH, at)
 
 
 def descriptor(number: int) -> Operand:
     """A descriptor of the process that clones."""
-    return Operand(_DESCRIPTOR, number)
+    return Operand(DESCRIPTOR, number)
 
 
 def path_of(opened: Operand, below: str = "") -> Operand:
     """The path of a file that an earlier call has opened, or of one below it."""
-    return Operand(_PATH, (opened.value, below))
+    return Operand(PATH, (opened.value, below))
 
 
 def pointers(parts: Sequence[bytes | None], head: bytes = b"") -> Operand:
     """A structure with pointers: after its head, to each of the parts."""
-    return Operand(_POINTERS, (head, parts))
+    return Operand(POINTERS, (head, parts))
 
 
 Argument = int | str | bytes | Operand | None
@@ -222,17 +227,17 @@ class _Encoded:
     def _argument(self, value: Argument) -> tuple[int, int]:
         """Return its kind and its number."""
         if isinstance(value, str):
-            return _DATA, self._put(value.encode(errors="surrogateescape") + b"\0")
+            return DATA, self._put(value.encode(errors="surrogateescape") + b"\0")
         if isinstance(value, bytes):
-            return _DATA, self._put(value)
+            return DATA, self._put(value)
         if not isinstance(value, Operand):
-            return _VALUE, int(value or 0)
-        if value.kind == _POINTERS:
-            return _DATA, self._put_structure(value)
-        if value.kind == _PATH:
+            return VALUE, int(value or 0)
+        if value.kind == POINTERS:
+            return DATA, self._put_structure(value)
+        if value.kind == PATH:
             opened, below = value.value
-            return _PATH, self._put(below.encode() + b"\0") << 4 | opened
-        if value.kind == _DESCRIPTOR:
+            return PATH, self._put(below.encode() + b"\0") << 4 | opened
+        if value.kind == DESCRIPTOR:
             self.descriptors.append(value.value)
         return value.kind, value.value
 

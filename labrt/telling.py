@@ -11,24 +11,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from labrt import perform
+from labrt import perform, transcript
 from labrt.perform import Timed
 from labrt.recipe import recipe
 from labrt.spec import Spec
+from labrt.step import Context, Step
 
 
-def explanation(spec: Spec) -> str:
-    """Return the recipe as text: each step's number, side, name, man page, action and reason."""
-    lines = []
+def explanation(spec: Spec, with_calls: bool = False) -> str:
+    """Return the recipe as text: each step's number, side, name, man page, action and reason.
+
+    Args:
+        with_calls: what the child's steps ask of the kernel, too, as far as it is known.
+    """
+    lines, context = [], Context(spec)
     for number, step in enumerate(recipe(spec), start=1):
         lines.append(f"{number:3} {step.side:9} {step.name:24} {step.man}")
         lines.append(f"              {step.describe()}")
         lines.append(f"              why: {step.reason}")
+        lines += [f"                {call}" for call in _calls(step, context) if with_calls]
     return "\n".join(lines) + "\n"
 
 
-def explanation_json(spec: Spec) -> str:
-    """Return the recipe as a JSON list; "vital" is "" for a step that --skip may leave out."""
+def explanation_json(spec: Spec, with_calls: bool = False) -> str:
+    """Return the same as a JSON list; "vital" is "" for a step that --skip may leave out."""
+    context = Context(spec)
     told = [
         {
             "step": step.name,
@@ -37,10 +44,15 @@ def explanation_json(spec: Spec) -> str:
             "does": step.describe(),
             "why": step.reason,
             "vital": step.vital,
+            **({"calls": _calls(step, context)} if with_calls else {}),
         }
         for step in recipe(spec)
     ]
     return json.dumps(told, indent=2) + "\n"
+
+
+def _calls(step: Step, context: Context) -> list[str]:
+    return transcript.of(step, context) if step.side == "container" else []
 
 
 def trace_table(trace: Sequence[Timed]) -> str:

@@ -31,6 +31,7 @@ def declared(options: argparse.Namespace) -> Spec:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--calls", action="store_true", help="the child's system calls, too")
     parser.add_argument("--bundle", metavar="DIR", help="of an OCI bundle, in place of an image")
     add_arguments(parser)
     parser.add_argument("image", metavar="IMAGE", nargs="?")
@@ -39,7 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     tell = explanation_json if options.json else explanation
-    sys.stdout.write(tell(_bundled(options) if options.bundle else _imaged(options)))
+    spec = _bundled(options) if options.bundle else _imaged(options)
+    sys.stdout.write(tell(spec, options.calls))
     return 0
 
 

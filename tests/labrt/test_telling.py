@@ -45,6 +45,29 @@ def test_the_command_line_has_both(tmp_path: Path) -> None:
     assert sorted(step["step"] for step in explained) == sorted([*performed, "Exec"])
 
 
+def test_the_childs_system_calls_are_told_when_asked() -> None:
+    told = command("explain", "--calls", "busybox", "true").stdout
+    for line in (
+        'host_root = openat(AT_FDCWD, "/", 0x290000, 0)',
+        'pivot_root(".", ".")',
+        'mount("/proc/self/fd/{null}", "/proc/kcore", NULL, 0x1000, NULL), or ENOTDIR',
+        "prctl(38, 1, 0, 0, 0)",
+    ):
+        assert f"                {line}\n" in told
+    assert 'execve("/bin/true", ["true"], ["PATH=' in told
+    assert 'pivot_root(".", ".")' not in command("explain", "busybox", "true").stdout
+
+
+def test_calls_are_told_where_they_are_known_before_it_begins() -> None:
+    words = ("--network", "bridge", "-t", "busybox", "true")
+    told = json.loads(command("explain", "--json", "--calls", *words).stdout)
+    calls = {step["step"]: step["calls"] for step in told}
+    assert calls["SetUmask"] == ["umask(18)"]
+    assert calls["OpenTerminal"] == [], "it thinks"
+    assert calls["ConfigureInterface"] == [], "its address is given to it later"
+    assert calls["Clone"] == [], "a step of the host's"
+
+
 def test_a_skipped_step_is_not_explained() -> None:
     done = command("explain", "--skip", "SetUmask", "busybox", "true")
     assert done.returncode == 0
