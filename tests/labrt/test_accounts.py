@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ import labrt
 from labrt import accounts
 from labrt.accounts import Account
 from labrt.errors import LabError
+from labrt.spec import Hook, Hooks, Life, Mount, Process, Root, Spec
 from tests.labrt.conftest import needs_root
 
 PASSWD = """
@@ -133,3 +138,108 @@ def test_home_stays_as_it_was_set() -> None:
 def test_an_id_that_is_not_mapped_is_refused_with_the_range() -> None:
     with pytest.raises(LabError, match="isn't mapped.*from 0 to 65535"):
         labrt.run("busybox", ["true"], user="65536")
+
+
+# Beforehand: the files of a container that isn't there yet.
+
+
+@pytest.fixture
+def beneath(tmp_path: Path) -> Callable[..., Spec]:
+    """Declares a container of layers, by their /etc/passwd (None: no /etc), the lowest first."""
+
+    def declared(*texts: str | None, **more: Any) -> Spec:
+        layers = []
+        for number, text in enumerate(texts):
+            layers.append(tmp_path / f"layer{number}")
+            layers[-1].mkdir()
+            if text is not None:
+                (layers[-1] / "etc").mkdir()
+                (layers[-1] / "etc" / "passwd").write_text(text)
+        state = tmp_path / "state"
+        (state / "upper").mkdir(parents=True)
+        root = Root(tuple(map(str, layers)))
+        return Spec("one", "", str(state), "", Process(("true",)), root, Life("one"), **more)
+
+    return declared
+
+
+def passwd(spec: Spec) -> str | None:
+    read = accounts.beforehand(spec)
+    return None if read is None else read("/etc/passwd")
+
+
+Beneath = Callable[..., Spec]
+
+
+def test_the_topmost_layer_that_has_the_file_is_read(beneath: Beneath) -> None:
+    assert passwd(beneath("lowest", "topmost", None)) == "topmost"
+
+
+def test_a_layer_without_the_file_shows_those_below(beneath: Beneath) -> None:
+    spec = beneath("lowest", "gone")
+    Path(spec.root.layers[1], "etc/passwd").unlink()
+    assert passwd(spec) == "lowest"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes a whiteout by hand")
+def test_a_whiteout_hides_those_below(beneath: Beneath) -> None:
+    spec = beneath("lowest", "hidden")
+    file = Path(spec.root.layers[1], "etc/passwd")
+    file.unlink()
+    os.mknod(file, stat.S_IFCHR, os.makedev(0, 0))
+    assert passwd(spec) == ""
+
+
+def test_an_opaque_folder_leaves_it_to_the_container(beneath: Beneath) -> None:
+    spec = beneath("lowest", "gone")
+    folder = Path(spec.root.layers[1], "etc")
+    (folder / "passwd").unlink()
+    os.setxattr(folder, "user.overlay.opaque", b"y")
+    assert passwd(spec) is None
+
+
+@pytest.mark.parametrize("place", ["etc", "etc/passwd"])
+def test_a_link_leaves_it_to_the_container_and_is_not_followed(
+    beneath: Beneath, tmp_path: Path, place: str
+) -> None:
+    spec = beneath("mine")
+    (tmp_path / "passwd").write_text("the host's")
+    there = Path(spec.root.layers[0], place)
+    there.rename(tmp_path / "aside")
+    there.symlink_to(tmp_path if place == "etc" else tmp_path / "passwd")
+    assert passwd(spec) is None
+
+
+def test_what_is_no_file_is_not_opened(beneath: Beneath) -> None:
+    spec = beneath("a pipe")
+    file = Path(spec.root.layers[0], "etc/passwd")
+    file.unlink()
+    os.mkfifo(file)
+    assert passwd(spec) == ""
+
+
+@pytest.mark.parametrize("over", ["/", "/etc", "/etc/passwd"])
+def test_what_a_mount_lies_over_is_left_to_the_container(beneath: Beneath, over: str) -> None:
+    assert passwd(beneath("image's", mounts=(Mount(over, "tmpfs", "tmpfs", ()),))) is None
+
+
+def test_what_is_masked_is_left_to_the_container(beneath: Beneath) -> None:
+    assert passwd(beneath("image's", masked_paths=("/etc/passwd",))) is None
+
+
+def test_what_the_container_has_changed_is_left_to_it(beneath: Beneath) -> None:
+    spec = beneath("image's")
+    Path(spec.state_dir, "upper", "etc").mkdir()
+    assert passwd(spec) is None
+
+
+def test_a_bundles_links_are_followed_in_its_own_root(beneath: Beneath) -> None:
+    spec = beneath("mine", None)
+    first, second = spec.root.layers
+    Path(first, "etc").rename(Path(first, "usr"))
+    Path(first, "etc").symlink_to("/usr")
+    bundle = replace(spec, root=Root(path=first))
+    assert passwd(bundle) == "mine"
+    assert passwd(replace(bundle, root=Root(path=second))) == ""
+    hooked = Hooks(start_container=(Hook("/bin/true"),))
+    assert passwd(replace(bundle, hooks=hooked)) is None, "a hook may change it"

@@ -17,8 +17,10 @@ import labrt
 from labrt import client, container, removal, state
 from labrt.declare import declare
 from labrt.images import store
+from labrt.mount_points import is_literal
 from labrt.mounts import MASKED_PATHS, READONLY_PATHS
 from labrt.options import given
+from labrt.spec import Life, Mount, Process, Root, Spec
 from tests.labrt.conftest import needs_root
 from tests.labrt.test_cli import environment
 
@@ -236,3 +238,47 @@ def test_a_link_of_the_image_to_where_it_may_not_lead_is_refused(
 ) -> None:
     with pytest.raises(labrt.LabError, match=answer):
         said("true", image_with(target), **option)
+
+
+# Where a mount point will be, known before the container is there.
+
+
+def of_layer(layer: Path, *others: str) -> Spec:
+    (layer.parent / "state" / "upper").mkdir(parents=True, exist_ok=True)
+    root, life, process = Root((str(layer),)), Life("one"), Process(("true",))
+    mounts = tuple(Mount(place, "tmpfs", "tmpfs", ()) for place in others)
+    return Spec("one", "", str(layer.parent / "state"), "", process, root, life, mounts=mounts)
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    (tmp_path / "layer" / "var").mkdir(parents=True)
+    (tmp_path / "layer" / "var" / "run").symlink_to("/run")
+    return tmp_path / "layer"
+
+
+@pytest.mark.parametrize("place", ["/data", "/var", "/var/new/place", "/proc/anything"])
+def test_a_place_without_a_link_on_the_way_is_what_its_path_says(layer: Path, place: str) -> None:
+    assert is_literal(of_layer(layer, place), place)
+
+
+@pytest.mark.parametrize("place", ["/", "/var/run", "/var/run/below"])
+def test_a_place_behind_a_link_is_found_out_in_the_container(layer: Path, place: str) -> None:
+    assert not is_literal(of_layer(layer, place), place)
+
+
+def test_a_place_on_another_mount_is_found_out_in_the_container(layer: Path) -> None:
+    assert not is_literal(of_layer(layer, "/var", "/var/lib"), "/var/lib")
+    assert is_literal(of_layer(layer, "/variable", "/var/lib"), "/var/lib")
+
+
+def test_a_link_that_the_container_has_made_is_found_out_there(layer: Path) -> None:
+    spec = of_layer(layer, "/data")
+    Path(spec.state_dir, "upper", "data").symlink_to("/var")
+    assert not is_literal(spec, "/data")
+
+
+def test_a_bundles_root_is_looked_at_as_a_layer_is(layer: Path) -> None:
+    spec = replace(of_layer(layer, "/data"), root=Root(path=str(layer)))
+    assert is_literal(spec, "/data")
+    assert not is_literal(spec, "/var/run/below")
