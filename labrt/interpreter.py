@@ -17,8 +17,8 @@ container doesn't map, which is the default: the kernel then grants nothing to t
 Otherwise (the host's user namespace; a normal user's own Python) the lab itself runs from a copy in
 memory that is sealed for ever (F_ADD_SEALS(2const)), which costs 4 ms and the interpreter's size
 once per launcher. The command line, which clones in its own process, begins anew from such a copy;
-the OCI's begins in one (entry.c). Who clones for another always runs from one (cloning.py, entry.c).
-`CheckInterpreter` refuses what would run without.
+the OCI's begins in one (entry.c), and so does who clones for another. `CheckInterpreter` refuses
+what would run without.
 
 And a third: a module that Python looks for after pivot_root(2) would be the image's. The child
 imports nothing any more.
