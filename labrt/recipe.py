@@ -33,6 +33,7 @@ from labrt.keyrings import JoinSessionKeyring, right_to_find
 from labrt.labels import OpenAttributes, SetLabel
 from labrt.loopback import RaiseLoopback
 from labrt.memory_policy import SetMemoryPolicy
+from labrt.moved_root import HideKernel, MakeMountsSlaves, MoveRoot
 from labrt.namespaces import (
     Clone,
     JoinCgroupNamespace,
@@ -148,7 +149,7 @@ def _whole(spec: Spec) -> list[Step]:
         *_join_cgroup_namespace(spec.joined("cgroup")),
         *_opened_attributes(spec.process),
         *_supervisor(spec),
-        *([_same(mounts.MakeMountsPrivate)] if spec.new("mount") else []),
+        *([_apart(spec)] if spec.new("mount") else []),
         *([] if spec.root.path else _enter_folder(spec)),
         *_named(spec, "OpenStateDir"),
         WaitForHost(),
@@ -223,9 +224,18 @@ def _files_of_bundle(spec: Spec) -> list[Step]:
         *(mounts.MakeMountReadOnly("/dev") for each in spec.mounts if each != _writable(each)),
         mounts.LeaveRoot(),
         *_hooks_before_pivot(spec),
-        _same(mounts.PivotRoot, "."),
-        _same(mounts.DetachOldRoot),
+        *_leave_host(spec),
     ]
+
+
+def _apart(spec: Spec) -> Step:
+    return _same(MakeMountsSlaves if spec.root.moved else mounts.MakeMountsPrivate)
+
+
+def _leave_host(spec: Spec) -> list[Step]:
+    if spec.root.moved:
+        return [HideKernel(), MoveRoot()]
+    return [_same(mounts.PivotRoot, "."), _same(mounts.DetachOldRoot)]
 
 
 def _writable(mount: Mount) -> Mount:

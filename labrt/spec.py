@@ -129,12 +129,13 @@ class IdMapping:
 
 @dataclass(frozen=True)
 class Root:
-    """`root`: overlayfs layers, lowest first, or else the host's folder `path`; and whether the
-    result is read-only."""
+    """`root`: overlayfs layers, lowest first, or else the host's folder `path`; whether the result
+    is read-only; and whether it is moved over the host's, where pivot_root(2) can't be."""
 
     layers: tuple[str, ...] = ()
     readonly: bool = False
     path: str = ""
+    moved: bool = False
 
 
 @dataclass(frozen=True)

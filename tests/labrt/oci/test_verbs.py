@@ -211,7 +211,6 @@ def test_engines_read_failures_from_the_log(oci: Oci, tmp_path: Path) -> None:
 
 
 def test_what_is_not_done_is_refused_by_name(oci: Oci, sleeper: Bundle) -> None:
-    assert "pivot_root" in oci.refused("create", "--no-pivot", sleeper.at, "oci-1")
     said = oci.refused("--systemd-cgroup", "create", sleeper.at, "oci-1")
     assert "systemd" in said and "cgroupfs" in said
     assert "no verb" in oci.refused("frobnicate")
