@@ -58,7 +58,7 @@ class HideKernel(Step):
     def likely(self, error: OSError) -> tuple[str, str]:
         if error.errno in (errno.EINVAL, errno.EPERM):
             return (
-                "in a user namespace of its own the host's mounts are locked, so its /proc would stay",
+                "in a user namespace of its own the host's mounts are locked, and /proc stays",
                 "leave --no-pivot out",
             )
         return "", ""
