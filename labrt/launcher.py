@@ -27,6 +27,7 @@ Messages are JSON, one per packet (unix(7), SOCK_SEQPACKET). One connection, one
 from __future__ import annotations
 
 import array
+import errno
 import gc
 import json
 import os
@@ -52,9 +53,23 @@ IDLE_SECONDS = 3.0  # the shared launcher stays this long without a container
 
 
 def send(connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-    """Send one message with descriptors (SCM_RIGHTS)."""
+    """Send one message with descriptors (SCM_RIGHTS).
+
+    Raises:
+        LabError: it is longer than a packet may be. OSError: the other side isn't there any more.
+    """
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    connection.sendmsg([json.dumps(message, default=vars).encode()], rights)
+    data = json.dumps(message, default=vars).encode()
+    try:
+        if len(data) >= MAX_MESSAGE:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        connection.sendmsg([data], rights)
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        told = f"what declares it is {len(data) >> 10} KiB long, more than one message takes"
+        cause = "very long arguments, or a very large environment"
+        raise LabError("hand it to the launcher", told, cause, "put them in a file") from None
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

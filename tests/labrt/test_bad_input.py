@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from labrt import output, run
+from labrt.errors import LabError
 from labrt.options import Options
 from tests.labrt.conftest import needs_cgroups
 from tests.labrt.test_cli import labrt
@@ -167,3 +169,10 @@ def test_every_option_that_takes_a_value_is_tried() -> None:
     valued = {each.name for each in fields(Options) if each.default is not False}
     untried = {name for name in valued if f"--{name.replace('_', '-')}" not in tried}
     assert untried == ANYTHING
+
+
+def test_what_is_too_long_for_the_launcher_is_told() -> None:
+    with pytest.raises(LabError, match="KiB long") as caught:
+        run("busybox", ["echo", *["x" * 100_000] * 3])
+    assert "\n" not in str(caught.value)
+    assert output("busybox", ["echo", "on"]) == "on\n"
