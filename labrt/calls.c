@@ -3,7 +3,7 @@
  * by this, without Python. A forked Python would copy each page on which it counts a reference.
  *
  * Container side. It runs in two places, the same code in both: in a child of the cloner
- * (cloner.c), and, as a library, in a forked child of a lab that has none.
+ * (clone.c), and, as a library, in a forked child of a lab that has none.
  *
  * Man pages: syscall(2), and those of the steps.
  */
@@ -52,14 +52,14 @@ long results[RESULTS] = {[0 ... RESULTS - 1] = NOWHERE};
 static char scratch[8192]; /* what calls write, and the next read */
 
 #define EACH_CALL(with)                                                                             \
-    with(setsid) with(openat) with(openat2) with(read) with(write) with(close) with(unshare)        \
+    with(setsid) with(openat) with(read) with(write) with(close) with(unshare)        \
     with(mount) with(umount2) with(chdir) with(fchdir) with(chroot) with(pivot_root) with(prctl)    \
     with(setgroups) with(setresgid) with(setresuid) with(sethostname) with(setdomainname)           \
     with(mkdirat) with(fchmodat) with(faccessat) with(symlinkat) with(statx) with(mount_setattr)    \
-    with(open_tree) with(move_mount) with(socket) with(ioctl) with(sendto) with(recvfrom)           \
+    with(open_tree) with(move_mount) with(socket) with(ioctl)           \
     with(umask) with(getcwd) with(capset) with(rt_sigaction) with(fcntl) with(dup3)                 \
     with(close_range) with(seccomp) with(execve) with(mknodat) with(fchownat) with(unlinkat)        \
-    with(setns) with(personality) with(keyctl) with(prlimit64)
+    with(personality) with(keyctl) with(prlimit64)
 
 #define NUMBER(call) {#call, SYS_##call},
 
@@ -75,7 +75,7 @@ long call_number(const char *name)
     return -1;
 }
 
-static int here(const struct descriptors *descriptors, int theirs)
+int descriptor_here(const struct descriptors *descriptors, int theirs)
 {
     for (int i = 0; i < descriptors->count; i++)
         if (descriptors->theirs[i] == theirs)
@@ -95,7 +95,7 @@ static long operand(enum operand kind, int64_t value, char *data, char path[],
     case SCRATCH:
         return (long)(scratch + value);
     case DESCRIPTOR:
-        return here(descriptors, value);
+        return descriptor_here(descriptors, value);
     case PATH: /* the file that an earlier call has opened, or one below it */
         snprintf(path, 64, "/proc/self/fd/%ld%s", results[value % RESULTS], data + value / RESULTS);
         return (long)path;

@@ -7,6 +7,9 @@ struct descriptors {
     int count;
 };
 
+/* Return our number of the descriptor that is `theirs` there; the same where it isn't one of them. */
+int descriptor_here(const struct descriptors *descriptors, int theirs);
+
 /* Return the number of a system call on this machine, -1 where it has none of that name. */
 long call_number(const char *name);
 

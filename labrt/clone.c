@@ -36,14 +36,6 @@ static char message[MESSAGE] __attribute__((aligned(8)));
 static int theirs[MOST], ours[MOST];
 static struct descriptors received = {theirs, ours, 0};
 
-static int here(int number)
-{
-    for (int i = 0; i < received.count; i++)
-        if (theirs[i] == number)
-            return ours[i];
-    return -1;
-}
-
 /* Take the next request and its descriptors into `message`; return its size, 0 at the end, or where
  * it makes no sense. */
 static ssize_t take(int way)
@@ -87,7 +79,7 @@ static int answer(int way, struct answer told, int pidfd)
 /* Return the child's pid, -1 where there is none; in the child, which doesn't return, perform. */
 static pid_t clone_child(int way, const struct request *request, int *pidfd)
 {
-    int cgroup = request->cgroup < 0 ? -1 : here(request->cgroup);
+    int cgroup = request->cgroup < 0 ? -1 : descriptor_here(&received, request->cgroup);
     char *program = (char *)(request + 1) + (request->count + 1) / 2 * 2 * sizeof *theirs;
     struct clone_args how = {.flags = request->flags | CLONE_PIDFD, .pidfd = (uintptr_t)pidfd};
     how.exit_signal = request->flags & CLONE_PARENT ? 0 : SIGCHLD; /* a sibling has its parent's */
@@ -98,7 +90,7 @@ static pid_t clone_child(int way, const struct request *request, int *pidfd)
     pid_t pid = syscall(SYS_clone3, &how, sizeof how);
     if (pid == 0) {
         close(way);
-        perform_program(program, &received, here(request->report));
+        perform_program(program, &received, descriptor_here(&received, request->report));
     }
     return pid;
 }

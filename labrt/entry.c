@@ -62,12 +62,18 @@ static int find_root(char root[PATH_MAX], char name[PATH_MAX], const char *calle
     return access(module, R_OK) == 0;
 }
 
-static int starts_processes(int count, char **words)
+static int is_among(const char *verb, int count, char **words)
 {
     for (int i = 1; i < count; i++)
-        if (!strcmp(words[i], "create") || !strcmp(words[i], "run") || !strcmp(words[i], "exec"))
+        if (!strcmp(words[i], verb))
             return 1;
     return 0;
+}
+
+static int starts_processes(int count, char **words)
+{
+    return is_among("create", count, words) || is_among("run", count, words) ||
+           is_among("exec", count, words);
 }
 
 /* Return a descriptor of Python in an overlay that nobody can write, -1 where there is none. */
@@ -151,15 +157,15 @@ static int be_labrt_oci(const char *root, int count, char **words)
     return 1;
 }
 
-/* Whether this process may become a container's first (served.c): its root can't write this file. Begin
- * anew from a sealed copy where it could. */
+/* Whether this process may become a container's first (served.c): its root can't write this file. Where
+ * it could, begin anew from a sealed copy, for the one verb that is served so. */
 static int is_sealed(const char *root, int count, char **words)
 {
     static char file[PATH_MAX];
     extern char **environ;
     if (find_self(file) || access(file, W_OK) != 0)
         return 1;
-    int copy = is_served(root) && starts_processes(count, words) ? in_memory(file) : -1;
+    int copy = is_served(root) && is_among("create", count, words) ? in_memory(file) : -1;
     if (copy >= 0) {
         words[0] = file;
         execveat(copy, "", words, environ, AT_EMPTY_PATH);

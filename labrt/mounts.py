@@ -31,6 +31,7 @@ from labrt.calls import (
     kept,
     look,
     path_of,
+    perform,
 )
 from labrt.errors import LabError
 from labrt.mount_points import (
@@ -529,7 +530,8 @@ def changing(
     propagation: tuple[tuple[int, bool], ...] = (),
     recursive: bool = True,
 ) -> Iterator[Call]:
-    """Yield the calls that do what `change` does."""
+    """Yield the calls that change a mount and, where `recursive`, those below it; for a propagation
+    its own word says so."""
     flags = AT_EMPTY_PATH | (syscalls.AT_RECURSIVE if recursive else 0)
     if below != (0, 0):
         attr = syscalls.mount_attr(below.attributes, cleared=below.cleared)
@@ -546,10 +548,8 @@ def change(
     propagation: tuple[tuple[int, bool], ...],
 ) -> None:
     """Change a mount and those below it; `mount` is a descriptor of it."""
-    if below != (0, 0):
-        syscalls.mount_setattr(mount, below.attributes, cleared=below.cleared)
-    for kind, recursive in propagation:
-        syscalls.mount_setattr(mount, 0, kind, recursive)
+    if changes := list(changing(descriptor(mount), below, propagation)):
+        perform(changes)
 
 
 def _set(path: str, attributes: int = 0, propagation: int = 0, recursive: bool = True) -> Call:

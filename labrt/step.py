@@ -44,7 +44,6 @@ class Context:
         host_root: in the child, the host's "/" (O_PATH), from `PivotRoot` to `DetachOldRoot`.
         own_fds: in the child, the host's /proc/self/fd (O_PATH), which tells where a descriptor is.
         sources: target of a bind mount → descriptors of what is to be mounted there, in order.
-        root: in the child, a bundle's root file system once it is mounted, up to `LeaveRoot`.
         console: the two ends of the socket that the terminal's master comes by, or nothing.
         stdio: the file descriptors that become the container's 0, 1 and 2.
         account: whom the program runs as, from `SwitchUser` on.
@@ -72,7 +71,6 @@ class Context:
     host_root: int = -1
     own_fds: int = -1
     sources: dict[str, list[int]] = field(default_factory=dict)
-    root: int = -1
     console: tuple[int, ...] = ()
     stdio: tuple[int, int, int] = (0, 1, 2)
     account: Account = Account(0, 0, (), "/")
