@@ -27,6 +27,7 @@ def remove_dead() -> list[str]:
     A detached container that has outlived its launcher lives on. One that has ended and is kept is
     kept. One of an earlier boot is no more than a folder, and goes.
     """
+    state.remove_half_made()
     return [folder.name for folder in state.folders() if settle(folder)]
 
 

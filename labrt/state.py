@@ -189,13 +189,20 @@ def aside(folder: Path) -> Path:
     return folder.with_name(f".new-{folder.name}.{os.getpid()}")
 
 
-def remove_half_made(folder: Path) -> None:
-    """Remove what processes that were killed have left of a container's folder, beside its place"""
-    begins = f".new-{folder.name}."
-    for name in os.listdir(folder.parent) if folder.parent.exists() else ():
-        pid = name.removeprefix(begins)
-        if name.startswith(begins) and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-            remove_tree(folder.parent / name)
+def remove_half_made() -> None:
+    """Remove what processes that were killed have left of containers' folders, beside their places.
+    Who does it has it under a name of its own: two may want to at once."""
+    parent = containers_dir()
+    for name in os.listdir(parent) if parent.exists() else ():
+        pid = name.rpartition(".")[2]
+        if not (name.startswith(".new-") and pid.isdecimal()) or os.path.exists(f"/proc/{pid}"):
+            continue
+        ours = parent / f".new-{os.urandom(8).hex()}.{os.getpid()}"
+        try:
+            os.rename(parent / name, ours)
+        except FileNotFoundError:
+            continue  # somebody else does
+        remove_tree(ours)
 
 
 def folders() -> list[Path]:

@@ -1,9 +1,9 @@
 """A container of a tool that sets a process apart and leaves root and limits to its caller.
 
 One shell does what the tool doesn't, within the timed start: in a mount namespace that lives as
-long as the container it mounts the image's layers as one root, moves itself into the instance's
-cgroup, and becomes the tool. The tool stays outside as the monitor of its container and ends with
-it: its end is the event.
+long as the container it moves itself into the instance's cgroup, where all that it starts is found,
+mounts the image's layers as one root, and becomes the tool. The tool stays outside as the monitor
+of its container and ends with it: its end is the event.
 Host side. Man pages: unshare(1), mount(2), cgroups(7).
 """
 
@@ -34,8 +34,9 @@ from labrt.spec import Spec
 # Arguments: overlayfs's options, the mount point, the files that let into the cgroup ("0" is the
 # writer's own id), "--", and the tool's command line. All of it busybox's own commands.
 BECOME = (
-    'mount -t overlay -o "nodev,$1" overlay "$2" || exit; shift 2; '
-    'while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; exec "$@"'
+    "options=$1 target=$2; shift 2; "
+    'while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; '
+    'mount -t overlay -o "nodev,$options" overlay "$target" || exit; exec "$@"'
 )
 
 

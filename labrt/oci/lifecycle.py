@@ -154,7 +154,7 @@ def _refuse_taken(spec: Spec) -> None:
         remedy = "delete that one, or choose another cgroupsPath"
         answer = f"the cgroup {spec.cgroup} is there already"
         raise LabError(f"create the container {spec.id}", answer, "another container's", remedy)
-    state.remove_half_made(folder)
+    state.remove_half_made()
 
 
 @contextmanager
@@ -255,7 +255,7 @@ def delete(container_id: str, force: bool = False) -> None:
     """
     folder = state.containers_dir() / container_id
     if force and "/" not in container_id and not folder.exists():
-        return state.remove_half_made(folder)
+        return state.remove_half_made()
     allowed: tuple[Stage, ...] = ("created", "stopped")
     if force:
         allowed = ("creating", "created", "running", "paused", "stopped")

@@ -256,6 +256,7 @@ def test_every_exit_status_is_the_programs(status: int) -> None:
 def test_a_stand_in_that_was_killed_is_replaced(server: psutil.Process) -> None:
     (ready,) = server.children()
     ready.kill()
+    until(lambda: ready.status() == "zombie")  # SIGKILL takes a moment
     assert labrt("run", "busybox", "echo", "on").stdout == "on\n"
     until(lambda: [child.name() for child in server.children()] == ["labrt-stand-in"])
     assert server.children() != [ready]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -169,3 +170,20 @@ def test_a_pid_of_an_earlier_boot_is_somebody_elses_and_is_not_touched() -> None
     assert state.read_status(folder).state == "exited"
     assert removal.remove_dead() == [spec.id]
     assert state.birth(bystander) != 0
+
+
+def test_a_folder_that_was_half_made_goes_with_the_next_command(home: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    state.containers_dir().mkdir(parents=True, exist_ok=True)
+    left, coming = (
+        state.containers_dir() / f".new-lab-00000000.{pid}" for pid in (ended.pid, os.getpid())
+    )
+    for folder in (left, coming):
+        (folder / "upper").mkdir(parents=True)
+    try:
+        removal.remove_dead()
+        assert not left.exists()
+        assert coming.exists(), "its maker lives"
+    finally:
+        shutil.rmtree(coming)
